@@ -1,0 +1,66 @@
+//! The wire format between the kernel half (`auditor-ebpf`) and the userspace half (`auditor`), and nothing else.
+//!
+//! Everything here is `repr(C)`, without padding, and valid for every bit pattern: a record can be read in place from
+//! the ring buffer, and a field that the kernel half left alone holds rubbish but never undefined behaviour. This crate
+//! must never depend on aya-ebpf, which brings its own `memcpy` into whatever links it.
+#![no_std]
+
+mod config;
+mod connect;
+mod counters;
+mod lifecycle;
+mod maps;
+mod offsets;
+mod open;
+mod task;
+mod text;
+
+pub use config::{Config, SyscallNumbers};
+pub use connect::{
+    Address, CANARY_ENDPOINT, ConnectKey, ConnectRecord, ConnectState, EndpointKey, OutcomeRecord,
+    Tuple,
+};
+pub use counters::{COUNTERS, Counter};
+pub use lifecycle::{CGROUP_PATH_LEN, CgroupRecord};
+pub use maps::{VolumeEntry, VolumeIdentity, class};
+pub use offsets::{ABSENT, FIELDS, FieldSpec, Offsets};
+pub use open::{FileInfo, MOUNT_PATH_LEN, OpenRecord, VOLUME_PATH_LEN};
+pub use task::{ARGS_LEN, EXE_PATH_LEN, PARENTS, ParentTask, TaskContext, flags as task_flags};
+
+pub use text::{components, prefix, until_nul};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// First byte of every record's [`Header::kind`].
+pub mod kind {
+    pub const OPEN: u16 = 1;
+    pub const CONNECT: u16 = 2;
+    /// The handshake ended, one way or the other.
+    pub const OUTCOME: u16 = 3;
+    pub const CLOSED: u16 = 4;
+    pub const CGROUP_MKDIR: u16 = 5;
+    pub const CGROUP_RMDIR: u16 = 6;
+    pub const CGROUP_ATTACH: u16 = 7;
+}
+
+/// Which program wrote a record.
+pub mod backend {
+    pub const FENTRY: u16 = 1;
+    pub const KPROBE: u16 = 2;
+    pub const SYSCALL: u16 = 3;
+    pub const TRACEPOINT: u16 = 4;
+}
+
+/// Starts every record.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Header {
+    /// See [`kind`].
+    pub kind: u16,
+    /// See [`backend`].
+    pub backend: u16,
+    /// Whole length in bytes, this header included.
+    pub len: u32,
+    /// CLOCK_BOOTTIME, ns.
+    pub time: u64,
+}

@@ -1,0 +1,197 @@
+//! Connects to the credential endpoints, their outcomes and their ends.
+
+use auditor_common::{
+    ABSENT, CANARY_ENDPOINT, ConnectKey, ConnectRecord, ConnectState, Counter, EndpointKey,
+    OutcomeRecord, Tuple, backend, kind,
+};
+use aya_ebpf::{
+    helpers::bpf_get_current_cgroup_id,
+    macros::{btf_tracepoint, fentry, kprobe},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext},
+};
+
+use crate::{
+    kernel::{Address, off, pointer, read},
+    maps::{CONNECTS, ENDPOINTS, EVENTS, count, header},
+    task::describe,
+};
+
+/// include/net/tcp_states.h
+const TCP_ESTABLISHED: i32 = 1;
+const TCP_SYN_SENT: i32 = 2;
+const TCP_CLOSE: i32 = 7;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+
+/// Sees TCP Fast Open, io_uring, MPTCP's subflows and SMC; the 4-tuple is final here.
+#[fentry(function = "tcp_connect")]
+pub fn connect_fentry(ctx: FEntryContext) -> i32 {
+    unsafe { on_connect(ctx.arg(0), backend::FENTRY) };
+    0
+}
+
+#[kprobe]
+pub fn connect_kprobe(ctx: ProbeContext) -> u32 {
+    let regs: Address = ctx.regs.cast();
+    let sk = unsafe { pointer(regs, off!(regs_arg0)) };
+    unsafe { on_connect(sk, backend::KPROBE) };
+    0
+}
+
+/// Last resort: SYN_SENT is set by the connecting task itself, before the source port is chosen.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn connect_syn_sent(ctx: BtfTracePointContext) -> i32 {
+    let new: i32 = ctx.arg(2);
+    if new == TCP_SYN_SENT {
+        unsafe { on_connect(ctx.arg(0), backend::TRACEPOINT) };
+    }
+    0
+}
+
+/// Outcomes and closes, on every backend. It fires in softirq: `current` is anybody.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn sock_state(ctx: BtfTracePointContext) -> i32 {
+    let sk: Address = ctx.arg(0);
+    let old: i32 = ctx.arg(1);
+    let new: i32 = ctx.arg(2);
+    if old == TCP_SYN_SENT || new == TCP_CLOSE {
+        unsafe { on_change(sk, old, new) };
+    }
+    0
+}
+
+#[inline(always)]
+fn mapped(v4: u32) -> [u32; 4] {
+    [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff]), v4]
+}
+
+/// The socket's addresses, or `None` when it is neither IPv4 nor IPv6.
+#[inline(always)]
+unsafe fn tuple(sk: Address) -> Option<Tuple> {
+    let family = unsafe { read::<u16>(sk, off!(sock_family)) };
+    let (src, dst) = if family == AF_INET {
+        unsafe {
+            (
+                mapped(read(sk, off!(sock_rcv_saddr))),
+                mapped(read(sk, off!(sock_daddr))),
+            )
+        }
+    } else if family == AF_INET6 && off!(sock_v6_daddr) != ABSENT {
+        unsafe {
+            (
+                read(sk, off!(sock_v6_rcv_saddr)),
+                read(sk, off!(sock_v6_daddr)),
+            )
+        }
+    } else {
+        return None;
+    };
+    Some(Tuple {
+        src,
+        dst,
+        src_port: u32::from(unsafe { read::<u16>(sk, off!(sock_num)) }),
+        dst_port: u32::from(u16::from_be(unsafe { read::<u16>(sk, off!(sock_dport)) })),
+    })
+}
+
+#[inline(always)]
+unsafe fn net_ns(sk: Address) -> u32 {
+    unsafe { read(pointer(sk, off!(sock_net)), off!(net_inum)) }
+}
+
+#[inline(always)]
+unsafe fn on_connect(sk: Address, by: u16) {
+    // Reading an MPTCP socket as a TCP one yields rubbish.
+    if unsafe { read::<u16>(sk, off!(sock_protocol)) } != IPPROTO_TCP {
+        return;
+    }
+    let Some(tuple) = (unsafe { tuple(sk) }) else {
+        return;
+    };
+    let key = EndpointKey {
+        addr: tuple.dst,
+        port: tuple.dst_port,
+    };
+    let Some(endpoint) = (unsafe { ENDPOINTS.get(&key) }) else {
+        return;
+    };
+    let endpoint = *endpoint;
+    count(if endpoint == CANARY_ENDPOINT {
+        Counter::Canary
+    } else {
+        Counter::ConnectMatched
+    });
+    let header = header::<ConnectRecord>(kind::CONNECT, by);
+    let net_ns = unsafe { net_ns(sk) };
+    let state = ConnectState {
+        time: header.time,
+        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
+        tuple,
+        net_ns,
+        endpoint,
+    };
+    // Before anything can drop the event: an unseen connect must not look like a stealthy one.
+    let _ = CONNECTS.insert(sk as u64, state, 0);
+    let Some(mut entry) = EVENTS.reserve::<ConnectRecord>(0) else {
+        count(Counter::EventRingFull);
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    unsafe {
+        (*record).header = header;
+        (*record).key = ConnectKey {
+            socket: sk as u64,
+            time: header.time,
+        };
+        (*record).tuple = tuple;
+        (*record).endpoint = endpoint;
+        (*record).net_ns = net_ns;
+        describe(&raw mut (*record).task);
+    }
+    entry.submit(0);
+}
+
+#[inline(always)]
+unsafe fn on_change(sk: Address, old: i32, new: i32) {
+    let socket = sk as u64;
+    let Some(state) = (unsafe { CONNECTS.get(&socket) }) else {
+        return;
+    };
+    let outcome = old == TCP_SYN_SENT;
+    count(if state.endpoint == CANARY_ENDPOINT {
+        Counter::Canary
+    } else {
+        Counter::OutcomeMatched
+    });
+    if let Some(mut entry) = EVENTS.reserve::<OutcomeRecord>(0) {
+        let record = entry.as_mut_ptr();
+        let kind = if outcome { kind::OUTCOME } else { kind::CLOSED };
+        unsafe {
+            (*record).header = header::<OutcomeRecord>(kind, backend::TRACEPOINT);
+            (*record).key = ConnectKey {
+                socket,
+                time: state.time,
+            };
+            (*record).tuple = state.tuple;
+            // SYN_SENT came before the source address and port were chosen.
+            (*record).tuple.src_port = u32::from(read::<u16>(sk, off!(sock_num)));
+            if let Some(now) = tuple(sk) {
+                (*record).tuple.src = now.src;
+            }
+            (*record).bytes_received = read(sk, off!(tcp_bytes_received));
+            let sent: u64 = read(sk, off!(tcp_bytes_sent));
+            (*record).bytes_sent = sent.wrapping_sub(read(sk, off!(tcp_bytes_retrans)));
+            (*record).endpoint = state.endpoint;
+            (*record).net_ns = state.net_ns;
+            (*record).new_state = new as u32;
+            (*record).errno = read(sk, off!(sock_err));
+        }
+        entry.submit(0);
+    } else {
+        count(Counter::EventRingFull);
+    }
+    if new != TCP_ESTABLISHED {
+        let _ = CONNECTS.remove(&socket);
+    }
+}

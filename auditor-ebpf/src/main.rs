@@ -1,0 +1,25 @@
+//! The kernel half: probes that filter, describe the acting task, and hand records to userspace. They never decide
+//! whose a token is or whether an access was allowed; they never block, never sleep, never touch a token's contents.
+#![no_std]
+#![no_main]
+
+mod connect;
+mod file_open;
+mod kernel;
+mod lifecycle;
+mod maps;
+mod path;
+mod superblock;
+mod task;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier refuses a program in which a panic is reachable.
+    loop {}
+}
+
+/// Several helpers (`bpf_probe_read_kernel` among them) are for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

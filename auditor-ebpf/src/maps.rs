@@ -1,0 +1,49 @@
+//! All maps of the kernel half, and the counters.
+
+use auditor_common::{COUNTERS, ConnectState, Counter, EndpointKey, Header, VolumeEntry};
+use aya_ebpf::{
+    helpers::bpf_ktime_get_boot_ns,
+    macros::map,
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+
+/// Superblock's `s_dev` to what it is. Userspace writes it; some 4 volumes a pod, 110 pods, and room for churn.
+#[map]
+pub static VOLUMES: HashMap<u32, VolumeEntry> = HashMap::with_max_entries(8192, 0);
+
+/// Watched address and port to the index that userspace knows the endpoint by.
+#[map]
+pub static ENDPOINTS: HashMap<EndpointKey, u32> = HashMap::with_max_entries(64, 0);
+
+/// Socket's address to its connect.
+#[map]
+pub static CONNECTS: LruHashMap<u64, ConnectState> = LruHashMap::with_max_entries(16384, 0);
+
+/// Opens, connects and their outcomes, in the order of this CPU's events.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// Cgroups made, removed, entered: apart, so that no flood of opens can hide whose they are.
+#[map]
+pub static LIFECYCLE: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// See [`Counter`].
+#[map]
+pub static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS, 0);
+
+#[inline(always)]
+pub fn count(counter: Counter) {
+    if let Some(slot) = COUNTS.get_ptr_mut(counter as u32) {
+        unsafe { *slot += 1 };
+    }
+}
+
+#[inline(always)]
+pub fn header<T>(kind: u16, backend: u16) -> Header {
+    Header {
+        kind,
+        backend,
+        len: size_of::<T>() as u32,
+        time: unsafe { bpf_ktime_get_boot_ns() },
+    }
+}

@@ -1,0 +1,223 @@
+//! Describing the acting task.
+
+use auditor_common::{ABSENT, ARGS_LEN, EXE_PATH_LEN, PARENTS, TaskContext, task_flags as flags};
+use aya_ebpf::helpers::{
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
+    bpf_get_current_uid_gid, generated::bpf_probe_read_user,
+};
+
+use crate::{
+    kernel::{Address, off, pointer, read, setting},
+    path::within_root,
+};
+
+/// include/linux/sched.h
+const PF_KTHREAD: u32 = 0x0020_0000;
+/// include/uapi/linux/magic.h
+const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
+/// Ancestors that are looked at for the process's place in its pid namespace.
+const ANCESTORS: usize = 32;
+/// Components and mounts between an executable and its process's root.
+const EXE_STEPS: usize = 24;
+
+#[inline(always)]
+unsafe fn leader(task: Address) -> Address {
+    unsafe { pointer(task, off!(task_group_leader)) }
+}
+
+/// The task's pid namespace and its pid there.
+#[inline(always)]
+unsafe fn innermost_pid(task: Address) -> (Address, u32) {
+    let pid = unsafe { pointer(task, off!(task_thread_pid)) };
+    let level = unsafe { read::<u32>(pid, off!(pid_level)) } & 0x1f;
+    let upid = pid.wrapping_add((off!(pid_numbers) + level * off!(upid_size)) as usize);
+    unsafe { (pointer(upid, off!(upid_ns)), read(upid, off!(upid_nr))) }
+}
+
+#[inline(always)]
+unsafe fn mnt_ns(task: Address) -> u32 {
+    let nsproxy = unsafe { pointer(task, off!(task_nsproxy)) };
+    let ns = unsafe { pointer(nsproxy, off!(nsproxy_mnt_ns)) };
+    unsafe { read(ns, off!(mnt_ns_inum)) }
+}
+
+#[inline(always)]
+unsafe fn cgroup_id(task: Address) -> u64 {
+    let css_set = unsafe { pointer(task, off!(task_cgroups)) };
+    let cgroup = unsafe { pointer(css_set, off!(css_set_dfl_cgrp)) };
+    let kn = unsafe { pointer(cgroup, off!(cgroup_kn)) };
+    unsafe { read(kn, off!(kernfs_id)) }
+}
+
+/// Fills `out` for `current` and returns the mount namespace of PID 1, or 0 when the walk up did not reach it.
+#[inline(always)]
+pub unsafe fn describe(out: *mut TaskContext) -> u32 {
+    let task = unsafe { bpf_get_current_task() } as Address;
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let uid_gid = bpf_get_current_uid_gid();
+    unsafe {
+        (*out).pid = (pid_tgid >> 32) as u32;
+        (*out).tid = pid_tgid as u32;
+        (*out).uid = uid_gid as u32;
+        (*out).gid = (uid_gid >> 32) as u32;
+        (*out).cgroup_id = bpf_get_current_cgroup_id();
+        (*out).comm = read(task, off!(task_comm));
+        (*out).cap_effective = read(pointer(task, off!(task_cred)), off!(cred_cap_effective));
+        (*out).login_uid = if off!(task_loginuid) == ABSENT {
+            u32::MAX
+        } else {
+            read(task, off!(task_loginuid))
+        };
+        (*out).tty = terminal(task);
+        (*out).mnt_ns = mnt_ns(task);
+        let nsproxy = pointer(task, off!(task_nsproxy));
+        (*out).net_ns = read(pointer(nsproxy, off!(nsproxy_net_ns)), off!(net_inum));
+        (*out).reserved = 0;
+    }
+    let kernel_thread = unsafe { read::<u32>(task, off!(task_flags)) } & PF_KTHREAD != 0;
+    let mut found = if kernel_thread {
+        flags::KERNEL_THREAD
+    } else {
+        0
+    };
+    found |= unsafe { executable(task, out) };
+    found |= unsafe { arguments(task, out) };
+    let (above, top_mnt_ns) = unsafe { ancestors(task, out) };
+    unsafe { (*out).flags = found | above };
+    top_mnt_ns
+}
+
+/// Parents, the pid namespace and the process's highest ancestor in it.
+#[inline(always)]
+unsafe fn ancestors(task: Address, out: *mut TaskContext) -> (u32, u32) {
+    let mut at = unsafe { leader(task) };
+    let (own_ns, mut root_nspid) = unsafe { innermost_pid(at) };
+    let reaper = unsafe { pointer(own_ns, off!(pid_ns_child_reaper)) };
+    unsafe {
+        (*out).start_time = read(at, off!(task_start));
+        (*out).pid_ns = read(own_ns, off!(pid_ns_inum));
+        (*out).reaper_cgroup_id = cgroup_id(reaper);
+        (*out).reaper_mnt_ns = mnt_ns(reaper);
+    }
+    let mut known = false;
+    let mut top_mnt_ns = 0;
+    let mut parents = 0;
+    for step in 0..ANCESTORS {
+        let parent = unsafe { leader(pointer(at, off!(task_real_parent))) };
+        if parent.is_null() || parent == at {
+            break;
+        }
+        let pid = unsafe { read::<u32>(parent, off!(task_tgid)) };
+        if pid == 0 {
+            break;
+        }
+        if step < PARENTS {
+            unsafe {
+                (*out).parents[step].pid = pid;
+                (*out).parents[step].comm = read(parent, off!(task_comm));
+            }
+            parents = step as u32 + 1;
+        }
+        if !known {
+            let (ns, nr) = unsafe { innermost_pid(parent) };
+            if ns == own_ns {
+                root_nspid = nr;
+            } else {
+                known = true;
+            }
+        }
+        if pid == 1 {
+            top_mnt_ns = unsafe { mnt_ns(parent) };
+            break;
+        }
+        at = parent;
+    }
+    unsafe {
+        (*out).parents_len = parents;
+        (*out).root_nspid = root_nspid;
+    }
+    (if known { flags::ROOT_KNOWN } else { 0 }, top_mnt_ns)
+}
+
+#[inline(always)]
+unsafe fn terminal(task: Address) -> [u8; 16] {
+    let signal = unsafe { pointer(task, off!(task_signal)) };
+    let tty = unsafe { pointer(signal, off!(signal_tty)) };
+    if tty.is_null() {
+        return [0; 16];
+    }
+    unsafe { read(tty, off!(tty_name)) }
+}
+
+#[inline(always)]
+unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
+    let mm = unsafe { pointer(task, off!(task_mm)) };
+    let file = unsafe { pointer(mm, off!(mm_exe_file)) };
+    if file.is_null() {
+        unsafe {
+            (*out).exe_path_len = 0;
+            (*out).exe_ino = 0;
+            (*out).exe_dev = 0;
+        }
+        return 0;
+    }
+    let mut found = flags::HAS_EXE;
+    let inode = unsafe { pointer(file, off!(file_inode)) };
+    let sb = unsafe { pointer(inode, off!(inode_sb)) };
+    unsafe {
+        (*out).exe_ino = read(inode, off!(inode_ino));
+        (*out).exe_dev = read(sb, off!(sb_dev));
+    }
+    if unsafe { read::<u32>(inode, off!(inode_nlink)) } == 0 {
+        found |= flags::EXE_UNLINKED;
+    }
+    if unsafe { read::<u64>(sb, off!(sb_magic)) } == OVERLAYFS_SUPER_MAGIC {
+        found |= flags::EXE_OVERLAY;
+        if !unsafe { pointer(inode, off!(inode_size)) }.is_null() {
+            found |= flags::EXE_UPPER;
+        }
+    }
+    let fs = unsafe { pointer(task, off!(task_fs)) };
+    let (len, whole) = unsafe {
+        within_root::<EXE_PATH_LEN, 128, EXE_STEPS>(
+            &raw mut (*out).exe_path,
+            pointer(file, off!(file_dentry)),
+            pointer(file, off!(file_mnt)),
+            pointer(fs, off!(fs_root_dentry)),
+            pointer(fs, off!(fs_root_mnt)),
+        )
+    };
+    unsafe { (*out).exe_path_len = len };
+    if !whole {
+        found |= flags::EXE_PATH_CUT;
+    }
+    found
+}
+
+#[inline(always)]
+unsafe fn arguments(task: Address, out: *mut TaskContext) -> u32 {
+    unsafe { (*out).args_len = 0 };
+    if setting!(capture_args) == 0 {
+        return 0;
+    }
+    let mm = unsafe { pointer(task, off!(task_mm)) };
+    if mm.is_null() {
+        return 0;
+    }
+    let start = unsafe { read::<u64>(mm, off!(mm_arg_start)) };
+    let end = unsafe { read::<u64>(mm, off!(mm_arg_end)) };
+    let len = end.wrapping_sub(start);
+    let (len, cut) = if len > ARGS_LEN as u64 {
+        (ARGS_LEN as u64, true)
+    } else {
+        (len, false)
+    };
+    let read = unsafe {
+        bpf_probe_read_user((&raw mut (*out).args).cast(), len as u32, start as *const _)
+    };
+    if read != 0 {
+        return 0;
+    }
+    unsafe { (*out).args_len = len as u32 };
+    if cut { flags::ARGS_CUT } else { 0 }
+}

@@ -1,0 +1,168 @@
+//! `{"associations":[…]}`, each as `aws eks describe-pod-identity-association` prints it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::Association;
+
+/// What a file lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    pub associations: Vec<Association>,
+    /// False where the file has a `nextToken` or says `"complete": false`.
+    pub complete: bool,
+}
+
+/// Why a file is not a list of associations; the message names item and field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    #[error("is empty; expected {{\"associations\":[…]}}")]
+    Empty,
+    #[error("not a list of Pod Identity associations: {0}")]
+    Shape(String),
+    #[error(
+        "ServiceAccount {namespace}/{service_account} has two associations, {first} and {second}; \
+         if they are of several clusters, name yours with --cluster-name, else take one out"
+    )]
+    Ambiguous {
+        namespace: Arc<str>,
+        service_account: Arc<str>,
+        first: Arc<str>,
+        second: Arc<str>,
+    },
+}
+
+/// Reads the associations of one cluster. Those that name another one are left out; with `cluster` null all are taken.
+///
+/// # Errors
+/// On wrong syntax or shape, and on two associations for one ServiceAccount, which EKS does not allow.
+pub fn parse(bytes: &[u8], cluster: Option<&str>) -> Result<Listing, ParseError> {
+    if bytes.trim_ascii().is_empty() {
+        return Err(ParseError::Empty);
+    }
+    let mut parser = serde_json::Deserializer::from_slice(bytes);
+    let document: Document = serde_path_to_error::deserialize(&mut parser)
+        .map_err(|e| ParseError::Shape(e.to_string()))?;
+    parser.end().map_err(|e| ParseError::Shape(e.to_string()))?;
+
+    let mut seen: HashMap<(Arc<str>, Arc<str>), Arc<str>> = HashMap::new();
+    let mut associations = Vec::with_capacity(document.associations.len());
+    for Entry(raw) in document.associations {
+        let named = raw.cluster_name.as_deref();
+        if named.zip(cluster).is_some_and(|(one, ours)| one != ours) {
+            continue;
+        }
+        let association = Association::from(raw);
+        let account = (
+            association.namespace.clone(),
+            association.service_account.clone(),
+        );
+        if let Some(first) = seen.insert(account, association.id.clone())
+            && first != association.id
+        {
+            return Err(ParseError::Ambiguous {
+                namespace: association.namespace,
+                service_account: association.service_account,
+                first,
+                second: association.id,
+            });
+        }
+        associations.push(association);
+    }
+    Ok(Listing {
+        associations,
+        complete: document.complete.unwrap_or(true) && document.next_token.is_none(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    associations: Vec<Entry>,
+    next_token: Option<String>,
+    complete: Option<bool>,
+}
+
+/// The bare object, or as the CLI prints it: `{"association":{…}}`.
+struct Entry(Raw);
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let at = |e: serde_path_to_error::Error<serde_json::Error>| {
+            let path = e.path().to_string();
+            D::Error::custom(format!("{path}: {}", e.into_inner()))
+        };
+        let mut value = serde_json::Value::deserialize(deserializer)?;
+        let inner = value.get_mut("association").map(serde_json::Value::take);
+        serde_path_to_error::deserialize(inner.unwrap_or(value))
+            .map(Self)
+            .map_err(at)
+    }
+}
+
+/// Field names of the EKS API's `PodIdentityAssociation`; the ARN, tags and owner are not used.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw {
+    cluster_name: Option<String>,
+    namespace: Arc<str>,
+    service_account: Arc<str>,
+    association_id: Arc<str>,
+    role_arn: Option<Arc<str>>,
+    target_role_arn: Option<Arc<str>>,
+    external_id: Option<Arc<str>>,
+    disable_session_tags: Option<bool>,
+    policy: Option<Arc<str>>,
+    created_at: Option<Time>,
+    modified_at: Option<Time>,
+}
+
+/// Seconds since the epoch on the wire, ISO 8601 as the CLI prints them.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "neither seconds since the epoch nor an ISO 8601 time"
+)]
+enum Time {
+    Seconds(f64),
+    Iso(Timestamp),
+}
+
+impl Time {
+    fn timestamp(self) -> Option<Timestamp> {
+        match self {
+            Self::Iso(time) => Some(time),
+            // To the millisecond, as EKS gives it; out of range is not worth an error.
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "saturates, then is checked"
+            )]
+            Self::Seconds(seconds) => {
+                Timestamp::from_millisecond((seconds * 1e3).round() as i64).ok()
+            }
+        }
+    }
+}
+
+impl From<Raw> for Association {
+    fn from(raw: Raw) -> Self {
+        Self {
+            id: raw.association_id,
+            namespace: raw.namespace,
+            service_account: raw.service_account,
+            role_arn: raw.role_arn,
+            target_role_arn: raw.target_role_arn,
+            external_id: raw.external_id,
+            disable_session_tags: raw.disable_session_tags.unwrap_or_default(),
+            policy: raw.policy,
+            created: raw.created_at.and_then(Time::timestamp),
+            modified: raw.modified_at.and_then(Time::timestamp),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! What is judged, what is known at that moment, and what comes of it.
+
+use jiff::Timestamp;
+
+use super::PodHistory;
+use crate::{
+    association::Snapshot,
+    cluster::{Pod, ServiceAccount, ServiceAccounts},
+    event::{
+        Binding, Container, EndpointKind, Evidence, Finding, Outcome, Process, Relation, TokenRef,
+        Verdict,
+    },
+    policy::{Policy, Subject},
+};
+
+/// Who did it.
+#[derive(Clone, Copy, Debug)]
+pub enum Actor<'a> {
+    Pod {
+        pod: &'a Pod,
+        container: Option<&'a Container>,
+    },
+    /// The process is in a pod, but the cluster has not told of that pod.
+    UnlistedPod { uid: &'a str },
+    /// Outside every pod.
+    Host,
+    /// Cgroup and namespaces disagree: the process could belong to any of these (namespace/name, or `host`).
+    Conflict { candidates: &'a [String] },
+    /// Attribution failed.
+    Unknown,
+}
+
+/// What the judgement rests on besides the event.
+#[derive(Clone, Copy, Debug)]
+pub struct Knowledge<'a> {
+    pub service_accounts: &'a ServiceAccounts,
+    /// Null with `--associations none`, and before the first sync.
+    pub bindings: Option<&'a Snapshot>,
+    pub policy: &'a Policy,
+    pub cluster_name: Option<&'a str>,
+    /// When the judgement is given.
+    pub now: Timestamp,
+}
+
+/// A token was opened.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenCase<'a> {
+    /// When it happened.
+    pub time: Timestamp,
+    pub actor: Actor<'a>,
+    pub process: &'a Process,
+    pub token: &'a TokenRef,
+    /// The token's owner; null where the cluster has not told of it.
+    pub owner_pod: Option<&'a Pod>,
+    pub for_write: bool,
+    pub knowledge: Knowledge<'a>,
+}
+
+/// A credential endpoint was connected to, and the outcome is known or was not within its time.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectCase<'a> {
+    /// When the connect was made.
+    pub time: Timestamp,
+    pub actor: Actor<'a>,
+    pub process: &'a Process,
+    pub endpoint: EndpointKind,
+    pub outcome: Outcome,
+    /// The connector's; null where it is no pod.
+    pub history: Option<PodHistory>,
+    pub knowledge: Knowledge<'a>,
+}
+
+/// A connection to a credential endpoint has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct CloseCase<'a> {
+    /// When it was closed.
+    pub time: Timestamp,
+    pub actor: Actor<'a>,
+    pub process: &'a Process,
+    pub endpoint: EndpointKind,
+    pub bytes_received: u64,
+    pub knowledge: Knowledge<'a>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    /// `associations`, `serviceaccount`, `pod`, `owner`, `process`, `outcome`: what a rule lacked.
+    pub undetermined: Vec<String>,
+    /// Null for connects.
+    pub relation: Option<Relation>,
+    /// In the order of the design's table.
+    pub findings: Vec<Finding>,
+    /// The token owner's, or the connector's.
+    pub binding: Option<Binding>,
+    /// About the pod whose binding is given.
+    pub evidence: Evidence,
+}
+
+impl<'a> Actor<'a> {
+    #[must_use]
+    pub fn pod(&self) -> Option<&'a Pod> {
+        match self {
+            Self::Pod { pod, .. } => Some(pod),
+            Self::UnlistedPod { .. } | Self::Host | Self::Conflict { .. } | Self::Unknown => None,
+        }
+    }
+
+    /// Name of the container in the pod's spec.
+    pub(super) fn container_name(&self) -> Option<&'a str> {
+        match self {
+            Self::Pod { container, .. } => container.and_then(|c| c.name.as_deref()),
+            Self::UnlistedPod { .. } | Self::Host | Self::Conflict { .. } | Self::Unknown => None,
+        }
+    }
+
+    /// As messages name it.
+    pub(super) fn describe(&self, process: &Process) -> String {
+        match self {
+            Self::Pod { pod, .. } => pod.full_name(),
+            Self::UnlistedPod { uid } => format!("pod {uid}"),
+            Self::Host => format!("a host process ({})", process.comm),
+            Self::Conflict { .. } | Self::Unknown => {
+                format!("an unattributed process ({})", process.comm)
+            }
+        }
+    }
+
+    /// As exemptions match it.
+    pub(super) fn subject(&self, process: &'a Process, relation: Option<Relation>) -> Subject<'a> {
+        let container = match self {
+            Self::Pod { container, .. } => *container,
+            Self::UnlistedPod { .. } | Self::Host | Self::Conflict { .. } | Self::Unknown => None,
+        };
+        Subject {
+            namespace: self.pod().map(|pod| &*pod.namespace),
+            service_account: self.pod().map(|pod| &*pod.service_account),
+            image: container.and_then(|c| c.image.as_deref()),
+            executable: process.exe.as_deref(),
+            relation,
+        }
+    }
+}
+
+impl<'a> Knowledge<'a> {
+    #[must_use]
+    pub fn service_account(&self, pod: &Pod) -> Option<&'a ServiceAccount> {
+        self.service_accounts
+            .get(&pod.namespace, &pod.service_account)
+    }
+
+    /// Whether an annotation that is not there now was not there at `time` either.
+    pub(super) fn annotations_tell_of_absence_at(&self, time: Timestamp) -> bool {
+        self.service_accounts
+            .read_at()
+            .is_some_and(|read_at| read_at >= time)
+    }
+
+    pub(super) fn associations_tell_of_absence_at(&self, time: Timestamp) -> bool {
+        self.bindings
+            .is_some_and(|snapshot| snapshot.tells_of_absence_at(time))
+    }
+}
+
+impl OpenCase<'_> {
+    /// The owner as messages name it.
+    pub(super) fn describe_owner(&self) -> String {
+        if let Some(pod) = self.owner_pod {
+            return pod.full_name();
+        }
+        match &self.token.owner {
+            Some(owner) => match (&owner.namespace, &owner.name) {
+                (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+                _ => format!("pod {}", owner.uid),
+            },
+            None => "an unknown pod".to_owned(),
+        }
+    }
+
+    pub(super) fn describe_actor(&self) -> String {
+        self.actor.describe(self.process)
+    }
+
+    pub(super) fn relation(&self) -> Relation {
+        super::relation(&self.actor, self.token.owner.as_ref())
+    }
+
+    /// The owner's identity is used by a pod that has it.
+    pub(super) fn uses_own_identity(&self) -> bool {
+        matches!(
+            self.relation(),
+            Relation::Own | Relation::SameServiceAccount
+        )
+    }
+}

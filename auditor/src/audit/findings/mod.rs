@@ -1,0 +1,59 @@
+//! One rule a file: a function from the case to a [`Ruling`](super::ruling::Ruling), and the table of its cases.
+
+mod agent_connect_without_token;
+mod exec_session_token_open;
+mod foreign_token_open;
+mod host_token_open;
+mod identity_mismatch;
+mod node_role_fallback;
+mod role_drift;
+mod token_write;
+mod unassociated_agent_connect;
+mod unbound_token_open;
+
+pub use agent_connect_without_token::agent_connect_without_token;
+pub use exec_session_token_open::exec_session_token_open;
+pub use foreign_token_open::foreign_token_open;
+pub use host_token_open::host_token_open;
+pub use identity_mismatch::identity_mismatch;
+pub use node_role_fallback::{node_role_fallback, node_role_fallback_at_close};
+pub use role_drift::role_drift;
+pub use token_write::token_write;
+pub use unassociated_agent_connect::unassociated_agent_connect;
+pub use unbound_token_open::unbound_token_open;
+
+use super::Actor;
+use super::ruling::Input;
+use crate::{cluster::Pod, event::Outcome};
+
+/// The connecting pod, where the rule is about one.
+enum Connector<'a> {
+    /// A pod other than the agent's own.
+    Pod(&'a Pod),
+    /// The rule is not about such a process.
+    Exempt,
+    /// It cannot be told who it is.
+    Lacks(Input),
+}
+
+fn connector<'a>(actor: &Actor<'a>, policy: &crate::policy::Policy) -> Connector<'a> {
+    match actor {
+        Actor::Pod { pod, .. } if policy.is_agent(pod) => Connector::Exempt,
+        Actor::Pod { pod, .. } => Connector::Pod(pod),
+        // A conflict is a finding of its own.
+        Actor::Host | Actor::Conflict { .. } => Connector::Exempt,
+        Actor::UnlistedPod { .. } => Connector::Lacks(Input::Pod),
+        Actor::Unknown => Connector::Lacks(Input::Process),
+    }
+}
+
+/// Whether the endpoint was reached; null while that is open.
+fn is_reached(outcome: Outcome) -> Option<bool> {
+    match outcome {
+        Outcome::Established => Some(true),
+        Outcome::Refused | Outcome::Unreachable | Outcome::Timeout | Outcome::Aborted => {
+            Some(false)
+        }
+        Outcome::Pending => None,
+    }
+}

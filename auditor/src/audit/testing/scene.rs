@@ -1,0 +1,299 @@
+//! The cluster itself, and what happens in it.
+
+use std::collections::BTreeMap;
+
+use super::{ROLE, Said, Who, Whose, event_time, process, seconds_later, untold};
+use crate::audit::{
+    Actor, CloseCase, ConnectCase, Judgement, Knowledge, OpenCase, PodHistory, judge_close,
+    judge_connect, judge_open, ruling::Ruling,
+};
+use crate::{
+    association::{Association, Snapshot},
+    cluster::{Container, Pod, ServiceAccount, ServiceAccounts, testing::pod},
+    event::{self, EndpointKind, Outcome, Process, TokenKind, TokenRef},
+    policy::Policy,
+};
+
+#[derive(Clone)]
+pub(in crate::audit) struct Scene {
+    pods: BTreeMap<&'static str, Pod>,
+    accounts: Vec<ServiceAccount>,
+    service_accounts: ServiceAccounts,
+    associations: Vec<Association>,
+    snapshot: Option<Snapshot>,
+    policy: Policy,
+    pub(in crate::audit) process: Process,
+    pub(in crate::audit) for_write: bool,
+    pub(in crate::audit) history: Option<PodHistory>,
+    container: event::Container,
+    candidates: Vec<String>,
+}
+
+impl Scene {
+    /// Nothing is bound, and all of that is known by complete readings that were begun after the event.
+    pub(in crate::audit) fn new() -> Self {
+        let member = |namespace, name, account: &str| {
+            let mut pod = pod(namespace, name);
+            pod.service_account = account.into();
+            pod.created = Some(seconds_later(-86));
+            pod.containers = vec![Container {
+                name: "main".into(),
+                image: "registry/main:1".into(),
+                ..Container::default()
+            }];
+            (name, pod)
+        };
+        let mut pods = BTreeMap::from([
+            member("shop", "web", "web"),
+            member("shop", "web-2", "web"),
+            member("payments", "api", "api"),
+            member("kube-system", "agent", "eks-pod-identity-agent"),
+        ]);
+        let owner = "DaemonSet/eks-pod-identity-agent".to_owned();
+        pods.get_mut("agent").unwrap().owner = Some(owner);
+        let account = |namespace: &str, name: &str| ServiceAccount {
+            namespace: namespace.into(),
+            name: name.into(),
+            uid: None,
+            role_arn: None,
+            audience: None,
+        };
+        let scene = Self {
+            pods,
+            accounts: vec![account("shop", "web"), account("payments", "api")],
+            service_accounts: ServiceAccounts::default(),
+            associations: Vec::new(),
+            snapshot: None,
+            policy: Policy::default(),
+            process: process(),
+            for_write: false,
+            history: None,
+            container: event::Container {
+                id: "9c".repeat(32),
+                name: Some("main".into()),
+                image: Some("registry/main:1".into()),
+            },
+            candidates: vec!["shop/web".into(), "payments/api".into()],
+        };
+        scene.accounts_read_at(1).bindings_begun_at(1, true)
+    }
+
+    pub(in crate::audit) fn pod(&self, name: &str) -> &Pod {
+        &self.pods[name]
+    }
+
+    pub(in crate::audit) fn edit_pod(mut self, name: &str, edit: impl FnOnce(&mut Pod)) -> Self {
+        edit(self.pods.get_mut(name).unwrap());
+        self
+    }
+
+    pub(in crate::audit) fn env_role(self, name: &str, role: &str) -> Self {
+        self.edit_pod(name, |p| {
+            p.containers[0].env.role_arn = Some(role.into());
+        })
+    }
+
+    pub(in crate::audit) fn annotate(mut self, name: &str, role: &str) -> Self {
+        let account = self.pods[name].service_account.clone();
+        for known in self.accounts.iter_mut().filter(|a| a.name == account) {
+            known.role_arn = Some(role.into());
+        }
+        let read_at = self.service_accounts.read_at().unwrap();
+        self.service_accounts.replace(self.accounts.clone());
+        self.service_accounts.confirm(read_at);
+        self
+    }
+
+    pub(in crate::audit) fn without_service_accounts(mut self) -> Self {
+        self.service_accounts = ServiceAccounts::default();
+        self
+    }
+
+    /// Seconds after the event.
+    pub(in crate::audit) fn accounts_read_at(mut self, seconds: i64) -> Self {
+        self.service_accounts.replace(self.accounts.clone());
+        self.service_accounts.confirm(seconds_later(seconds));
+        self
+    }
+
+    pub(in crate::audit) fn associate(mut self, name: &str) -> Self {
+        let pod = &self.pods[name];
+        self.associations.push(Association {
+            id: format!("a-{name}").into(),
+            namespace: pod.namespace.clone(),
+            service_account: pod.service_account.clone(),
+            role_arn: Some(ROLE.into()),
+            target_role_arn: None,
+            external_id: None,
+            disable_session_tags: false,
+            policy: None,
+            created: None,
+            modified: None,
+        });
+        self.bindings_begun_at(1, true)
+    }
+
+    /// Seconds after the event.
+    pub(in crate::audit) fn bindings_begun_at(mut self, seconds: i64, complete: bool) -> Self {
+        self.snapshot = Some(Snapshot::new(
+            "file:associations.json".into(),
+            1,
+            "hash".to_owned(),
+            seconds_later(seconds),
+            complete,
+            self.associations.clone(),
+        ));
+        self
+    }
+
+    pub(in crate::audit) fn without_bindings(mut self) -> Self {
+        self.snapshot = None;
+        self
+    }
+
+    pub(in crate::audit) fn policy(mut self, yaml: &str) -> Self {
+        self.policy = Policy::parse(format!("version: 1\n{yaml}").as_bytes()).unwrap();
+        self
+    }
+
+    pub(in crate::audit) fn edit(mut self, edit: impl FnOnce(&mut Self)) -> Self {
+        edit(&mut self);
+        self
+    }
+
+    pub(in crate::audit) fn knowledge(&self) -> Knowledge<'_> {
+        Knowledge {
+            service_accounts: &self.service_accounts,
+            bindings: self.snapshot.as_ref(),
+            policy: &self.policy,
+            cluster_name: Some("prod"),
+            now: seconds_later(2),
+        }
+    }
+
+    fn actor(&self, who: Who) -> Actor<'_> {
+        match who {
+            Who::Pod(name) => Actor::Pod {
+                pod: self.pod(name),
+                container: Some(&self.container),
+            },
+            Who::Unlisted(uid) => Actor::UnlistedPod { uid },
+            Who::Host => Actor::Host,
+            Who::Conflict => Actor::Conflict {
+                candidates: &self.candidates,
+            },
+            Who::Unknown => Actor::Unknown,
+        }
+    }
+
+    fn with_open<T>(
+        &self,
+        who: Who,
+        whose: Whose,
+        kind: TokenKind,
+        then: impl FnOnce(&OpenCase<'_>) -> T,
+    ) -> T {
+        let (owner_pod, owner) = match whose {
+            Whose::Pod(name) => (Some(self.pod(name)), Some(self.pod(name).owner_ref())),
+            Whose::Untold(uid) => (None, Some(untold(uid))),
+            Whose::Nobody => (None, None),
+        };
+        let token = TokenRef {
+            kind,
+            volume: Some("volume".into()),
+            file: "token".into(),
+            audience: None,
+            expiration_seconds: None,
+            owner,
+        };
+        then(&OpenCase {
+            time: event_time(),
+            actor: self.actor(who),
+            process: &self.process,
+            token: &token,
+            owner_pod,
+            for_write: self.for_write,
+            knowledge: self.knowledge(),
+        })
+    }
+
+    pub(in crate::audit) fn open(
+        &self,
+        who: Who,
+        whose: Whose,
+        kind: TokenKind,
+        rule: fn(&OpenCase<'_>) -> Ruling,
+    ) -> Said {
+        self.with_open(who, whose, kind, rule).into()
+    }
+
+    pub(in crate::audit) fn judge_open(
+        &self,
+        who: Who,
+        whose: Whose,
+        kind: TokenKind,
+    ) -> Judgement {
+        self.with_open(who, whose, kind, judge_open)
+    }
+
+    fn connect_case(&self, who: Who, endpoint: EndpointKind, outcome: Outcome) -> ConnectCase<'_> {
+        ConnectCase {
+            time: event_time(),
+            actor: self.actor(who),
+            process: &self.process,
+            endpoint,
+            outcome,
+            history: self.history,
+            knowledge: self.knowledge(),
+        }
+    }
+
+    pub(in crate::audit) fn connect(
+        &self,
+        who: Who,
+        endpoint: EndpointKind,
+        outcome: Outcome,
+        rule: fn(&ConnectCase<'_>) -> Ruling,
+    ) -> Said {
+        rule(&self.connect_case(who, endpoint, outcome)).into()
+    }
+
+    pub(in crate::audit) fn judge_connect(
+        &self,
+        who: Who,
+        endpoint: EndpointKind,
+        outcome: Outcome,
+    ) -> Judgement {
+        judge_connect(&self.connect_case(who, endpoint, outcome))
+    }
+
+    fn close_case(&self, who: Who, endpoint: EndpointKind, bytes_received: u64) -> CloseCase<'_> {
+        CloseCase {
+            time: event_time(),
+            actor: self.actor(who),
+            process: &self.process,
+            endpoint,
+            bytes_received,
+            knowledge: self.knowledge(),
+        }
+    }
+
+    pub(in crate::audit) fn close(
+        &self,
+        who: Who,
+        endpoint: EndpointKind,
+        bytes_received: u64,
+        rule: fn(&CloseCase<'_>) -> Ruling,
+    ) -> Said {
+        rule(&self.close_case(who, endpoint, bytes_received)).into()
+    }
+
+    pub(in crate::audit) fn judge_close(
+        &self,
+        who: Who,
+        endpoint: EndpointKind,
+        bytes_received: u64,
+    ) -> Judgement {
+        judge_close(&self.close_case(who, endpoint, bytes_received))
+    }
+}

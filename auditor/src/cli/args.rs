@@ -1,0 +1,171 @@
+//! The raw flags, as typed. No meaning is given to them here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::{ArgsMode, Backend};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "auditor",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(
+    about = "Tells who touched which workload's AWS credential on an EKS node, whose it was, and whether that was allowed"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch this node and write one line of JSON per use of a workload credential
+    #[command(after_help = RUN_EXAMPLES, after_long_help = RUN_EXAMPLES)]
+    Run(Box<RunArgs>),
+}
+
+const RUN_EXAMPLES: &str = r#"EXAMPLES:
+  What the cluster knows, from files:
+    kubectl get pods,serviceaccounts -A -o json > cluster.json
+    auditor run --cluster file:cluster.json --associations file:assoc.json
+
+  Only the violations, live:
+    auditor run --cluster file:cluster.json |
+      jq -c 'select(.verdict == "violation")'
+
+  As a service: a policy, the events in a file, state that survives restarts:
+    auditor run --cluster file:/etc/auditor/cluster.json \
+      --policy /etc/auditor/policy.yaml --state-dir /var/lib/auditor \
+      --output-file /var/log/auditor.jsonl --cluster-name prod
+
+  One more credential endpoint, watched over IPv4 and IPv6:
+    auditor run --cluster file:cluster.json \
+      --endpoint vault=10.0.0.7:8200 --endpoint 'vault=[fd00::7]:8200'
+
+EXIT STATUS:
+  0  stopped by SIGTERM or SIGINT, everything written out
+  1  the environment: a file, a permission, the kernel, an address in use
+  2  usage: an unknown flag, or a value that is not allowed"#;
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunArgs {
+    /// This node's name, as Kubernetes knows it [default: the host name]
+    #[arg(
+        long,
+        env = "NODE_NAME",
+        value_name = "NAME",
+        help_heading = "Who we are"
+    )]
+    pub node_name: Option<String>,
+
+    /// The cluster's name, written on every line [default: null]
+    #[arg(
+        long,
+        env = "CLUSTER_NAME",
+        value_name = "NAME",
+        help_heading = "Who we are"
+    )]
+    pub cluster_name: Option<String>,
+
+    /// EC2 instance id, written on every line [default: from DMI, else null]
+    #[arg(long, value_name = "ID", help_heading = "Who we are")]
+    pub instance_id: Option<String>,
+
+    /// Where pods and ServiceAccounts are read: `file:PATH` holds a v1 List in JSON or YAML, as `kubectl get
+    /// pods,serviceaccounts -A -o json` prints it, and is read again when it changes. `kube` (the API server) comes
+    /// with a later version. Required
+    #[arg(long, value_name = "kube|file:PATH", help_heading = "What is known")]
+    pub cluster: Option<String>,
+
+    /// Where Pod Identity associations are read: `file:PATH` holds `{"associations":[…]}`, each as `aws eks
+    /// describe-pod-identity-association` returns it, and is read again when it changes. With `none`, what depends on
+    /// an association is `undetermined`. `kube:NAMESPACE/CONFIGMAP`, `eks` and `ack` come with a later version
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        default_value = "none",
+        help_heading = "What is known"
+    )]
+    pub associations: String,
+
+    /// Policy in YAML, read again when it changes; a bad change keeps the old rules, and says so in the events
+    /// [default: the built-in rules]
+    #[arg(long, value_name = "PATH", help_heading = "What is known")]
+    pub policy: Option<PathBuf>,
+
+    /// The kubelet's root directory, as the auditor sees it
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/var/lib/kubelet",
+        help_heading = "The node"
+    )]
+    pub kubelet_root: PathBuf,
+
+    /// The host's /proc, as the auditor sees it
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/proc",
+        help_heading = "The node"
+    )]
+    pub host_proc: PathBuf,
+
+    /// Root of the cgroup v2 hierarchy [default: found in HOST_PROC's mountinfo]
+    #[arg(long, value_name = "DIR", help_heading = "The node")]
+    pub cgroup_root: Option<PathBuf>,
+
+    /// Network namespace of the EKS Pod Identity Agent [default: HOST_PROC/1/ns/net]
+    #[arg(long, value_name = "PATH", help_heading = "The node")]
+    pub agent_netns: Option<PathBuf>,
+
+    /// How the kernel is watched; `auto` takes the best one that proves itself live, hook by hook
+    #[arg(long, value_enum, value_name = "BACKEND", default_value_t = Backend::Auto, help_heading = "What is watched")]
+    pub backend: Backend,
+
+    /// A credential endpoint to watch besides the built-in ones (Pod Identity Agent, instance metadata); repeatable
+    #[arg(long, value_name = "NAME=ADDR:PORT", help_heading = "What is watched")]
+    pub endpoint: Vec<String>,
+
+    /// Also report refused opens: costs every syscall a little, and the path is as claimed. Comes with a later version
+    #[arg(long, help_heading = "What is watched")]
+    pub watch_denied: bool,
+
+    /// Format of the events: `json`, one object a line. `ocsf` and `text` come with a later version
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "json",
+        help_heading = "Output"
+    )]
+    pub output: String,
+
+    /// Append the events to this file, which may be rotated by renaming it [default: stdout]
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    pub output_file: Option<PathBuf>,
+
+    /// Command lines on events: `redacted` masks what looks like a secret
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = ArgsMode::Redacted, help_heading = "Output")]
+    pub args: ArgsMode,
+
+    /// Directory for the lock, the heartbeat and what is learned [default: none, state in memory]
+    #[arg(long, value_name = "DIR", help_heading = "Running")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Serve /metrics, /healthz and /readyz here [default: [::]:9756, dual stack; 0.0.0.0:9756 where there is no IPv6]
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Running")]
+    pub metrics_listen: Option<String>,
+
+    /// The auditor's own log on stderr: error, warn, info, debug, trace, or tracing's `target=level,…`
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "info",
+        help_heading = "Running"
+    )]
+    pub log_level: String,
+}

@@ -1,0 +1,242 @@
+//! What the flags of `auditor run` mean.
+
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use clap::ValueEnum;
+
+use super::{AssociationSource, ClusterSource, Endpoint, NodeFacts, RunArgs, endpoint, log};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// The best one that works, hook by hook
+    #[default]
+    Auto,
+    /// BPF trampolines: cheapest, and see everything
+    Fentry,
+    /// Kernel probes: see everything too
+    Kprobe,
+    /// Exits of system calls: miss 32-bit programs, io_uring, fanotify and overlayfs
+    Syscall,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ArgsMode {
+    /// Leave them out
+    None,
+    /// Mask what looks like a secret
+    #[default]
+    Redacted,
+    /// As they are
+    Full,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputFormat {
+    Json,
+}
+
+/// Where metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricsListen {
+    pub addr: SocketAddr,
+    /// The address is our default: where there is no IPv6, 0.0.0.0 will do.
+    pub fallback_to_v4: bool,
+}
+
+/// A validated `auditor run`: every field has a meaning, and this version can do it.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    pub node_name: Arc<str>,
+    pub cluster_name: Option<Arc<str>>,
+    pub instance_id: Option<Arc<str>>,
+    pub region: Option<Arc<str>>,
+    pub cluster: ClusterSource,
+    pub associations: AssociationSource,
+    pub policy: Option<PathBuf>,
+    pub kubelet_root: PathBuf,
+    pub host_proc: PathBuf,
+    /// To be found in `host_proc`'s mountinfo when none.
+    pub cgroup_root: Option<PathBuf>,
+    pub agent_netns: PathBuf,
+    pub backend: Backend,
+    /// Besides [`super::BUILT_IN`].
+    pub endpoints: Vec<Endpoint>,
+    pub output: OutputFormat,
+    /// Stdout when none.
+    pub output_file: Option<PathBuf>,
+    pub args: ArgsMode,
+    pub state_dir: Option<PathBuf>,
+    pub metrics_listen: MetricsListen,
+    /// Known to be valid for [`super::init_logging`].
+    pub log_filter: String,
+}
+
+/// What was wrong with the command line, and what to type instead. Exit code 2.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    #[error("{flag} is required: {allowed}")]
+    Missing {
+        flag: &'static str,
+        allowed: &'static str,
+        example: &'static str,
+    },
+    #[error("{flag} {value:?} is not allowed: expected {allowed}")]
+    Value {
+        flag: &'static str,
+        value: String,
+        allowed: String,
+        example: &'static str,
+    },
+    #[error("{flag} comes with a later version")]
+    Later { flag: String, instead: &'static str },
+    #[error("no name for this node: the machine has no host name")]
+    NodeName,
+}
+
+impl UsageError {
+    pub(super) fn value(
+        flag: &'static str,
+        value: &str,
+        allowed: impl Into<String>,
+        example: &'static str,
+    ) -> Self {
+        Self::Value {
+            flag,
+            value: value.to_owned(),
+            allowed: allowed.into(),
+            example,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::Missing { example, .. } | Self::Value { example, .. } => {
+                format!("for example {example}")
+            }
+            Self::Later { instead, .. } => format!("use {instead}"),
+            Self::NodeName => "pass --node-name NAME, or set NODE_NAME".to_owned(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// Gives the flags a meaning; `facts` fill in what was left out.
+    ///
+    /// # Errors
+    /// On the first value without a meaning, and on what this version cannot do.
+    pub fn new(args: RunArgs, facts: NodeFacts) -> Result<Self, UsageError> {
+        let RunArgs {
+            node_name,
+            cluster_name,
+            instance_id,
+            cluster,
+            associations,
+            policy,
+            kubelet_root,
+            host_proc,
+            cgroup_root,
+            agent_netns,
+            backend,
+            endpoint: endpoints,
+            watch_denied,
+            output,
+            output_file,
+            args,
+            state_dir,
+            metrics_listen,
+            log_level,
+        } = args;
+        let cluster = ClusterSource::parse(cluster.as_deref())?;
+        let associations = AssociationSource::parse(&associations)?;
+        let output = parse_output(&output)?;
+        if watch_denied {
+            return Err(UsageError::Later {
+                flag: "--watch-denied".to_owned(),
+                instead: "no such flag for now: opens that the kernel refuses are not reported",
+            });
+        }
+        if let Err(why) = log::parse_filter(&log_level) {
+            let allowed =
+                format!("error, warn, info, debug, trace, or tracing's `target=level,…` ({why})");
+            return Err(UsageError::value(
+                "--log-level",
+                &log_level,
+                allowed,
+                "--log-level debug",
+            ));
+        }
+        Ok(Self {
+            node_name: given(node_name)
+                .or(facts.host_name)
+                .ok_or(UsageError::NodeName)?,
+            cluster_name: given(cluster_name),
+            instance_id: given(instance_id).or(facts.instance_id),
+            region: facts.region,
+            cluster: cluster.available()?,
+            associations: associations.available()?,
+            policy,
+            kubelet_root,
+            agent_netns: agent_netns.unwrap_or_else(|| host_proc.join("1/ns/net")),
+            host_proc,
+            cgroup_root,
+            backend,
+            endpoints: endpoint::parse_all(&endpoints)?,
+            output,
+            output_file,
+            args,
+            state_dir,
+            metrics_listen: parse_listen(metrics_listen.as_deref())?,
+            log_filter: log_level,
+        })
+    }
+}
+
+/// Empty means left out: that is how a manifest's unset variable arrives.
+fn given(value: Option<String>) -> Option<Arc<str>> {
+    value.filter(|v| !v.is_empty()).map(Arc::from)
+}
+
+fn parse_output(value: &str) -> Result<OutputFormat, UsageError> {
+    match value {
+        "json" => Ok(OutputFormat::Json),
+        "ocsf" | "text" => Err(UsageError::Later {
+            flag: format!("--output {value}"),
+            instead: "--output json",
+        }),
+        _ => Err(UsageError::value(
+            "--output",
+            value,
+            "`json`, `ocsf` or `text`",
+            "--output json",
+        )),
+    }
+}
+
+fn parse_listen(value: Option<&str>) -> Result<MetricsListen, UsageError> {
+    const DEFAULT_PORT: u16 = 9756;
+    let Some(value) = value else {
+        let addr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), DEFAULT_PORT);
+        return Ok(MetricsListen {
+            addr,
+            fallback_to_v4: true,
+        });
+    };
+    match value.parse() {
+        Ok(addr) => Ok(MetricsListen {
+            addr,
+            fallback_to_v4: false,
+        }),
+        Err(_) => Err(UsageError::value(
+            "--metrics-listen",
+            value,
+            "an IP address and a port, IPv6 in brackets",
+            "--metrics-listen 127.0.0.1:9756 or --metrics-listen '[::]:9756'",
+        )),
+    }
+}

@@ -1,0 +1,45 @@
+//! The command line: flags ([`args`]), what they mean ([`config`]), and how a command ends ([`exit`]).
+//!
+//! In two steps: clap fills the raw structs, then pure functions give them a meaning and refuse what has none. What
+//! must be looked up on the machine (host name, instance id) is in [`defaults`] and nowhere else.
+
+mod args;
+mod config;
+mod defaults;
+mod endpoint;
+mod exit;
+mod log;
+mod source;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+pub use args::{Cli, Command, RunArgs};
+pub use config::{ArgsMode, Backend, MetricsListen, OutputFormat, RunConfig, UsageError};
+pub use defaults::NodeFacts;
+pub use endpoint::{BUILT_IN, BuiltIn, Endpoint};
+pub use exit::{Exit, Failure};
+pub use log::init_logging;
+pub use source::{AssociationSource, ClusterSource};
+
+/// Reads the command line.
+///
+/// # Errors
+/// [`Exit`] when there is nothing more to do: `--help` and `--version` were printed (0), or the usage message was (2).
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Exit> {
+    Cli::try_parse_from(args)
+        .map(|cli| cli.command)
+        .map_err(|error| {
+            // Help goes to stdout and complaints to stderr; a closed one leaves nobody to tell.
+            let _ = error.print();
+            if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Success
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests;

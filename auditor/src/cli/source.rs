@@ -1,0 +1,127 @@
+//! `--cluster` and `--associations`.
+
+use std::path::PathBuf;
+
+use super::UsageError;
+
+/// Where pods and ServiceAccounts are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterSource {
+    Kube,
+    File(PathBuf),
+}
+
+/// Where Pod Identity associations are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AssociationSource {
+    ConfigMap { namespace: String, name: String },
+    Eks,
+    Ack,
+    File(PathBuf),
+    None,
+}
+
+const CLUSTER: &str = "--cluster";
+const CLUSTER_ALLOWED: &str = "`kube` or `file:PATH`";
+const CLUSTER_EXAMPLE: &str = "--cluster file:cluster.json";
+const ASSOCIATIONS: &str = "--associations";
+const ASSOCIATIONS_ALLOWED: &str =
+    "`kube:NAMESPACE/CONFIGMAP`, `eks`, `ack`, `file:PATH` or `none`";
+const ASSOCIATIONS_EXAMPLE: &str = "--associations file:associations.json";
+
+impl ClusterSource {
+    /// # Errors
+    /// When the flag is missing or says something else.
+    pub fn parse(value: Option<&str>) -> Result<Self, UsageError> {
+        let Some(value) = value else {
+            return Err(UsageError::Missing {
+                flag: CLUSTER,
+                allowed: CLUSTER_ALLOWED,
+                example: CLUSTER_EXAMPLE,
+            });
+        };
+        match value.split_once(':') {
+            None if value == "kube" => Ok(Self::Kube),
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            _ => Err(UsageError::value(
+                CLUSTER,
+                value,
+                CLUSTER_ALLOWED,
+                CLUSTER_EXAMPLE,
+            )),
+        }
+    }
+
+    /// # Errors
+    /// When this version cannot read that source yet.
+    pub fn available(self) -> Result<Self, UsageError> {
+        match self {
+            Self::File(_) => Ok(self),
+            Self::Kube => Err(UsageError::Later {
+                flag: "--cluster kube".to_owned(),
+                instead: "--cluster file:PATH, with what `kubectl get pods,serviceaccounts -A -o json` prints in PATH",
+            }),
+        }
+    }
+}
+
+impl AssociationSource {
+    /// # Errors
+    /// When the flag says something else.
+    pub fn parse(value: &str) -> Result<Self, UsageError> {
+        match value.split_once(':') {
+            None => match value {
+                "eks" => return Ok(Self::Eks),
+                "ack" => return Ok(Self::Ack),
+                "none" => return Ok(Self::None),
+                _ => {}
+            },
+            Some(("file", path)) if !path.is_empty() => return Ok(Self::File(path.into())),
+            Some(("kube", object)) => {
+                if let Some((namespace, name)) = object.split_once('/')
+                    && [namespace, name].into_iter().all(is_object_name)
+                {
+                    return Ok(Self::ConfigMap {
+                        namespace: namespace.to_owned(),
+                        name: name.to_owned(),
+                    });
+                }
+            }
+            Some(_) => {}
+        }
+        Err(UsageError::value(
+            ASSOCIATIONS,
+            value,
+            ASSOCIATIONS_ALLOWED,
+            ASSOCIATIONS_EXAMPLE,
+        ))
+    }
+
+    /// # Errors
+    /// When this version cannot read that source yet.
+    pub fn available(self) -> Result<Self, UsageError> {
+        let flag = match &self {
+            Self::File(_) | Self::None => return Ok(self),
+            Self::ConfigMap { namespace, name } => {
+                format!("{ASSOCIATIONS} kube:{namespace}/{name}")
+            }
+            Self::Eks => format!("{ASSOCIATIONS} eks"),
+            Self::Ack => format!("{ASSOCIATIONS} ack"),
+        };
+        Err(UsageError::Later {
+            flag,
+            instead: "--associations file:PATH, or none",
+        })
+    }
+}
+
+/// A DNS subdomain as Kubernetes names objects (RFC 1123).
+fn is_object_name(name: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 253
+        && name.starts_with(alphanumeric)
+        && name.ends_with(alphanumeric)
+        && name
+            .chars()
+            .all(|c| alphanumeric(c) || c == '-' || c == '.')
+}

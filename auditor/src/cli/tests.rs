@@ -1,0 +1,292 @@
+use std::path::Path;
+
+use anyhow::anyhow;
+
+use super::*;
+
+fn run_args(args: &[&str]) -> RunArgs {
+    let line = ["auditor", "run"].iter().chain(args).map(OsString::from);
+    let Command::Run(mut args) = parse(line).unwrap();
+    // Tests may run where these are set.
+    args.node_name = Some("node-1".to_owned());
+    *args
+}
+
+fn config(args: &[&str]) -> Result<RunConfig, UsageError> {
+    RunConfig::new(run_args(args), NodeFacts::default())
+}
+
+fn refusal(args: &[&str]) -> String {
+    let failure = Failure::from(config(args).unwrap_err());
+    assert_eq!(failure.report(), Exit::Usage);
+    failure.message()
+}
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let config = config(&["--cluster", "file:cluster.json"]).unwrap();
+    assert_eq!(config.cluster, ClusterSource::File("cluster.json".into()));
+    assert_eq!(config.associations, AssociationSource::None);
+    assert_eq!(config.kubelet_root, Path::new("/var/lib/kubelet"));
+    assert_eq!(config.host_proc, Path::new("/proc"));
+    assert_eq!(config.agent_netns, Path::new("/proc/1/ns/net"));
+    assert_eq!(
+        (config.backend, config.args),
+        (Backend::Auto, ArgsMode::Redacted)
+    );
+    assert_eq!(
+        config.metrics_listen,
+        MetricsListen {
+            addr: "[::]:9756".parse().unwrap(),
+            fallback_to_v4: true
+        }
+    );
+    assert_eq!(
+        (
+            config.cgroup_root,
+            config.policy,
+            config.state_dir,
+            config.output_file
+        ),
+        (None, None, None, None)
+    );
+}
+
+#[test]
+fn every_flag_arrives() {
+    let config = config(&[
+        "--cluster=file:/c:d.json",
+        "--associations=file:a.json",
+        "--policy=p.yaml",
+        "--kubelet-root=/k",
+        "--host-proc=/host/proc",
+        "--cgroup-root=/cg",
+        "--backend=kprobe",
+        "--endpoint=vault=10.0.0.7:8200",
+        "--endpoint=vault=[fd00::7]:8200",
+        "--output-file=o.jsonl",
+        "--args=full",
+        "--state-dir=/s",
+        "--metrics-listen=127.0.0.1:0",
+        "--cluster-name=prod",
+        "--instance-id=i-0abc",
+        "--log-level=warn,auditor=debug",
+    ])
+    .unwrap();
+    assert_eq!(config.cluster, ClusterSource::File("/c:d.json".into()));
+    assert_eq!(
+        config.associations,
+        AssociationSource::File("a.json".into())
+    );
+    assert_eq!(config.agent_netns, Path::new("/host/proc/1/ns/net"));
+    assert_eq!(
+        config.endpoints[1],
+        Endpoint {
+            name: "vault".into(),
+            addr: "[fd00::7]:8200".parse().unwrap()
+        }
+    );
+    assert_eq!(
+        config.metrics_listen,
+        MetricsListen {
+            addr: "127.0.0.1:0".parse().unwrap(),
+            fallback_to_v4: false
+        }
+    );
+    assert_eq!(
+        (config.backend, config.args),
+        (Backend::Kprobe, ArgsMode::Full)
+    );
+    assert_eq!(config.cluster_name.as_deref(), Some("prod"));
+    assert_eq!(config.instance_id.as_deref(), Some("i-0abc"));
+}
+
+#[test]
+fn a_refusal_names_flag_value_what_is_allowed_and_an_example() {
+    assert_eq!(
+        refusal(&["--cluster", "files:x"]),
+        "auditor: --cluster \"files:x\" is not allowed: expected `kube` or `file:PATH`\n\
+         help: for example --cluster file:cluster.json\n"
+    );
+    assert_eq!(
+        refusal(&[]),
+        "auditor: --cluster is required: `kube` or `file:PATH`\nhelp: for example --cluster file:cluster.json\n"
+    );
+}
+
+#[test]
+fn values_without_a_meaning_are_refused() {
+    let cluster = "--cluster=file:c.json";
+    for bad in [
+        "--cluster=",
+        "--cluster=file:",
+        "--cluster=kube:x",
+        "--associations=",
+        "--associations=kube:only-one",
+        "--associations=kube:UPPER/x",
+        "--associations=kube:a/b/c",
+        "--associations=nope",
+        "--output=xml",
+        "--endpoint=10.0.0.1:80",
+        "--endpoint=x=localhost:80",
+        "--endpoint=x=10.0.0.1",
+        "--endpoint=x=10.0.0.1:0",
+        "--endpoint=x=0.0.0.0:80",
+        "--endpoint=X=10.0.0.1:80",
+        "--endpoint=imds=10.0.0.1:80",
+        "--endpoint=x=169.254.170.23:80",
+        "--endpoint=x=[::ffff:169.254.169.254]:80",
+        "--endpoint=x=[fe80::1%2]:80",
+        "--metrics-listen=9756",
+        "--metrics-listen=localhost:9756",
+        "--log-level=loud=very",
+    ] {
+        let args: &[&str] = if bad.starts_with("--cluster") {
+            &[bad]
+        } else {
+            &[cluster, bad]
+        };
+        let (flag, value) = bad.split_once('=').unwrap();
+        match config(args) {
+            Err(UsageError::Value {
+                flag: f, value: v, ..
+            }) => assert_eq!((f, v.as_str()), (flag, value)),
+            other => panic!("{bad}: {other:?}"),
+        }
+    }
+    let twice = config(&[
+        cluster,
+        "--endpoint=a=10.0.0.1:80",
+        "--endpoint=b=10.0.0.1:80",
+    ])
+    .unwrap_err();
+    assert!(twice.to_string().contains("`a` has it already"), "{twice}");
+}
+
+#[test]
+fn what_comes_later_is_refused_with_what_to_use_now() {
+    let cluster = "--cluster=file:c.json";
+    for (args, flag, instead) in [
+        (
+            vec!["--cluster=kube"],
+            "--cluster kube",
+            "--cluster file:PATH",
+        ),
+        (
+            vec![cluster, "--associations=kube:kube-system/a"],
+            "--associations kube:kube-system/a",
+            "--associations file:PATH",
+        ),
+        (
+            vec![cluster, "--associations=eks"],
+            "--associations eks",
+            "--associations file:PATH",
+        ),
+        (
+            vec![cluster, "--associations=ack"],
+            "--associations ack",
+            "--associations file:PATH",
+        ),
+        (
+            vec![cluster, "--output=ocsf"],
+            "--output ocsf",
+            "--output json",
+        ),
+        (
+            vec![cluster, "--output=text"],
+            "--output text",
+            "--output json",
+        ),
+        (
+            vec![cluster, "--watch-denied"],
+            "--watch-denied",
+            "no such flag for now",
+        ),
+    ] {
+        let message = refusal(&args);
+        assert!(
+            message.starts_with(&format!(
+                "auditor: {flag} comes with a later version\nhelp: use {instead}"
+            )),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn names_left_out_come_from_the_machine() {
+    let facts = NodeFacts {
+        host_name: Some("ip-10-0-1-5".into()),
+        instance_id: Some("i-0123456789abcdef0".into()),
+        region: Some("us-east-1".into()),
+    };
+    let mut args = run_args(&["--cluster=file:c.json"]);
+    (args.node_name, args.cluster_name) = (Some(String::new()), Some(String::new()));
+    let config = RunConfig::new(args.clone(), facts).unwrap();
+    assert_eq!(&*config.node_name, "ip-10-0-1-5");
+    assert_eq!(config.instance_id.as_deref(), Some("i-0123456789abcdef0"));
+    assert_eq!(
+        (config.region.as_deref(), config.cluster_name),
+        (Some("us-east-1"), None)
+    );
+    assert_eq!(
+        RunConfig::new(args, NodeFacts::default()).unwrap_err(),
+        UsageError::NodeName
+    );
+}
+
+#[test]
+fn clap_refuses_with_code_2_and_helps_with_code_0() {
+    let end = |args: &[&str]| parse(args.iter().map(OsString::from)).unwrap_err();
+    assert_eq!(end(&["auditor", "run", "--nope"]), Exit::Usage);
+    assert_eq!(end(&["auditor", "run", "--backend=magic"]), Exit::Usage);
+    assert_eq!(end(&["auditor", "tail"]), Exit::Usage);
+    assert_eq!(end(&["auditor"]), Exit::Usage);
+    assert_eq!(end(&["auditor", "--version"]), Exit::Success);
+    assert_eq!(end(&["auditor", "run", "--help"]), Exit::Success);
+}
+
+#[test]
+fn an_error_chain_is_printed_once() {
+    let error = anyhow!("No such file")
+        .context("cannot read policy.yaml")
+        .context("starting");
+    let message = Failure::environment(error).help("create it").message();
+    assert_eq!(
+        message,
+        "auditor: starting: cannot read policy.yaml: No such file\nhelp: create it\n"
+    );
+    let repeating = anyhow!("why").context("what: why");
+    assert_eq!(
+        Failure::environment(repeating).message(),
+        "auditor: what: why\n"
+    );
+}
+
+#[test]
+fn examples_in_the_help_are_accepted() {
+    use clap::CommandFactory;
+    Cli::command().debug_assert();
+    let help = Cli::command()
+        .find_subcommand("run")
+        .unwrap()
+        .get_after_help()
+        .unwrap()
+        .to_string();
+    let joined = help.replace("\\\n", " ");
+    let examples: Vec<_> = joined
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("auditor run "))
+        .collect();
+    assert_eq!(examples.len(), 4);
+    for example in examples {
+        let args: Vec<_> = example
+            .split('|')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .map(|a| a.trim_matches('\''))
+            .collect();
+        config(&args).unwrap_or_else(|error| panic!("{example}: {error}"));
+    }
+}

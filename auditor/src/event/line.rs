@@ -1,0 +1,173 @@
+//! One line of output: the envelope and its body.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{
+    Access, Attribution, Binding, Connection, Container, Evidence, Finding, PodRef, Process,
+    Relation, TokenRef, Verdict,
+};
+
+/// Version of the event contract.
+pub const SCHEMA: &str = "auditor/v1";
+
+/// One JSON object a line, under 16 KiB.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Line {
+    pub schema: &'static str,
+    /// UUIDv7.
+    pub id: String,
+    /// UUIDv7 of this run of the auditor.
+    pub run_id: Arc<str>,
+    /// From 0 in each run; given just before the sink, without holes but those that a `loss` event explains.
+    pub seq: u64,
+    /// When it happened, by the kernel's clock.
+    #[schemars(with = "String")]
+    pub time: Timestamp,
+    pub cluster: Option<Arc<str>>,
+    /// AWS account of the role that the binding names, else null.
+    pub account: Option<String>,
+    pub region: Option<String>,
+    pub node: Arc<str>,
+    pub instance_id: Option<Arc<str>>,
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Body {
+    Ready(Ready),
+    Stopped(Stopped),
+    TokenOpen(Box<TokenOpen>),
+    CredentialConnect(Box<CredentialConnect>),
+    ConnectionClosed(Box<ConnectionClosed>),
+    Loss(Loss),
+    Health(Health),
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct TokenOpen {
+    pub verdict: Verdict,
+    /// Which inputs a rule lacked.
+    pub undetermined: Vec<String>,
+    pub relation: Relation,
+    pub findings: Vec<Finding>,
+    pub process: Process,
+    pub container: Option<Container>,
+    /// The opener's.
+    pub pod: Option<PodRef>,
+    pub token: TokenRef,
+    pub access: Access,
+    /// The owner's.
+    pub binding: Option<Binding>,
+    pub evidence: Evidence,
+    pub attribution: Attribution,
+    pub repeats: u64,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct CredentialConnect {
+    pub verdict: Verdict,
+    pub undetermined: Vec<String>,
+    /// Always null: a connect has no owner to relate to.
+    pub relation: Option<Relation>,
+    pub findings: Vec<Finding>,
+    pub process: Process,
+    pub container: Option<Container>,
+    /// The connector's.
+    pub pod: Option<PodRef>,
+    pub connection: Connection,
+    /// The connector's.
+    pub binding: Option<Binding>,
+    pub evidence: Evidence,
+    pub attribution: Attribution,
+    pub repeats: u64,
+}
+
+/// The end of a connection whose `credential_connect` had the id `connect_id`.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ConnectionClosed {
+    pub connect_id: String,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    /// From the connect to the close.
+    pub duration_us: u64,
+    pub verdict: Verdict,
+    pub undetermined: Vec<String>,
+    pub findings: Vec<Finding>,
+    pub pod: Option<PodRef>,
+    pub connection: Connection,
+}
+
+/// Once every probe is attached.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Ready {
+    pub version: &'static str,
+    pub kernel: String,
+    /// Hook (`file_open`, `connect`, `connect_outcome`, `cgroup_lifecycle`) to how it is watched.
+    pub backends: BTreeMap<String, HookStatus>,
+    /// `memory`, or the state directory's path.
+    pub state: String,
+    pub policy_hash: Option<String>,
+    pub pods: u64,
+    pub associations: Option<u64>,
+    /// Address that the metrics are served on.
+    pub metrics: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct HookStatus {
+    /// `fentry`, `kprobe`, `syscall`, `tracepoint`.
+    pub backend: String,
+    /// `live`: its canary fired; `unproven`: it has no canary and no real event has come yet.
+    pub state: String,
+    /// What this backend misses, if anything.
+    pub misses: Vec<String>,
+    /// Why the better ones are not in use, by backend, in the kernel's words.
+    pub refused: BTreeMap<String, String>,
+    /// The kernel's id of each program, by program name.
+    pub programs: BTreeMap<String, u32>,
+}
+
+/// Totals of the run: `matched` = `lines` + `counted_only` + `folded` + `lost` + `queued` + `merged`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Stopped {
+    pub reason: String,
+    /// Events that the kernel half matched.
+    pub matched: u64,
+    /// Lines that came of them.
+    pub lines: u64,
+    /// Known and not reported one by one: the kubelet's reads, allowed ServiceAccount tokens, files that are no tokens.
+    pub counted_only: u64,
+    pub folded: u64,
+    /// Outcomes that were written as part of their connect's line.
+    pub merged: u64,
+    pub lost: u64,
+    pub queued: u64,
+    pub uptime_seconds: u64,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Loss {
+    /// `ring-full`, `queue-full`, `sink`, `decode`.
+    pub reason: String,
+    pub ring: Option<String>,
+    pub count: u64,
+    #[schemars(with = "String")]
+    pub from: Timestamp,
+    #[schemars(with = "String")]
+    pub to: Timestamp,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Health {
+    /// `cluster`, `associations`, `policy`, `sink`, `probe`, `auditor`.
+    pub component: String,
+    /// `ok`, `degraded`, `reload-refused`, `restart-gap`.
+    pub state: String,
+    pub message: String,
+}

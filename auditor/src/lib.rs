@@ -1,0 +1,20 @@
+//! The EKS Credential Auditor: who touched which workload's credential on this node, whose it was, and whether that was
+//! allowed.
+//!
+//! One direction of flow: kernel -> [`probe`] -> [`node`] -> [`cluster`], [`association`] -> [`audit`] -> [`report`], wired
+//! together in [`pipeline`] and [`run`].
+
+pub mod association;
+pub mod audit;
+pub mod cli;
+pub mod cluster;
+pub mod event;
+pub mod metrics;
+pub mod node;
+pub mod pipeline;
+pub mod policy;
+pub mod probe;
+pub mod report;
+pub mod run;
+pub mod state;
+mod watched_file;

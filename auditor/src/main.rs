@@ -1,0 +1,17 @@
+//! The auditor's command line.
+
+use auditor::cli::{self, Command, Exit};
+
+fn main() -> Exit {
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(exit) => return exit,
+    };
+    let result = match command {
+        Command::Run(args) => auditor::run::run(*args),
+    };
+    match result {
+        Ok(()) => Exit::Success,
+        Err(failure) => failure.report(),
+    }
+}

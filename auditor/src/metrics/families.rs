@@ -1,0 +1,265 @@
+//! The metrics themselves. Names are a contract.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use prometheus_client::{
+    encoding::text,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::Registry,
+};
+
+use super::{
+    labels::{
+        BindingLabels, EventLabels, FindingLabels, HashLabels, ProbeLabels, ReasonLabels, word,
+    },
+    process::ProcessCollector,
+};
+use crate::{
+    event::{BindingKind, Body, HookStatus},
+    report::Observer,
+};
+
+/// Of `findings_total`; further ones are counted as `other`.
+pub const MAX_LABEL_SETS: usize = 1000;
+
+/// From an event without wait, over a connect with its outcome, to a pod that was waited for.
+const LATENCY_BUCKETS: [f64; 14] = [
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0, 30.0,
+];
+
+/// All metrics of one auditor. Updated through `&self`, from any thread.
+pub struct Metrics {
+    registry: Registry,
+    events: Family<EventLabels, Counter>,
+    findings: Family<FindingLabels, Counter>,
+    folded: Counter,
+    lost: Family<ReasonLabels, Counter>,
+    counted_only: Counter,
+    unattributed: Family<ReasonLabels, Counter>,
+    latency: Histogram,
+    probes: Family<ProbeLabels, Gauge>,
+    bindings: Family<BindingLabels, Gauge>,
+    bindings_sync: Gauge<f64, AtomicU64>,
+    queue_depth: Gauge,
+    policy: Family<HashLabels, Gauge>,
+    /// Of `findings`, those that came too late included.
+    label_sets: AtomicUsize,
+    max_label_sets: usize,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::with_max_label_sets(MAX_LABEL_SETS)
+    }
+}
+
+impl Metrics {
+    pub(super) fn with_max_label_sets(max_label_sets: usize) -> Self {
+        let mut all = Self {
+            registry: Registry::default(),
+            events: Family::default(),
+            findings: Family::default(),
+            folded: Counter::default(),
+            lost: Family::default(),
+            counted_only: Counter::default(),
+            unattributed: Family::default(),
+            latency: Histogram::new(LATENCY_BUCKETS),
+            probes: Family::default(),
+            bindings: Family::default(),
+            bindings_sync: Gauge::default(),
+            queue_depth: Gauge::default(),
+            policy: Family::default(),
+            label_sets: AtomicUsize::new(0),
+            max_label_sets,
+        };
+        // These keep the names that every dashboard knows.
+        all.registry.register_collector(Box::new(ProcessCollector));
+        let ours = all.registry.sub_registry_with_prefix("credential_auditor");
+        // The encoder adds `_total` to counters and `_info` to infos.
+        ours.register(
+            "events",
+            "Lines made, by type, verdict, and kind of token or endpoint",
+            all.events.clone(),
+        );
+        ours.register(
+            "findings",
+            "Findings that no policy exempts",
+            all.findings.clone(),
+        );
+        ours.register(
+            "label_sets_folded",
+            "Findings counted as `other`, because too many workloads have some",
+            all.folded.clone(),
+        );
+        ours.register(
+            "events_lost",
+            "Events that did not become a line",
+            all.lost.clone(),
+        );
+        ours.register(
+            "events_counted_only",
+            "Events known to be harmless, not written",
+            all.counted_only.clone(),
+        );
+        ours.register(
+            "unattributed",
+            "Events whose process or owner was not found",
+            all.unattributed.clone(),
+        );
+        ours.register(
+            "event_latency_seconds",
+            "From the kernel's timestamp to the line written",
+            all.latency.clone(),
+        );
+        ours.register("probe_info", "How each hook is watched", all.probes.clone());
+        ours.register("bindings", "Role bindings known", all.bindings.clone());
+        ours.register(
+            "bindings_sync_timestamp_seconds",
+            "When the bindings were last read whole; 0 before the first time",
+            all.bindings_sync.clone(),
+        );
+        ours.register(
+            "queue_depth",
+            "Lines that wait to be written",
+            all.queue_depth.clone(),
+        );
+        ours.register("policy_info", "The policy in force", all.policy.clone());
+        ours.register(
+            "build",
+            "This auditor",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        // Known before they first happen, so that an alert on their increase sees the first one.
+        for reason in ["ring-full", "queue-full", "sink", "decode"] {
+            let reason = reason.to_owned();
+            all.lost.get_or_create(&ReasonLabels { reason }).inc_by(0);
+        }
+        all
+    }
+
+    /// Adds to `events_counted_only_total`.
+    pub fn add_counted_only(&self, count: u64) {
+        self.counted_only.inc_by(count);
+    }
+
+    /// `reason` is one of a few words, never something from outside.
+    pub fn add_unattributed(&self, reason: &str) {
+        self.unattributed
+            .get_or_create(&ReasonLabels {
+                reason: reason.to_owned(),
+            })
+            .inc();
+    }
+
+    /// By hook, as on the `ready` line.
+    pub fn set_probes(&self, hooks: &BTreeMap<String, HookStatus>) {
+        self.probes.clear();
+        for (hook, status) in hooks {
+            self.probes
+                .get_or_create(&ProbeLabels {
+                    hook: hook.clone(),
+                    backend: status.backend.clone(),
+                })
+                .set(1);
+        }
+    }
+
+    /// `source` as in [`crate::event::Binding`].
+    pub fn set_bindings(&self, source: &str, kind: BindingKind, count: usize) {
+        let labels = BindingLabels {
+            source: source.to_owned(),
+            kind: word(&kind),
+        };
+        self.bindings
+            .get_or_create(&labels)
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub fn set_bindings_sync(&self, time: Timestamp) {
+        self.bindings_sync.set(time.as_duration().as_secs_f64());
+    }
+
+    pub fn set_queue_depth(&self, depth: usize) {
+        self.queue_depth
+            .set(i64::try_from(depth).unwrap_or(i64::MAX));
+    }
+
+    /// None: the built-in rules, no metric.
+    pub fn set_policy(&self, hash: Option<&str>) {
+        self.policy.clear();
+        if let Some(hash) = hash {
+            self.policy
+                .get_or_create(&HashLabels {
+                    hash: hash.to_owned(),
+                })
+                .set(1);
+        }
+    }
+
+    /// OpenMetrics text.
+    ///
+    /// # Errors
+    /// Never for these metrics; the encoder's signature.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    fn count_finding(&self, labels: &FindingLabels) {
+        if self.findings.get(labels).is_none()
+            && self.label_sets.fetch_add(1, Ordering::Relaxed) >= self.max_label_sets
+        {
+            self.findings.get_or_create(&labels.folded()).inc();
+            self.folded.inc();
+        } else {
+            self.findings.get_or_create(labels).inc();
+        }
+    }
+}
+
+/// `loss` lines carry what other stages lost; what the sink loses is told by [`Observer::lost`].
+impl Observer for Metrics {
+    fn emitted(&self, body: &Body) {
+        self.events.get_or_create(&EventLabels::of(body)).inc();
+        for labels in FindingLabels::of(body) {
+            self.count_finding(&labels);
+        }
+        if let Body::Loss(loss) = body {
+            self.lost
+                .get_or_create(&ReasonLabels {
+                    reason: loss.reason.clone(),
+                })
+                .inc_by(loss.count);
+        }
+    }
+
+    fn written(&self, body: &Body, latency: Duration) {
+        match body {
+            Body::TokenOpen(_) | Body::CredentialConnect(_) | Body::ConnectionClosed(_) => {
+                self.latency.observe(latency.as_secs_f64());
+            }
+            Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {}
+        }
+    }
+
+    fn lost(&self, _: &Body) {
+        self.lost
+            .get_or_create(&ReasonLabels {
+                reason: "sink".to_owned(),
+            })
+            .inc();
+    }
+}

@@ -1,0 +1,126 @@
+//! Label sets. None holds a pid, path, pod, container or role: those are many, and change.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use serde::Serialize;
+
+use crate::event::{Body, Finding, OwnerRef, PodRef};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct EventLabels {
+    pub event: &'static str,
+    pub verdict: String,
+    /// Of the token, or the endpoint's name.
+    pub kind: String,
+}
+
+/// Empty where there is no pod, or its ServiceAccount is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct FindingLabels {
+    pub finding: String,
+    pub severity: String,
+    pub workload_namespace: String,
+    pub workload_service_account: String,
+    pub owner_namespace: String,
+    pub owner_service_account: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabels {
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ProbeLabels {
+    pub hook: String,
+    pub backend: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct BindingLabels {
+    pub source: String,
+    pub kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct HashLabels {
+    pub hash: String,
+}
+
+impl EventLabels {
+    pub fn of(body: &Body) -> Self {
+        let (event, verdict, kind) = match body {
+            Body::TokenOpen(open) => ("token_open", word(&open.verdict), word(&open.token.kind)),
+            Body::CredentialConnect(connect) => (
+                "credential_connect",
+                word(&connect.verdict),
+                connect.connection.endpoint.clone(),
+            ),
+            Body::ConnectionClosed(closed) => (
+                "connection_closed",
+                word(&closed.verdict),
+                closed.connection.endpoint.clone(),
+            ),
+            Body::Ready(_) => ("ready", String::new(), String::new()),
+            Body::Stopped(_) => ("stopped", String::new(), String::new()),
+            Body::Loss(_) => ("loss", String::new(), String::new()),
+            Body::Health(_) => ("health", String::new(), String::new()),
+        };
+        Self {
+            event,
+            verdict,
+            kind,
+        }
+    }
+}
+
+impl FindingLabels {
+    /// One for each finding that no policy exempts.
+    pub fn of(body: &Body) -> Vec<Self> {
+        let (findings, pod, owner) = match body {
+            Body::TokenOpen(open) => (&open.findings, &open.pod, &open.token.owner),
+            Body::CredentialConnect(connect) => (&connect.findings, &connect.pod, &None),
+            Body::ConnectionClosed(closed) => (&closed.findings, &closed.pod, &None),
+            Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {
+                return Vec::new();
+            }
+        };
+        findings
+            .iter()
+            .filter(|finding| finding.exempted_by.is_none())
+            .map(|finding| Self::new(finding, pod.as_ref(), owner.as_ref()))
+            .collect()
+    }
+
+    fn new(finding: &Finding, pod: Option<&PodRef>, owner: Option<&OwnerRef>) -> Self {
+        let text = |name: Option<&str>| name.unwrap_or_default().to_owned();
+        Self {
+            finding: word(&finding.id),
+            severity: word(&finding.severity),
+            workload_namespace: text(pod.map(|p| &*p.namespace)),
+            workload_service_account: text(pod.map(|p| &*p.service_account)),
+            owner_namespace: text(owner.and_then(|o| o.namespace.as_deref())),
+            owner_service_account: text(owner.and_then(|o| o.service_account.as_deref())),
+        }
+    }
+
+    /// The same finding of nobody in particular.
+    pub fn folded(&self) -> Self {
+        const OTHER: &str = "other";
+        Self {
+            finding: self.finding.clone(),
+            severity: self.severity.clone(),
+            workload_namespace: OTHER.to_owned(),
+            workload_service_account: OTHER.to_owned(),
+            owner_namespace: OTHER.to_owned(),
+            owner_service_account: OTHER.to_owned(),
+        }
+    }
+}
+
+/// An enum's word in the events.
+pub(super) fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,229 @@
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{
+    event::{BindingKind, Body, Loss, Verdict},
+    report::{Observer, fixture},
+};
+
+/// The server in a current_thread runtime, as the daemon runs it.
+fn served(metrics: Arc<Metrics>, readiness: Arc<Readiness>, test: impl FnOnce(SocketAddr)) {
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
+    let (addr, stop) = (listener.addr(), CancellationToken::new());
+    let stopped = stop.clone();
+    let server = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(serve(listener, metrics, readiness, stopped))
+            .unwrap();
+    });
+    test(addr);
+    stop.cancel();
+    server.join().unwrap();
+}
+
+fn ask(addr: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    stream
+        .write_all(format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn value(text: &str, series: &str) -> f64 {
+    let line = text
+        .lines()
+        .find_map(|l| l.strip_prefix(series))
+        .unwrap_or_else(|| panic!("no {series} in\n{text}"));
+    line.trim().parse().unwrap()
+}
+
+#[test]
+fn the_three_paths_answer_and_others_do_not() {
+    let (metrics, readiness) = (Arc::new(Metrics::default()), Arc::new(Readiness::default()));
+    served(metrics, readiness.clone(), |addr| {
+        let answer = ask(addr, "GET /metrics");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        assert!(
+            head.contains(
+                "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"
+            ),
+            "{head}"
+        );
+        assert!(body.ends_with("# EOF\n"), "{body}");
+        assert!(ask(addr, "GET /healthz").ends_with("\r\n\r\nok\n"));
+        let waiting = ask(addr, "GET /readyz");
+        assert!(
+            waiting.starts_with("HTTP/1.1 503") && waiting.contains("not ready: starting"),
+            "{waiting}"
+        );
+        readiness.set_ready();
+        assert!(ask(addr, "GET /readyz").starts_with("HTTP/1.1 200"));
+        readiness.set_not_ready("the ring is gone");
+        assert!(ask(addr, "GET /readyz").ends_with("not ready: the ring is gone\n"));
+        assert!(ask(addr, "GET /").starts_with("HTTP/1.1 404"));
+        assert!(ask(addr, "POST /metrics").starts_with("HTTP/1.1 405"));
+        assert!(ask(addr, "HEAD /healthz").ends_with("\r\n\r\n"));
+    });
+}
+
+#[test]
+fn those_who_send_nothing_keep_nobody_out() {
+    served(
+        Arc::new(Metrics::default()),
+        Arc::new(Readiness::default()),
+        |addr| {
+            let slow: Vec<_> = (0..200)
+                .map(|_| {
+                    let mut stream = TcpStream::connect(addr).unwrap();
+                    stream.write_all(b"GET /metr").unwrap();
+                    stream
+                })
+                .collect();
+            let started = Instant::now();
+            assert!(ask(addr, "GET /healthz").ends_with("ok\n"));
+            assert!(
+                started.elapsed() < Duration::from_secs(1),
+                "{:?}",
+                started.elapsed()
+            );
+            drop(slow);
+        },
+    );
+}
+
+#[test]
+fn events_show_in_the_metrics() {
+    let metrics = Metrics::default();
+    let mut open = fixture::token_open("x", 1);
+    open.findings[0].exempted_by = None;
+    let body = Body::TokenOpen(Box::new(open.clone()));
+    metrics.emitted(&body);
+    metrics.emitted(&body);
+    metrics.written(&body, Duration::from_micros(300));
+    metrics.lost(&body);
+    let (from, to) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+    metrics.emitted(&Body::Loss(Loss {
+        reason: "ring-full".to_owned(),
+        ring: None,
+        count: 7,
+        from,
+        to,
+    }));
+    metrics.add_counted_only(3);
+    metrics.add_unattributed("no-cgroup");
+    metrics.set_bindings("file:a.json", BindingKind::PodIdentity, 5);
+    metrics.set_bindings_sync("2026-11-22T12:00:00.5Z".parse().unwrap());
+    metrics.set_queue_depth(9);
+    metrics.set_policy(Some("abc"));
+    metrics.set_policy(Some("def"));
+    let Body::Ready(ready) = &fixture::bodies("fentry", 1)[3] else {
+        panic!("not ready")
+    };
+    metrics.set_probes(&ready.backends);
+
+    open.findings[0].exempted_by = Some("it may".to_owned());
+    open.verdict = Verdict::Allowed;
+    metrics.emitted(&Body::TokenOpen(Box::new(open)));
+
+    let text = metrics.encode().unwrap();
+    for (series, want) in [
+        (
+            r#"events_total{event="token_open",verdict="violation",kind="irsa"}"#,
+            2.0,
+        ),
+        (
+            r#"events_total{event="token_open",verdict="allowed",kind="irsa"}"#,
+            1.0,
+        ),
+        (
+            concat!(
+                r#"findings_total{finding="foreign-token-open",severity="critical",workload_namespace="x","#,
+                r#"workload_service_account="x",owner_namespace="x",owner_service_account="x"}"#
+            ),
+            2.0,
+        ),
+        (r#"events_lost_total{reason="sink"}"#, 1.0),
+        (r#"events_lost_total{reason="ring-full"}"#, 7.0),
+        (r#"events_lost_total{reason="decode"}"#, 0.0),
+        ("events_counted_only_total", 3.0),
+        ("label_sets_folded_total", 0.0),
+        (r#"unattributed_total{reason="no-cgroup"}"#, 1.0),
+        (r#"event_latency_seconds_bucket{le="0.00025"}"#, 0.0),
+        (r#"event_latency_seconds_bucket{le="0.0005"}"#, 1.0),
+        (r#"probe_info{hook="file_open",backend="fentry"}"#, 1.0),
+        (r#"bindings{source="file:a.json",kind="pod-identity"}"#, 5.0),
+        ("bindings_sync_timestamp_seconds", 1_795_348_800.5),
+        ("queue_depth", 9.0),
+        (r#"policy_info{hash="def"}"#, 1.0),
+        (
+            concat!(
+                r#"build_info{version=""#,
+                env!("CARGO_PKG_VERSION"),
+                r#""}"#
+            ),
+            1.0,
+        ),
+    ] {
+        assert_eq!(
+            value(&text, &format!("credential_auditor_{series}")),
+            want,
+            "{series}"
+        );
+    }
+    assert!(
+        !text.contains(r#"hash="abc""#),
+        "the old policy is still there"
+    );
+    for name in [
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+        "process_start_time_seconds",
+    ] {
+        assert!(value(&text, &format!("{name} ")) > 0.0, "{name}");
+    }
+}
+
+#[test]
+fn past_the_limit_workloads_fold_into_other_and_a_metric_says_so() {
+    let metrics = Metrics::with_max_label_sets(10);
+    for n in 0..100 {
+        let mut open = fixture::token_open(&format!("ns-{n}"), 1);
+        open.findings[0].exempted_by = None;
+        metrics.emitted(&Body::TokenOpen(Box::new(open)));
+    }
+    let text = metrics.encode().unwrap();
+    assert_eq!(
+        text.lines()
+            .filter(|l| l.starts_with("credential_auditor_findings_total{"))
+            .count(),
+        11
+    );
+    let other = concat!(
+        r#"credential_auditor_findings_total{finding="foreign-token-open",severity="critical",workload_namespace="other","#,
+        r#"workload_service_account="other",owner_namespace="other",owner_service_account="other"}"#
+    );
+    assert_eq!(value(&text, other), 90.0);
+    assert_eq!(
+        value(&text, "credential_auditor_label_sets_folded_total"),
+        90.0
+    );
+}

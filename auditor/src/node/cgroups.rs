@@ -1,0 +1,194 @@
+//! Cgroup ids to what they are: the hierarchy as it stood at start, then as the kernel told of each mkdir and rmdir.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    cgroup_path::{CgroupOwner, parse},
+    mountinfo,
+};
+
+/// Removed cgroups that are remembered: their last events may still be in the ring, or held back for their pod.
+const REMOVED: usize = 16_384;
+/// Directories that one look at the hierarchy visits.
+const WALK_LIMIT: usize = 200_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    #[error("no cgroup v2 hierarchy in {0}")]
+    NotMounted(PathBuf),
+    #[error("{0} is not on a cgroup v2 filesystem")]
+    NotV2(PathBuf),
+    #[error("cannot read the cgroup root {path}: {error}")]
+    Unreadable { path: PathBuf, error: io::Error },
+}
+
+/// Whose a cgroup is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Member {
+    Pod(Arc<CgroupOwner>),
+    /// Outside every pod.
+    Host,
+    /// Never heard of.
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Entry {
+    path: Arc<str>,
+    owner: Option<Arc<CgroupOwner>>,
+}
+
+/// Every cgroup of the default hierarchy, by id.
+#[derive(Debug)]
+pub struct Cgroups {
+    root: PathBuf,
+    entries: HashMap<u64, Entry>,
+    removed: VecDeque<u64>,
+}
+
+/// Mount point of the cgroup v2 hierarchy that shows its whole tree, from `HOST_PROC/1/mountinfo`.
+pub fn find_root(host_proc: &Path) -> Result<PathBuf, CgroupError> {
+    let path = host_proc.join("1/mountinfo");
+    let bytes = std::fs::read(&path).map_err(|error| CgroupError::Unreadable {
+        path: path.clone(),
+        error,
+    })?;
+    mountinfo::parse(&bytes)
+        .find(|mount| mount.fs_type == "cgroup2" && mount.root == b"/")
+        .map(|mount| mount.mount_point.clone())
+        .ok_or(CgroupError::NotMounted(path))
+}
+
+impl Cgroups {
+    /// Reads the hierarchy below `root`, which may be a subtree of it.
+    pub fn open(root: &Path) -> Result<Self, CgroupError> {
+        let unreadable = |error| CgroupError::Unreadable {
+            path: root.to_owned(),
+            error,
+        };
+        // include/uapi/linux/magic.h CGROUP2_SUPER_MAGIC
+        let statfs = rustix::fs::statfs(root).map_err(|error| unreadable(error.into()))?;
+        if statfs.f_type != 0x6367_7270 {
+            return Err(CgroupError::NotV2(root.to_owned()));
+        }
+        let mut cgroups = Self {
+            root: root.to_owned(),
+            entries: HashMap::new(),
+            removed: VecDeque::new(),
+        };
+        cgroups.walk().map_err(unreadable)?;
+        Ok(cgroups)
+    }
+
+    /// Adds what is there now; a directory that vanishes meanwhile is no error.
+    pub fn walk(&mut self) -> io::Result<()> {
+        let mut queue = vec![(self.root.clone(), String::from("/"))];
+        let mut visited = 0;
+        // The root itself must be readable; the others may vanish.
+        std::fs::metadata(&self.root)?;
+        while let Some((directory, path)) = queue.pop() {
+            visited += 1;
+            if visited > WALK_LIMIT {
+                tracing::warn!(limit = WALK_LIMIT, "more cgroups than one look visits");
+                break;
+            }
+            let Ok(metadata) = std::fs::metadata(&directory) else {
+                continue;
+            };
+            self.made(metadata.ino(), &path);
+            let Ok(children) = std::fs::read_dir(&directory) else {
+                continue;
+            };
+            for child in children.flatten() {
+                if child.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    let name = child.file_name();
+                    let below =
+                        format!("{}/{}", path.trim_end_matches('/'), name.to_string_lossy());
+                    queue.push((child.path(), below));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A cgroup of this id exists.
+    pub fn made(&mut self, id: u64, path: &str) {
+        if self
+            .entries
+            .get(&id)
+            .is_some_and(|entry| *entry.path == *path)
+        {
+            return;
+        }
+        let owner = parse(path).map(Arc::new);
+        self.entries.insert(
+            id,
+            Entry {
+                path: path.into(),
+                owner,
+            },
+        );
+    }
+
+    /// It was removed; ids are never reused while the machine is up (fs/kernfs/dir.c: the upper half is a generation).
+    pub fn removed(&mut self, id: u64) {
+        self.removed.push_back(id);
+        if self.removed.len() > REMOVED
+            && let Some(oldest) = self.removed.pop_front()
+        {
+            self.entries.remove(&oldest);
+        }
+    }
+
+    pub fn member(&self, id: u64) -> Member {
+        match self.entries.get(&id) {
+            Some(Entry {
+                owner: Some(owner), ..
+            }) => Member::Pod(Arc::clone(owner)),
+            Some(_) => Member::Host,
+            None => Member::Unknown,
+        }
+    }
+
+    /// As [`Cgroups::member`], with a look at the hierarchy for an id that no event told of.
+    pub fn member_or_look(&mut self, id: u64) -> Member {
+        match self.member(id) {
+            Member::Unknown => {
+                if let Err(error) = self.walk() {
+                    tracing::warn!(%error, "cannot read the cgroup hierarchy");
+                }
+                self.member(id)
+            }
+            known => known,
+        }
+    }
+
+    pub fn path(&self, id: u64) -> Option<Arc<str>> {
+        self.entries.get(&id).map(|entry| Arc::clone(&entry.path))
+    }
+
+    /// Id of the cgroup at `path` below the root, if it is there.
+    pub fn id_of(&self, path: &str) -> Option<u64> {
+        std::fs::metadata(self.root.join(path.trim_start_matches('/')))
+            .ok()
+            .map(|metadata| metadata.ino())
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}

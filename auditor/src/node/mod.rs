@@ -1,0 +1,18 @@
+//! What the node itself knows: whose cgroup a process is in, whose volume a superblock is, which process is the kubelet.
+
+mod cgroup_path;
+mod cgroups;
+mod clock;
+mod kubelet;
+mod mountinfo;
+mod process;
+mod redact;
+mod volumes;
+
+pub use cgroup_path::{CgroupOwner, parse as parse_cgroup_path};
+pub use cgroups::{CgroupError, Cgroups, Member, find_root as find_cgroup_root};
+pub use clock::Clock;
+pub use kubelet::Kubelet;
+pub use process::{INIT_PID_NS, describe as describe_process};
+pub use redact::ArgsMode;
+pub use volumes::{OwnerSource, VolumeOwner, Volumes, parse_mount_path};

@@ -1,0 +1,383 @@
+//! Superblocks to the volumes that the kubelet made: whose, and whether tokens lie in them.
+//!
+//! Two sources, each proven against the superblock's identity, since device numbers are reused within milliseconds:
+//! mountinfo with `statfs` of the mount point (filled before anything opens), and, for a volume that was opened before
+//! userspace looked or is gone when it looks, the mount point that the kernel half read from the superblock itself.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::File,
+    io::{self, Read as _, Seek as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use auditor_common::{FileInfo, VolumeEntry, VolumeIdentity, class, components};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::mountinfo::{self, Mount};
+use crate::probe::{Device, Maps, fsid};
+
+/// Unmounted volumes that are remembered for events still on their way.
+const GONE: usize = 8192;
+const PROJECTED: &str = "kubernetes.io~projected";
+
+/// A pod's volume.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VolumeOwner {
+    /// As in the kubelet's directory: the pod's UID, or a static pod's hash.
+    pub pod_uid: Arc<str>,
+    pub volume: Arc<str>,
+    /// The volume plugin's directory, `kubernetes.io~projected` for projected volumes.
+    pub plugin: Arc<str>,
+}
+
+impl VolumeOwner {
+    fn class(&self) -> u32 {
+        if &*self.plugin == PROJECTED {
+            class::TOKEN
+        } else {
+            class::IGNORE
+        }
+    }
+
+    /// Only projected volumes hold projected tokens.
+    pub fn may_hold_tokens(&self) -> bool {
+        self.class() == class::TOKEN
+    }
+}
+
+/// How an owner was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerSource {
+    Mountinfo,
+    /// From the superblock's own mounts, at the moment of the open.
+    Superblock,
+}
+
+impl OwnerSource {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mountinfo => "mountinfo",
+            Self::Superblock => "superblock",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    identity: VolumeIdentity,
+    owner: VolumeOwner,
+    source: OwnerSource,
+}
+
+/// Writes a superblock's class where the kernel half reads it.
+pub trait Classify {
+    fn set(&mut self, device: Device, entry: VolumeEntry) -> Result<(), String>;
+    fn remove(&mut self, device: Device);
+}
+
+impl Classify for Maps {
+    fn set(&mut self, device: Device, entry: VolumeEntry) -> Result<(), String> {
+        self.set_volume(device, entry)
+    }
+
+    fn remove(&mut self, device: Device) {
+        self.remove_volume(device);
+    }
+}
+
+/// All volumes of this node.
+#[derive(Debug)]
+pub struct Volumes {
+    kubelet_pods: PathBuf,
+    /// Prefix under which the host's paths can be reached, tried after the plain path.
+    host_root: PathBuf,
+    mountinfo: Vec<File>,
+    mounted: HashMap<Device, Known>,
+    gone: VecDeque<Known>,
+    host_mnt_ns: Option<u32>,
+}
+
+impl Volumes {
+    /// `host_mnt_ns`: mount namespace of PID 1, whose mounts only the host's root can make.
+    pub fn open(
+        kubelet_root: &Path,
+        host_proc: &Path,
+        host_mnt_ns: Option<u32>,
+    ) -> io::Result<Self> {
+        let named = |path: PathBuf| {
+            File::open(&path).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })
+        };
+        // The kernel writes resolved paths.
+        let root = std::fs::canonicalize(kubelet_root).unwrap_or_else(|_| kubelet_root.to_owned());
+        Ok(Self {
+            kubelet_pods: root.join("pods"),
+            host_root: host_proc.join("1/root"),
+            // The auditor's own view too: the same where it runs in the host's mount namespace, the propagated
+            // hostPath mount where it runs in a pod.
+            mountinfo: vec![
+                named(host_proc.join("1/mountinfo"))?,
+                named(PathBuf::from("/proc/self/mountinfo"))?,
+            ],
+            mounted: HashMap::new(),
+            gone: VecDeque::new(),
+            host_mnt_ns,
+        })
+    }
+
+    /// A descriptor that polls as POLLPRI when the host's mounts change.
+    pub fn watched(&self) -> Option<&File> {
+        self.mountinfo.first()
+    }
+
+    /// Reads mountinfo, classifies what is new and forgets what is gone.
+    pub fn rescan(&mut self, kernel: &mut impl Classify) {
+        let mut seen: HashMap<Device, (Mount, VolumeOwner)> = HashMap::new();
+        for file in &mut self.mountinfo {
+            let mut bytes = Vec::new();
+            if let Err(error) = file.rewind().and_then(|()| file.read_to_end(&mut bytes)) {
+                tracing::warn!(%error, "cannot read mountinfo");
+                return;
+            }
+            for mount in mountinfo::parse(&bytes) {
+                if mount.fs_type == "tmpfs"
+                    && mount.root == b"/"
+                    && let Some(owner) = owner_of_mount(&self.kubelet_pods, &mount.mount_point)
+                {
+                    seen.entry(mount.device).or_insert((mount, owner));
+                }
+            }
+        }
+        let vanished: Vec<Device> = self
+            .mounted
+            .keys()
+            .filter(|device| !seen.contains_key(device))
+            .copied()
+            .collect();
+        for device in vanished {
+            kernel.remove(device);
+            self.forget(device);
+        }
+        for (device, (mount, owner)) in seen {
+            let identity = self.identity(&mount);
+            match self.mounted.get(&device) {
+                Some(known)
+                    if known.owner == owner
+                        && (identity.fsid == 0 || known.identity.same_as(&identity)) =>
+                {
+                    continue;
+                }
+                Some(_) => self.forget(device),
+                None => {}
+            }
+            // Without an identity the entry would answer for whatever comes next: the kernel half's own look decides then.
+            if identity.fsid == 0 {
+                continue;
+            }
+            self.learn(
+                device,
+                Known {
+                    identity,
+                    owner,
+                    source: OwnerSource::Mountinfo,
+                },
+                kernel,
+            );
+        }
+    }
+
+    /// Whose volume the file lies in, and how that is known. Looks at mountinfo again where it changed since.
+    pub fn owner_of(
+        &mut self,
+        file: &FileInfo,
+        kernel: &mut impl Classify,
+    ) -> Option<(VolumeOwner, OwnerSource)> {
+        let device = Device::from_kernel(file.dev);
+        if let Some(found) = self.find(device, &file.identity) {
+            return Some(found);
+        }
+        // Better than mountinfo: it is of the moment of the open, and of this very superblock.
+        if self.host_mnt_ns.is_some_and(|ns| ns == file.mount_ns)
+            && let Some(owner) = parse_mount_path(components(&file.mount_path, file.mount_path_len))
+        {
+            let source = OwnerSource::Superblock;
+            self.learn(
+                device,
+                Known {
+                    identity: file.identity,
+                    owner: owner.clone(),
+                    source,
+                },
+                kernel,
+            );
+            return Some((owner, source));
+        }
+        if self.changed() {
+            self.rescan(kernel);
+            return self.find(device, &file.identity);
+        }
+        None
+    }
+
+    fn find(
+        &self,
+        device: Device,
+        identity: &VolumeIdentity,
+    ) -> Option<(VolumeOwner, OwnerSource)> {
+        self.mounted
+            .get(&device)
+            .into_iter()
+            .chain(self.gone.iter().rev())
+            .find(|known| known.identity.same_as(identity))
+            .map(|known| (known.owner.clone(), known.source))
+    }
+
+    fn learn(&mut self, device: Device, known: Known, kernel: &mut impl Classify) {
+        let entry = VolumeEntry {
+            identity: known.identity,
+            class: known.owner.class(),
+            reserved: 0,
+        };
+        if let Err(error) = kernel.set(device, entry) {
+            // The structural test still finds its files; only hard links elsewhere in it go unseen.
+            tracing::warn!(%error, volume = ?known.owner, "cannot tell the kernel half of a volume");
+        }
+        if let Some(before) = self.mounted.insert(device, known) {
+            self.keep(before);
+        }
+    }
+
+    fn forget(&mut self, device: Device) {
+        if let Some(known) = self.mounted.remove(&device) {
+            self.keep(known);
+        }
+    }
+
+    fn keep(&mut self, known: Known) {
+        self.gone.push_back(known);
+        if self.gone.len() > GONE {
+            self.gone.pop_front();
+        }
+    }
+
+    /// fsid 0 when the mount point cannot be reached, or is covered by another mount.
+    fn identity(&self, mount: &Mount) -> VolumeIdentity {
+        let below_host = self.host_root.join(
+            mount
+                .mount_point
+                .strip_prefix("/")
+                .unwrap_or(&mount.mount_point),
+        );
+        let fsid = [&mount.mount_point, &below_host]
+            .into_iter()
+            .find_map(|path| {
+                let same = std::fs::metadata(path)
+                    .is_ok_and(|metadata| Device::from_stat(metadata.dev()) == mount.device);
+                same.then(|| fsid(path).ok()).flatten()
+            });
+        VolumeIdentity {
+            fsid: fsid.unwrap_or(0),
+            superblock: 0,
+        }
+    }
+
+    /// Whether mounts came or went since the last read (fs/proc_namespace.c `mounts_poll`).
+    fn changed(&self) -> bool {
+        let mut polled: Vec<PollFd<'_>> = self
+            .mountinfo
+            .iter()
+            .map(|file| PollFd::new(file, PollFlags::PRI))
+            .collect();
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // When in doubt, look.
+        poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+
+    pub fn len(&self) -> usize {
+        self.mounted.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.mounted.is_empty()
+    }
+}
+
+/// `<kubelet root>/pods/<uid>/volumes/<plugin>/<volume>`.
+fn owner_of_mount(kubelet_pods: &Path, mount_point: &Path) -> Option<VolumeOwner> {
+    let mut parts = mount_point
+        .strip_prefix(kubelet_pods)
+        .ok()?
+        .components()
+        .map(|part| part.as_os_str().to_str());
+    let (uid, volumes, plugin, volume) = (
+        parts.next()??,
+        parts.next()??,
+        parts.next()??,
+        parts.next()??,
+    );
+    (volumes == "volumes" && parts.next().is_none()).then(|| VolumeOwner {
+        pod_uid: uid.into(),
+        volume: volume.into(),
+        plugin: plugin.into(),
+    })
+}
+
+/// The same, leaf first, as the kernel half walks it: volume, plugin, `volumes`, uid, `pods`.
+pub fn parse_mount_path<'a>(mut components: impl Iterator<Item = &'a [u8]>) -> Option<VolumeOwner> {
+    let mut next = || {
+        components
+            .next()
+            .and_then(|name| std::str::from_utf8(name).ok())
+    };
+    let (volume, plugin, volumes, uid, pods) = (next()?, next()?, next()?, next()?, next()?);
+    (pods == "pods" && volumes == "volumes").then(|| VolumeOwner {
+        pod_uid: uid.into(),
+        volume: volume.into(),
+        plugin: plugin.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_kubelets_layout_has_an_owner() {
+        let pods = Path::new("/var/lib/kubelet/pods");
+        let owner = |path: &str| owner_of_mount(pods, Path::new(path));
+        let found =
+            owner("/var/lib/kubelet/pods/u-1/volumes/kubernetes.io~projected/aws-iam-token")
+                .unwrap();
+        assert_eq!((&*found.pod_uid, &*found.volume), ("u-1", "aws-iam-token"));
+        assert!(found.may_hold_tokens());
+        assert!(
+            !owner("/var/lib/kubelet/pods/u/volumes/kubernetes.io~secret/s")
+                .unwrap()
+                .may_hold_tokens()
+        );
+        for path in [
+            "/var/lib/kubelet/pods/u/volumes/kubernetes.io~projected",
+            "/var/lib/kubelet/pods/u/volumes/kubernetes.io~projected/v/deeper",
+            "/var/lib/kubelet/pods/u/volume-subpaths/v/c/0",
+            "/elsewhere/pods/u/volumes/kubernetes.io~projected/v",
+        ] {
+            assert_eq!(owner(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_kernels_walk_is_read_leaf_first() {
+        let walk = b"aws-iam-token\0kubernetes.io~projected\0volumes\0u-1\0pods\0";
+        let owner = parse_mount_path(components(walk, walk.len() as u32)).unwrap();
+        assert_eq!((&*owner.pod_uid, &*owner.volume), ("u-1", "aws-iam-token"));
+        let cut = b"aws-iam-token\0kubernetes.io~projected\0volumes\0";
+        assert_eq!(parse_mount_path(components(cut, cut.len() as u32)), None);
+    }
+}

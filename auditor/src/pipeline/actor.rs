@@ -1,0 +1,222 @@
+//! Who did it: the process's pod by its cgroup, checked against its namespaces.
+
+use std::sync::Arc;
+
+use auditor_common::{TaskContext, task_flags};
+
+use super::Pipeline;
+use crate::{
+    audit,
+    cluster::Pod,
+    event::{Container, PodRef, Process},
+    node::{CgroupOwner, INIT_PID_NS, Member, describe_process},
+};
+
+/// An [`audit::Actor`] that outlives the record.
+#[derive(Clone, Debug)]
+pub enum Who {
+    Pod {
+        pod: Arc<Pod>,
+        container: Option<Container>,
+    },
+    UnlistedPod {
+        owner: Arc<CgroupOwner>,
+    },
+    Host,
+    Conflict {
+        candidates: Vec<String>,
+    },
+    Unknown {
+        reason: &'static str,
+    },
+}
+
+/// Who, and how that is known.
+#[derive(Clone, Debug)]
+pub struct Attributed {
+    pub who: Who,
+    /// `cgroup`, `cgroup-ancestor`, `host`, `conflict`, `unknown`.
+    pub by: &'static str,
+    pub process: Process,
+}
+
+impl Who {
+    pub fn actor(&self) -> audit::Actor<'_> {
+        match self {
+            Self::Pod { pod, container } => audit::Actor::Pod {
+                pod,
+                container: container.as_ref(),
+            },
+            Self::UnlistedPod { owner } => audit::Actor::UnlistedPod {
+                uid: &owner.pod_uid,
+            },
+            Self::Host => audit::Actor::Host,
+            Self::Conflict { candidates } => audit::Actor::Conflict { candidates },
+            Self::Unknown { .. } => audit::Actor::Unknown,
+        }
+    }
+
+    pub fn container(&self) -> Option<Container> {
+        match self {
+            Self::Pod { container, .. } => container.clone(),
+            Self::UnlistedPod { owner } => container(owner, None),
+            Self::Host | Self::Conflict { .. } | Self::Unknown { .. } => None,
+        }
+    }
+
+    pub fn pod(&self) -> Option<&Arc<Pod>> {
+        match self {
+            Self::Pod { pod, .. } => Some(pod),
+            Self::UnlistedPod { .. }
+            | Self::Host
+            | Self::Conflict { .. }
+            | Self::Unknown { .. } => None,
+        }
+    }
+
+    /// Why attribution failed, where it did.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::UnlistedPod { .. } => Some("the cluster has not told of this pod"),
+            Self::Unknown { reason } => Some(reason),
+            Self::Pod { .. } | Self::Host | Self::Conflict { .. } => None,
+        }
+    }
+}
+
+fn container(owner: &CgroupOwner, pod: Option<&Pod>) -> Option<Container> {
+    let id = owner.container_id.clone()?;
+    let known = pod.and_then(|pod| pod.container(&id));
+    Some(Container {
+        name: known.map(|container| container.name.to_string()),
+        image: known.map(|container| container.image.to_string()),
+        id,
+    })
+}
+
+impl Pipeline {
+    /// Describes the process and says whose it is.
+    pub(super) fn attribute(&mut self, task: &TaskContext) -> Attributed {
+        let mut process = describe_process(
+            task,
+            &self.clock,
+            self.settings.host_mnt_ns,
+            self.settings.args,
+        );
+        let (who, by) = self.who(task);
+        if let Who::Pod { pod, .. } = &who
+            && (pod.share_process_namespace || pod.host_pid)
+        {
+            // The container's init is not pid 1 there.
+            process.exec_session = None;
+        }
+        Attributed { who, by, process }
+    }
+
+    fn who(&mut self, task: &TaskContext) -> (Who, &'static str) {
+        if task.flags & task_flags::KERNEL_THREAD != 0 {
+            return (
+                Who::Unknown {
+                    reason: "a kernel thread acted for somebody",
+                },
+                "unknown",
+            );
+        }
+        let owner = match self.cgroups.member_or_look(task.cgroup_id) {
+            Member::Pod(owner) => owner,
+            Member::Host => return (Who::Host, "host"),
+            Member::Unknown => {
+                return (
+                    Who::Unknown {
+                        reason: "a cgroup that nothing told of",
+                    },
+                    "unknown",
+                );
+            }
+        };
+        let pod = self.sources.cluster().pod(&owner.pod_uid).cloned();
+        if let Some(candidates) = self.conflict(task, &owner, pod.as_deref()) {
+            return (Who::Conflict { candidates }, "conflict");
+        }
+        let by = if owner.nested {
+            "cgroup-ancestor"
+        } else {
+            "cgroup"
+        };
+        match pod {
+            Some(pod) => (
+                Who::Pod {
+                    container: container(&owner, Some(&pod)),
+                    pod,
+                },
+                by,
+            ),
+            None => (Who::UnlistedPod { owner }, by),
+        }
+    }
+
+    /// Whom the namespaces name, where that is not whom the cgroup names.
+    fn conflict(
+        &mut self,
+        task: &TaskContext,
+        owner: &CgroupOwner,
+        pod: Option<&Pod>,
+    ) -> Option<Vec<String>> {
+        let other = self.namespaces_owner(task, owner, pod)?;
+        Some(vec![self.name_of(&owner.pod_uid), other])
+    }
+
+    fn namespaces_owner(
+        &mut self,
+        task: &TaskContext,
+        owner: &CgroupOwner,
+        pod: Option<&Pod>,
+    ) -> Option<String> {
+        let in_host_pid_ns = task.pid_ns == INIT_PID_NS;
+        let lives_in_host_pid_ns = pod.is_some_and(|pod| pod.host_pid);
+        if in_host_pid_ns && !lives_in_host_pid_ns {
+            return Some("host".to_owned());
+        }
+        if !in_host_pid_ns {
+            // Whose pid namespace it is, its init's cgroup tells. One that was made inside the pod has its init there.
+            match self.cgroups.member(task.reaper_cgroup_id) {
+                Member::Pod(reaper) if reaper.pod_uid != owner.pod_uid => {
+                    return Some(self.name_of(&reaper.pod_uid));
+                }
+                Member::Host => return Some("host".to_owned()),
+                Member::Pod(_) | Member::Unknown => {}
+            }
+        }
+        if self.settings.host_mnt_ns == Some(task.mnt_ns) {
+            // From a container's init down, somebody entered the host's mounts: still that pod.
+            let descends = task.flags & task_flags::ROOT_KNOWN != 0 && task.root_nspid == 1;
+            return (!descends && !lives_in_host_pid_ns).then(|| "host".to_owned());
+        }
+        let usual = task.mnt_ns == task.reaper_mnt_ns && !in_host_pid_ns;
+        if usual {
+            self.namespaces.learn(task.mnt_ns, &owner.pod_uid);
+            return None;
+        }
+        let other =
+            self.namespaces
+                .other_owner(task.mnt_ns, &owner.pod_uid, &self.settings.host_proc)?;
+        Some(self.name_of(&other))
+    }
+
+    fn name_of(&self, pod_uid: &str) -> String {
+        self.sources
+            .cluster()
+            .pod(pod_uid)
+            .map_or_else(|| format!("pod {pod_uid}"), |pod| pod.full_name())
+    }
+
+    pub(super) fn count_unattributed(&self, who: &Who) {
+        if let Some(reason) = who.reason() {
+            self.metrics.add_unattributed(reason);
+        }
+    }
+
+    pub(super) fn pod_ref(&self, who: &Who) -> Option<PodRef> {
+        who.pod().map(|pod| self.sources.cluster().pod_ref(pod))
+    }
+}

@@ -1,0 +1,283 @@
+//! Connects to the credential endpoints: one line when the outcome is known, one when the connection has ended.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use auditor_common::{CANARY_ENDPOINT, ConnectKey, ConnectRecord, OutcomeRecord};
+use uuid::Uuid;
+
+use super::{
+    Pipeline,
+    actor::{Attributed, Who},
+    held::{Attempt, may_become_clear},
+    knowledge,
+    tuple::{describe_outcome, socket},
+};
+use crate::{
+    audit::{CloseCase, ConnectCase, judge_close, judge_connect},
+    event::{
+        Attribution, Body, Connection, ConnectionClosed, CredentialConnect, EndpointKind, Outcome,
+        Process,
+    },
+    node::Clock,
+};
+
+/// A connect without an outcome by then is written as pending.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Connects that wait, for their outcome or for their pod: 8 MB. The oldest goes out as it is when one more comes.
+const WAITING: usize = 4096;
+/// Connections that are remembered for their end.
+const OPEN: usize = 8192;
+
+/// A watched address.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub name: Arc<str>,
+    pub kind: EndpointKind,
+    pub address: SocketAddr,
+}
+
+#[derive(Debug, Default)]
+pub struct Connects {
+    waiting: HashMap<ConnectKey, Box<Waiting>>,
+    /// In the order of their times; keys of what has gone out meanwhile stay until they come to the front.
+    order: VecDeque<ConnectKey>,
+    open: HashMap<ConnectKey, Open>,
+    open_order: VecDeque<ConnectKey>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    record: ConnectRecord,
+    latency_us: u64,
+    outcome: Option<OutcomeRecord>,
+    closed: Option<OutcomeRecord>,
+}
+
+#[derive(Debug)]
+struct Open {
+    id: Uuid,
+    boot_ns: u64,
+    endpoint: Endpoint,
+    who: Who,
+    process: Process,
+    connection: Connection,
+}
+
+impl Pipeline {
+    pub(super) fn on_connect(&mut self, record: &ConnectRecord) {
+        if record.endpoint == CANARY_ENDPOINT {
+            return;
+        }
+        let Some(endpoint) = self.endpoint(record.endpoint) else {
+            self.undecodable(&"a connect to an endpoint that was never registered");
+            return;
+        };
+        if self.is_agents_own(record, endpoint.kind) {
+            self.count_only();
+            return;
+        }
+        while (self.connects.waiting.len() >= WAITING || self.connects.order.len() >= 4 * WAITING)
+            && let Some(oldest) = self.connects.order.pop_front()
+        {
+            self.consider_connect(oldest, Attempt::Last);
+        }
+        let latency_us =
+            u64::try_from(Clock::since(record.header.time).as_micros()).unwrap_or(u64::MAX);
+        let waiting = Waiting {
+            record: *record,
+            latency_us,
+            outcome: None,
+            closed: None,
+        };
+        self.connects.waiting.insert(record.key, Box::new(waiting));
+        self.connects.order.push_back(record.key);
+    }
+
+    /// The agent connects to its own addresses for its probes, every few seconds.
+    fn is_agents_own(&mut self, record: &ConnectRecord, kind: EndpointKind) -> bool {
+        if kind != EndpointKind::PodIdentityAgent {
+            return false;
+        }
+        self.refresh_sources();
+        let who = self.attribute(&record.task).who;
+        who.pod()
+            .is_some_and(|pod| self.sources.policy().is_agent(pod))
+    }
+
+    pub(super) fn on_outcome(&mut self, record: &OutcomeRecord) {
+        if record.endpoint == CANARY_ENDPOINT {
+            return;
+        }
+        // Of a connect that is only counted, was lost, or went out as pending: counted as merged all the same.
+        self.totals.merged += 1;
+        if let Some(waiting) = self.connects.waiting.get_mut(&record.key) {
+            waiting.outcome = Some(*record);
+            self.consider_connect(record.key, Attempt::First);
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, record: &OutcomeRecord) {
+        if record.endpoint == CANARY_ENDPOINT {
+            return;
+        }
+        if let Some(waiting) = self.connects.waiting.get_mut(&record.key) {
+            waiting.closed = Some(*record);
+        } else if let Some(open) = self.connects.open.remove(&record.key) {
+            self.finish_connection(open, record);
+        } else {
+            // Its connect is only counted, was lost, or is too long ago.
+            self.count_only();
+        }
+    }
+
+    /// Looks at everything that waits once more; `last`: nothing may wait any longer.
+    pub(super) fn retry_connects(&mut self, last: bool) {
+        for _ in 0..self.connects.order.len() {
+            let Some(key) = self.connects.order.pop_front() else {
+                return;
+            };
+            let Some(waiting) = self.connects.waiting.get(&key) else {
+                continue;
+            };
+            let overdue = waiting.outcome.is_some() || Clock::since(key.time) >= PATIENCE;
+            if overdue || last {
+                self.consider_connect(key, Attempt::next(key.time, last));
+            }
+            if self.connects.waiting.contains_key(&key) {
+                self.connects.order.push_back(key);
+            }
+        }
+    }
+
+    /// Writes the line, unless a later attempt may know more.
+    fn consider_connect(&mut self, key: ConnectKey, attempt: Attempt) {
+        let Some(waiting) = self.connects.waiting.remove(&key) else {
+            return;
+        };
+        let Some(endpoint) = self.endpoint(waiting.record.endpoint) else {
+            return;
+        };
+        self.refresh_sources();
+        let record = &waiting.record;
+        let time = self.clock.wall(key.time);
+        let Attributed { who, by, process } = self.attribute(&record.task);
+        let outcome = waiting.outcome.as_ref();
+        let connection = connection(&endpoint, record, outcome);
+        let judgement = judge_connect(&ConnectCase {
+            time,
+            actor: who.actor(),
+            process: &process,
+            endpoint: endpoint.kind,
+            outcome: connection.outcome,
+            history: who.pod().map(|pod| self.history.of(&pod.uid, pod.created)),
+            knowledge: knowledge(&self.sources, &self.settings),
+        });
+        if attempt != Attempt::Last && may_become_clear(&judgement) {
+            self.connects.waiting.insert(key, waiting);
+            return;
+        }
+        self.count_unattributed(&who);
+        let id = Uuid::now_v7();
+        let line = CredentialConnect {
+            verdict: judgement.verdict,
+            undetermined: judgement.undetermined,
+            relation: None,
+            findings: judgement.findings,
+            process: process.clone(),
+            container: who.container(),
+            pod: self.pod_ref(&who),
+            connection: connection.clone(),
+            binding: judgement.binding,
+            evidence: judgement.evidence,
+            attribution: Attribution {
+                process: by.to_owned(),
+                owner: None,
+                latency_us: waiting.latency_us,
+                // For its pod: that for the outcome is the connection's own duration.
+                waited_ms: outcome.and_then(|_| attempt.waited_ms(key.time)),
+                reason: who.reason().map(str::to_owned),
+            },
+            repeats: 0,
+        };
+        let goes_on = matches!(connection.outcome, Outcome::Established | Outcome::Pending);
+        self.emit(time, id, Body::CredentialConnect(Box::new(line)));
+        let open = Open {
+            id,
+            boot_ns: key.time,
+            endpoint,
+            who,
+            process,
+            connection,
+        };
+        match &waiting.closed {
+            Some(closed) => self.finish_connection(open, closed),
+            None if goes_on => self.connects.remember(key, open),
+            None => {}
+        }
+    }
+
+    fn finish_connection(&mut self, open: Open, record: &OutcomeRecord) {
+        self.refresh_sources();
+        let time = self.clock.wall(record.header.time);
+        let judgement = judge_close(&CloseCase {
+            time,
+            actor: open.who.actor(),
+            process: &open.process,
+            endpoint: open.endpoint.kind,
+            bytes_received: record.bytes_received,
+            knowledge: knowledge(&self.sources, &self.settings),
+        });
+        let line = ConnectionClosed {
+            connect_id: open.id.to_string(),
+            bytes_sent: record.bytes_sent,
+            bytes_received: record.bytes_received,
+            duration_us: record.header.time.saturating_sub(open.boot_ns) / 1000,
+            verdict: judgement.verdict,
+            undetermined: judgement.undetermined,
+            findings: judgement.findings,
+            pod: self.pod_ref(&open.who),
+            connection: open.connection,
+        };
+        self.emit(time, Uuid::now_v7(), Body::ConnectionClosed(Box::new(line)));
+    }
+
+    fn endpoint(&self, index: u32) -> Option<Endpoint> {
+        self.settings.endpoints.get(index as usize).cloned()
+    }
+}
+
+impl Connects {
+    fn remember(&mut self, key: ConnectKey, open: Open) {
+        self.open.insert(key, open);
+        self.open_order.push_back(key);
+        while self.open_order.len() > OPEN {
+            if let Some(oldest) = self.open_order.pop_front() {
+                self.open.remove(&oldest);
+            }
+        }
+    }
+}
+
+fn connection(
+    endpoint: &Endpoint,
+    record: &ConnectRecord,
+    outcome: Option<&OutcomeRecord>,
+) -> Connection {
+    // The last-resort backend learns the source only with the outcome.
+    let tuple = outcome.map_or(record.tuple, |outcome| outcome.tuple);
+    let (name, errno) = outcome.map_or((Outcome::Pending, None), describe_outcome);
+    Connection {
+        endpoint: endpoint.name.to_string(),
+        src: (tuple.src_port != 0).then(|| socket(tuple.src, tuple.src_port)),
+        dst: socket(tuple.dst, tuple.dst_port),
+        outcome: name,
+        errno,
+        duration_us: outcome
+            .map(|outcome| outcome.header.time.saturating_sub(record.key.time) / 1000),
+    }
+}

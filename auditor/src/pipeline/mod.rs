@@ -1,0 +1,218 @@
+//! Record to line: attribute, judge, hand to the sink. One task does it all, in the order of the ring buffers, so that an
+//! event is judged by what the ones before it taught.
+
+mod actor;
+mod connects;
+mod files;
+mod held;
+mod loss;
+mod namespaces;
+mod opens;
+mod sources;
+mod totals;
+mod tuple;
+
+use std::sync::Arc;
+
+use auditor_common::{CgroupRecord, prefix};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use self::{
+    connects::Connects, files::TokenFiles, held::Held, loss::LossWatch, namespaces::MountNamespaces,
+};
+pub use self::{
+    connects::Endpoint,
+    sources::{Sources, SourcesError},
+    totals::Totals,
+};
+use crate::{
+    audit::{History, Knowledge},
+    event::{Body, Health, Stopped},
+    metrics::Metrics,
+    node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes},
+    probe::{Maps, Record, decode},
+    report::{Reporter, SinkTotals},
+};
+
+/// What does not change during a run.
+#[derive(Debug)]
+pub struct Settings {
+    pub cluster_name: Option<Arc<str>>,
+    pub args: ArgsMode,
+    /// The auditor's own tgid in the initial pid namespace: its own opens are counted only.
+    pub own_tgid: u32,
+    /// Mount namespace of PID 1, where known.
+    pub host_mnt_ns: Option<u32>,
+    pub host_proc: std::path::PathBuf,
+    /// In the order of the indices that records carry.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// The stages and their state.
+pub struct Pipeline {
+    pub(crate) settings: Settings,
+    pub(crate) maps: Maps,
+    pub(crate) cgroups: Cgroups,
+    pub(crate) volumes: Volumes,
+    pub(crate) kubelet: Kubelet,
+    pub(crate) sources: Sources,
+    pub(crate) history: History,
+    pub(crate) clock: Clock,
+    pub(crate) reporter: Reporter,
+    pub(crate) metrics: Arc<Metrics>,
+    files: TokenFiles,
+    held: Held,
+    connects: Connects,
+    namespaces: MountNamespaces,
+    loss: LossWatch,
+    totals: Totals,
+}
+
+/// What [`Pipeline::new`] is made of.
+pub struct Parts {
+    pub settings: Settings,
+    pub maps: Maps,
+    pub cgroups: Cgroups,
+    pub volumes: Volumes,
+    pub kubelet: Kubelet,
+    pub sources: Sources,
+    pub reporter: Reporter,
+    pub metrics: Arc<Metrics>,
+    /// When the probes became live.
+    pub live_since: Timestamp,
+}
+
+impl Pipeline {
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            settings,
+            maps,
+            cgroups,
+            volumes,
+            kubelet,
+            sources,
+            reporter,
+            metrics,
+            live_since,
+        } = parts;
+        Self {
+            loss: LossWatch::new(&maps, live_since),
+            settings,
+            maps,
+            cgroups,
+            volumes,
+            kubelet,
+            sources,
+            history: History::new(live_since),
+            clock: Clock::now(),
+            reporter,
+            metrics,
+            files: TokenFiles::default(),
+            held: Held::default(),
+            connects: Connects::default(),
+            namespaces: MountNamespaces::default(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// A record of the lifecycle ring.
+    pub fn on_lifecycle(&mut self, bytes: &[u8]) {
+        let path = |record: &CgroupRecord| {
+            String::from_utf8_lossy(prefix(&record.path, record.path_len)).into_owned()
+        };
+        match decode(bytes) {
+            Ok(Record::CgroupMkdir(record) | Record::CgroupAttach(record)) => {
+                self.cgroups.made(record.cgroup_id, &path(record));
+            }
+            Ok(Record::CgroupRmdir(record)) => {
+                self.cgroups.made(record.cgroup_id, &path(record));
+                self.cgroups.removed(record.cgroup_id);
+            }
+            Ok(_) => self.undecodable(&"a record of another ring"),
+            Err(error) => self.undecodable(&error),
+        }
+    }
+
+    /// A record of the event ring.
+    pub fn on_event(&mut self, bytes: &[u8]) {
+        match decode(bytes) {
+            Ok(Record::Open(record)) => self.on_open(record),
+            Ok(Record::Connect(record)) => self.on_connect(record),
+            Ok(Record::Outcome(record)) => self.on_outcome(record),
+            Ok(Record::Closed(record)) => self.on_closed(record),
+            Ok(_) => self.undecodable(&"a record of another ring"),
+            Err(error) => self.undecodable(&error),
+        }
+    }
+
+    /// Mounts came or went.
+    pub fn on_mounts_changed(&mut self) {
+        self.volumes.rescan(&mut self.maps);
+    }
+
+    /// Several times a second: time limits, losses, sources.
+    pub fn on_tick(&mut self) {
+        self.clock = Clock::now();
+        self.refresh_sources();
+        self.retry_held(false);
+        self.retry_connects(false);
+        self.report_losses();
+        self.sources.measure(&self.metrics);
+        self.metrics.set_queue_depth(self.reporter.queued());
+    }
+
+    /// The last of the events is in: writes what is held back, and gives the totals up to here.
+    pub fn close(
+        mut self,
+        reason: String,
+        uptime: std::time::Duration,
+    ) -> (Reporter, impl FnOnce(SinkTotals) -> Stopped) {
+        self.retry_held(true);
+        self.retry_connects(true);
+        self.report_losses();
+        let Self {
+            maps,
+            totals,
+            reporter,
+            ..
+        } = self;
+        let last = move |sink: SinkTotals| totals.stopped(&maps, sink, reason, uptime);
+        (reporter, last)
+    }
+
+    pub(crate) fn emit(&self, time: Timestamp, id: Uuid, body: Body) {
+        self.reporter.emit(time, id, body);
+    }
+
+    pub(crate) fn health(&self, health: Health) {
+        self.emit(Timestamp::now(), Uuid::now_v7(), Body::Health(health));
+    }
+
+    fn refresh_sources(&mut self) {
+        for health in self.sources.refresh(Timestamp::now()) {
+            self.health(health);
+        }
+    }
+
+    fn count_only(&mut self) {
+        self.totals.counted_only += 1;
+        self.metrics.add_counted_only(1);
+    }
+
+    fn undecodable(&mut self, why: &dyn std::fmt::Display) {
+        tracing::error!(%why, "a record from the kernel half makes no sense");
+        self.totals.undecodable += 1;
+    }
+}
+
+/// What the judgement may rest on, as it is now.
+fn knowledge<'a>(sources: &'a Sources, settings: &'a Settings) -> Knowledge<'a> {
+    Knowledge {
+        service_accounts: sources.cluster().service_accounts(),
+        bindings: sources.bindings(),
+        policy: sources.policy(),
+        cluster_name: settings.cluster_name.as_deref(),
+        now: Timestamp::now(),
+    }
+}

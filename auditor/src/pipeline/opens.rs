@@ -1,0 +1,206 @@
+//! Opens of token files.
+
+use auditor_common::{FileInfo, OpenRecord, backend, class};
+use uuid::Uuid;
+
+use super::{
+    Pipeline,
+    actor::Attributed,
+    files::TokenFile,
+    held::{Attempt, may_become_clear},
+    knowledge,
+};
+use crate::{
+    audit::{OpenCase, TokenSpec, judge_open, token_kind},
+    cluster::Pod,
+    event::{
+        Access, AccessFlag, Attribution, Body, OwnerRef, Relation, TokenKind, TokenOpen, TokenRef,
+        Verdict, Via,
+    },
+    node::{Clock, OwnerSource, VolumeOwner},
+    policy::OpenLog,
+};
+
+/// include/linux/fs.h
+const FMODE_WRITE: u32 = 2;
+
+impl Pipeline {
+    pub(super) fn on_open(&mut self, record: &OpenRecord) {
+        // A canary that came after its time.
+        if record.file.class == class::CANARY {
+            return;
+        }
+        self.consider_open(record, Attempt::First);
+    }
+
+    pub(super) fn consider_open(&mut self, record: &OpenRecord, attempt: Attempt) {
+        let owner = self.volumes.owner_of(&record.file, &mut self.maps);
+        let volume = owner.as_ref().map(|(volume, _)| volume);
+        if record.task.pid == self.settings.own_tgid
+            || volume.is_some_and(|volume| !volume.may_hold_tokens())
+        {
+            self.count_only();
+            return;
+        }
+        self.refresh_sources();
+        let pod = volume
+            .and_then(|volume| self.sources.cluster().pod(&volume.pod_uid))
+            .cloned();
+        let Some(file) = self.files.token(&record.file, volume, pod.as_deref()) else {
+            self.count_only();
+            return;
+        };
+        if self.kubelet.is(&record.task, &self.cgroups) {
+            self.count_only();
+            return;
+        }
+        let token = self.token(file, volume, pod.as_deref());
+        self.judge(
+            record,
+            owner.map(|(_, source)| source),
+            token,
+            pod.as_deref(),
+            attempt,
+        );
+    }
+
+    fn token(&self, file: TokenFile, volume: Option<&VolumeOwner>, pod: Option<&Pod>) -> TokenRef {
+        let unknown = TokenSpec {
+            kind: TokenKind::Unknown,
+            audience: None,
+            expiration_seconds: None,
+        };
+        let spec = match (pod, volume) {
+            (Some(pod), Some(volume)) => {
+                let account = self
+                    .sources
+                    .cluster()
+                    .service_accounts()
+                    .get(&pod.namespace, &pod.service_account);
+                let path = file.spec_path.as_deref().unwrap_or(&file.path);
+                token_kind(pod, &volume.volume, path, account, self.sources.policy())
+            }
+            _ => unknown,
+        };
+        let owner = match (pod, volume) {
+            (Some(pod), _) => Some(pod.owner_ref()),
+            (None, Some(volume)) => Some(OwnerRef {
+                namespace: None,
+                name: None,
+                uid: volume.pod_uid.clone(),
+                service_account: None,
+            }),
+            (None, None) => None,
+        };
+        TokenRef {
+            kind: spec.kind,
+            volume: volume.map(|volume| volume.volume.to_string()),
+            file: file.path,
+            audience: spec.audience,
+            expiration_seconds: spec.expiration_seconds,
+            owner,
+        }
+    }
+
+    fn judge(
+        &mut self,
+        record: &OpenRecord,
+        source: Option<OwnerSource>,
+        token: TokenRef,
+        owner: Option<&Pod>,
+        attempt: Attempt,
+    ) {
+        let time = self.clock.wall(record.header.time);
+        let Attributed { who, by, process } = self.attribute(&record.task);
+        let attribution = Attribution {
+            process: by.to_owned(),
+            owner: Some(source.map_or("unknown", OwnerSource::name).to_owned()),
+            latency_us: u64::try_from(Clock::since(record.header.time).as_micros())
+                .unwrap_or(u64::MAX),
+            waited_ms: attempt.waited_ms(record.header.time),
+            reason: who.reason().map(str::to_owned),
+        };
+        let judgement = judge_open(&OpenCase {
+            time,
+            actor: who.actor(),
+            process: &process,
+            token: &token,
+            owner_pod: owner,
+            for_write: record.file.mode & FMODE_WRITE != 0,
+            knowledge: knowledge(&self.sources, &self.settings),
+        });
+        if attempt != Attempt::Last && may_become_clear(&judgement) {
+            self.hold(record);
+            return;
+        }
+        if source.is_none() {
+            self.metrics
+                .add_unattributed("a superblock that is no volume of the kubelet");
+        }
+        self.count_unattributed(&who);
+        let relation = judgement.relation.unwrap_or(Relation::Unknown);
+        self.history.note_open(&token, relation, time);
+        // client-go reads its token each minute.
+        if token.kind == TokenKind::ServiceAccount
+            && relation == Relation::Own
+            && judgement.verdict == Verdict::Allowed
+            && judgement.findings.is_empty()
+            && self.sources.policy().log.allowed_service_account_opens == OpenLog::Count
+        {
+            self.count_only();
+            return;
+        }
+        let open = TokenOpen {
+            verdict: judgement.verdict,
+            undetermined: judgement.undetermined,
+            relation,
+            findings: judgement.findings,
+            process,
+            container: who.container(),
+            pod: self.pod_ref(&who),
+            token,
+            access: access(&record.file, record.header.backend),
+            binding: judgement.binding,
+            evidence: judgement.evidence,
+            attribution,
+            repeats: 0,
+        };
+        self.emit(time, Uuid::now_v7(), Body::TokenOpen(Box::new(open)));
+    }
+}
+
+fn access(file: &FileInfo, by: u16) -> Access {
+    let flag = |bit: i32| file.flags & bit.cast_unsigned() != 0;
+    let mode = match file.flags.cast_signed() & libc::O_ACCMODE {
+        libc::O_WRONLY => AccessFlag::OWronly,
+        libc::O_RDWR => AccessFlag::ORdwr,
+        _ => AccessFlag::ORdonly,
+    };
+    let others = [
+        (libc::O_CREAT, AccessFlag::OCreat),
+        (libc::O_TRUNC, AccessFlag::OTrunc),
+        (libc::O_APPEND, AccessFlag::OAppend),
+        (libc::O_NONBLOCK, AccessFlag::ONonblock),
+        (libc::O_DIRECT, AccessFlag::ODirect),
+        (libc::O_NOFOLLOW, AccessFlag::ONofollow),
+        (libc::O_CLOEXEC, AccessFlag::OCloexec),
+    ];
+    let flags = std::iter::once(mode)
+        .chain(
+            others
+                .into_iter()
+                .filter(|(bit, _)| flag(*bit))
+                .map(|(_, name)| name),
+        )
+        .collect();
+    let backend = match by {
+        backend::FENTRY => "fentry",
+        backend::KPROBE => "kprobe",
+        _ => "syscall",
+    };
+    Access {
+        via: Via::Open,
+        flags,
+        backend: backend.to_owned(),
+    }
+}

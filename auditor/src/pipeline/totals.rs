@@ -1,0 +1,47 @@
+//! Accounting: what the kernel matched against what became of it.
+
+use std::time::Duration;
+
+use auditor_common::Counter;
+
+use crate::{event::Stopped, probe::Maps, report::SinkTotals};
+
+/// Counts of the pipeline's own.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Opens and connections that are known and not written one by one.
+    pub counted_only: u64,
+    /// Outcomes that went into their connect's line.
+    pub merged: u64,
+    pub undecodable: u64,
+}
+
+impl Totals {
+    pub(super) fn stopped(
+        &self,
+        maps: &Maps,
+        sink: SinkTotals,
+        reason: String,
+        uptime: Duration,
+    ) -> Stopped {
+        let matched = [
+            Counter::OpenMatched,
+            Counter::ConnectMatched,
+            Counter::OutcomeMatched,
+        ]
+        .map(|counter| maps.count(counter))
+        .iter()
+        .sum();
+        Stopped {
+            reason,
+            matched,
+            lines: sink.written_events,
+            counted_only: self.counted_only,
+            folded: 0,
+            merged: self.merged,
+            lost: maps.count(Counter::EventRingFull) + self.undecodable + sink.lost_events,
+            queued: 0,
+            uptime_seconds: uptime.as_secs(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What is watched, and the ways to watch it, best first.
+
+use std::collections::BTreeMap;
+
+use crate::event::HookStatus;
+
+/// How a hook is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Backend {
+    Fentry,
+    Kprobe,
+    /// Exit of the open system calls.
+    Syscall,
+    /// `inet_sock_set_state`, `cgroup_*`.
+    Tracepoint,
+}
+
+impl Backend {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
+            Self::Syscall => "syscall",
+            Self::Tracepoint => "tracepoint",
+        }
+    }
+}
+
+/// A need of the design's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hook {
+    FileOpen,
+    Connect,
+    ConnectOutcome,
+    CgroupLifecycle,
+}
+
+/// One way to watch a hook.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    pub backend: Backend,
+    /// Program in the object, and the kernel function or tracepoint it attaches to.
+    pub programs: &'static [(&'static str, &'static str)],
+    /// What it does not see.
+    pub misses: &'static [&'static str],
+}
+
+impl Hook {
+    pub const ALL: [Self; 4] = [
+        Self::CgroupLifecycle,
+        Self::ConnectOutcome,
+        Self::Connect,
+        Self::FileOpen,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FileOpen => "file_open",
+            Self::Connect => "connect",
+            Self::ConnectOutcome => "connect_outcome",
+            Self::CgroupLifecycle => "cgroup_lifecycle",
+        }
+    }
+
+    /// Best first.
+    pub const fn ways(self) -> &'static [Way] {
+        match self {
+            Self::FileOpen => &[
+                Way {
+                    backend: Backend::Fentry,
+                    programs: &[("file_open_fentry", "security_file_open")],
+                    misses: &[],
+                },
+                Way {
+                    backend: Backend::Kprobe,
+                    programs: &[("file_open_kprobe", "security_file_open")],
+                    misses: &[],
+                },
+                Way {
+                    backend: Backend::Syscall,
+                    programs: &[("file_open_syscall", "sys_exit")],
+                    misses: &[
+                        "32-bit system calls",
+                        "io_uring",
+                        "fanotify descriptors",
+                        "a token below an overlay's lower layer",
+                    ],
+                },
+            ],
+            Self::Connect => &[
+                Way {
+                    backend: Backend::Fentry,
+                    programs: &[("connect_fentry", "tcp_connect")],
+                    misses: &[],
+                },
+                Way {
+                    backend: Backend::Kprobe,
+                    programs: &[("connect_kprobe", "tcp_connect")],
+                    misses: &[],
+                },
+                Way {
+                    backend: Backend::Tracepoint,
+                    programs: &[("connect_syn_sent", "inet_sock_set_state")],
+                    misses: &["the source port until the handshake ends"],
+                },
+            ],
+            Self::ConnectOutcome => &[Way {
+                backend: Backend::Tracepoint,
+                programs: &[("sock_state", "inet_sock_set_state")],
+                misses: &[],
+            }],
+            Self::CgroupLifecycle => &[Way {
+                backend: Backend::Tracepoint,
+                programs: &[
+                    ("cgroup_mkdir", "cgroup_mkdir"),
+                    ("cgroup_rmdir", "cgroup_rmdir"),
+                    ("cgroup_attach_task", "cgroup_attach_task"),
+                ],
+                misses: &[],
+            }],
+        }
+    }
+}
+
+/// How a hook came to be watched.
+#[derive(Clone, Debug)]
+pub struct HookReport {
+    pub hook: Hook,
+    pub way: Way,
+    /// Its canary fired. Hooks without one stay unproven until their first real event.
+    pub proven: bool,
+    /// Why better ways are not in use, in the kernel's words.
+    pub refused: BTreeMap<&'static str, String>,
+    /// Kernel's program ids.
+    pub program_ids: BTreeMap<&'static str, u32>,
+}
+
+impl HookReport {
+    /// As the `ready` line has it.
+    pub fn status(&self) -> HookStatus {
+        HookStatus {
+            backend: self.way.backend.name().to_owned(),
+            state: if self.proven { "live" } else { "unproven" }.to_owned(),
+            misses: self
+                .way
+                .misses
+                .iter()
+                .map(|miss| (*miss).to_owned())
+                .collect(),
+            refused: self
+                .refused
+                .iter()
+                .map(|(backend, why)| ((*backend).to_owned(), why.clone()))
+                .collect(),
+            programs: self
+                .program_ids
+                .iter()
+                .map(|(name, id)| ((*name).to_owned(), *id))
+                .collect(),
+        }
+    }
+}

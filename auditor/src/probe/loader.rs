@@ -1,0 +1,445 @@
+//! Loading the object, choosing a backend for each hook, attaching.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use auditor_common::{COUNTERS, Config, Counter, EndpointKey, SyscallNumbers, VolumeEntry};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    programs::{Program, ProgramError},
+};
+use zerocopy::IntoBytes as _;
+
+use super::{
+    backend::{Backend, Hook, HookReport, Way},
+    btf, canary,
+    device::Device,
+    offsets,
+    reader::Rings,
+};
+
+const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+/// include/uapi/linux/capability.h
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+#[repr(C, align(8))]
+struct Aligned<T: ?Sized>(T);
+/// The kernel half, as built by `build.rs`.
+static OBJECT: &Aligned<[u8]> =
+    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/auditor-ebpf")));
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("cannot read {BTF_PATH}, the kernel's BTF: {0}")]
+    NoBtf(std::io::Error),
+    #[error("cannot use {BTF_PATH}: {0}")]
+    BadBtf(#[from] btf::BtfError),
+    #[error(transparent)]
+    MissingMember(#[from] offsets::MissingMember),
+    #[error("missing {}", .0.join(" and "))]
+    Capabilities(Vec<&'static str>),
+    #[error("cannot load the BPF object: {0}")]
+    Object(String),
+    #[error("no way to watch {hook} works on this kernel: {reasons}")]
+    Hook { hook: &'static str, reasons: String },
+}
+
+impl LoadError {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoBtf(_) | Self::BadBtf(_) => {
+                "run a kernel built with CONFIG_DEBUG_INFO_BTF=y (AL2023 and Bottlerocket are), and mount /sys/kernel/btf into the container"
+            }
+            Self::MissingMember(_) => {
+                "this kernel's structures are not known yet: report it with `uname -r` and the message above"
+            }
+            Self::Capabilities(_) => {
+                "run as root with CAP_BPF and CAP_PERFMON (in a pod: securityContext.capabilities.add: [BPF, PERFMON])"
+            }
+            Self::Object(_) => {
+                "the kernel's reason is above; EPERM means a missing capability or a seccomp profile without bpf(2), ENOMEM a memory limit"
+            }
+            Self::Hook { .. } => {
+                "try `--backend auto`; under lockdown=confidentiality kernel memory cannot be read at all"
+            }
+        }
+    }
+}
+
+/// How to load.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// `None`: the best that works.
+    pub backend: Option<Backend>,
+    pub capture_args: bool,
+    /// In the order of the indices that records carry.
+    pub endpoints: Vec<SocketAddr>,
+    /// The auditor's tgid in the initial pid namespace.
+    pub own_tgid: u32,
+}
+
+/// Maps that userspace writes to.
+pub struct Maps {
+    volumes: HashMap<MapData, u32, [u8; size_of::<VolumeEntry>()]>,
+    endpoints: HashMap<MapData, [u8; size_of::<EndpointKey>()], u32>,
+    counts: PerCpuArray<MapData, u64>,
+}
+
+impl Maps {
+    pub fn set_volume(&mut self, device: Device, entry: VolumeEntry) -> Result<(), String> {
+        let mut value = [0; size_of::<VolumeEntry>()];
+        value.copy_from_slice(entry.as_bytes());
+        self.volumes
+            .insert(device.kernel(), value, 0)
+            .map_err(|error| error.to_string())
+    }
+
+    /// A device that is not there is no error.
+    pub fn remove_volume(&mut self, device: Device) {
+        let _ = self.volumes.remove(&device.kernel());
+    }
+
+    pub fn set_endpoint(&mut self, address: SocketAddr, index: u32) -> Result<(), String> {
+        self.endpoints
+            .insert(endpoint_key(address), index, 0)
+            .map_err(|error| error.to_string())
+    }
+
+    pub fn remove_endpoint(&mut self, address: SocketAddr) {
+        let _ = self.endpoints.remove(&endpoint_key(address));
+    }
+
+    /// Sum over the CPUs; 0 when the map cannot be read.
+    pub fn count(&self, counter: Counter) -> u64 {
+        debug_assert!((counter as u32) < COUNTERS);
+        self.counts
+            .get(&(counter as u32), 0)
+            .map_or(0, |values| values.iter().sum())
+    }
+}
+
+fn address_words(address: std::net::Ipv6Addr) -> auditor_common::Address {
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(address.octets().as_chunks::<4>().0) {
+        *word = u32::from_ne_bytes(*bytes);
+    }
+    words
+}
+
+fn endpoint_key(address: SocketAddr) -> [u8; size_of::<EndpointKey>()] {
+    let addr = match address.ip() {
+        std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        std::net::IpAddr::V6(v6) => v6,
+    };
+    let key = EndpointKey {
+        addr: address_words(addr),
+        port: u32::from(address.port()),
+    };
+    let mut bytes = [0; size_of::<EndpointKey>()];
+    bytes.copy_from_slice(key.as_bytes());
+    bytes
+}
+
+/// Detaches the programs when dropped.
+pub struct Programs(#[expect(dead_code, reason = "held for its drop")] Ebpf);
+
+/// The attached probes.
+pub struct Probes {
+    programs: Programs,
+    pub maps: Maps,
+    pub rings: Rings,
+    pub hooks: Vec<HookReport>,
+    pub canary: canary::FileCanary,
+}
+
+impl Probes {
+    /// Loads, attaches and proves. Endpoints are registered last, so that canaries are the only connects before.
+    pub fn load(options: &LoadOptions) -> Result<Self, LoadError> {
+        let bytes = std::fs::read(BTF_PATH).map_err(LoadError::NoBtf)?;
+        let missing = missing_capabilities();
+        if !missing.is_empty() {
+            return Err(LoadError::Capabilities(missing));
+        }
+        let offsets = offsets::resolve(&btf::Btf::parse(&bytes)?)?;
+        drop(bytes);
+        let kernel_btf =
+            aya::Btf::from_sys_fs().map_err(|error| LoadError::Object(error.to_string()))?;
+        let config = Config {
+            syscalls: syscall_numbers(),
+            own_tgid: options.own_tgid,
+            capture_args: u32::from(options.capture_args),
+        };
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(&kernel_btf))
+            .override_global("OFFSETS", offsets.as_bytes(), true)
+            .override_global("CONFIG", config.as_bytes(), true)
+            .load(&OBJECT.0)
+            .map_err(|error| LoadError::Object(chain(&error)))?;
+        let mut maps = Maps {
+            volumes: take(&mut ebpf, "VOLUMES")?,
+            endpoints: take(&mut ebpf, "ENDPOINTS")?,
+            counts: take(&mut ebpf, "COUNTS")?,
+        };
+        let mut rings = Rings::new(
+            take::<RingBuf<MapData>>(&mut ebpf, "EVENTS")?,
+            take::<RingBuf<MapData>>(&mut ebpf, "LIFECYCLE")?,
+        );
+        let mut hooks = Vec::new();
+        let mut file_canary = None;
+        for hook in Hook::ALL {
+            let report = choose(
+                hook,
+                options.backend,
+                &mut ebpf,
+                &kernel_btf,
+                |hook| match hook {
+                    Hook::FileOpen => {
+                        file_canary = Some(canary::file_open(&mut maps, &mut rings, nonce())?);
+                        Ok(true)
+                    }
+                    Hook::Connect => canary::connect(&mut maps, &mut rings, false).map(|()| true),
+                    // Proven below, once connects are watched; lifecycle has no canary.
+                    Hook::ConnectOutcome | Hook::CgroupLifecycle => Ok(false),
+                },
+            )?;
+            hooks.push(report);
+        }
+        let outcome = canary::connect(&mut maps, &mut rings, true);
+        for report in hooks
+            .iter_mut()
+            .filter(|report| report.hook == Hook::ConnectOutcome)
+        {
+            match &outcome {
+                Ok(()) => report.proven = true,
+                Err(error) => {
+                    return Err(LoadError::Hook {
+                        hook: report.hook.name(),
+                        reasons: error.to_string(),
+                    });
+                }
+            }
+        }
+        for (index, address) in (0..).zip(&options.endpoints) {
+            maps.set_endpoint(*address, index)
+                .map_err(LoadError::Object)?;
+        }
+        let Some(canary) = file_canary else {
+            return Err(LoadError::Hook {
+                hook: "file_open",
+                reasons: "no canary".to_owned(),
+            });
+        };
+        Ok(Self {
+            programs: Programs(ebpf),
+            maps,
+            rings,
+            hooks,
+            canary,
+        })
+    }
+}
+
+impl Probes {
+    /// The parts that the stages own.
+    pub fn into_parts(self) -> (Programs, Maps, Rings, Vec<HookReport>, canary::FileCanary) {
+        let Self {
+            programs,
+            maps,
+            rings,
+            hooks,
+            canary,
+        } = self;
+        (programs, maps, rings, hooks, canary)
+    }
+}
+
+fn nonce() -> u64 {
+    uuid::Uuid::now_v7().as_u64_pair().1
+}
+
+fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &str,
+) -> Result<M, LoadError> {
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| LoadError::Object(format!("the object has no map {name}")))?;
+    M::try_from(map).map_err(|error| LoadError::Object(format!("map {name}: {error}")))
+}
+
+/// The first way that loads, attaches and fires.
+fn choose(
+    hook: Hook,
+    forced: Option<Backend>,
+    ebpf: &mut Ebpf,
+    btf: &aya::Btf,
+    mut prove: impl FnMut(Hook) -> Result<bool, canary::CanaryError>,
+) -> Result<HookReport, LoadError> {
+    let mut refused = BTreeMap::new();
+    for way in hook.ways().iter().filter(|way| allowed(hook, way, forced)) {
+        let attached = attach(way, ebpf, btf);
+        let result: Result<(), String> = match attached {
+            Ok(program_ids) => match prove(hook) {
+                Ok(proven) => {
+                    return Ok(HookReport {
+                        hook,
+                        way: *way,
+                        proven,
+                        refused,
+                        program_ids,
+                    });
+                }
+                Err(error) => Err(error.to_string()),
+            },
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = result {
+            tracing::info!(
+                hook = hook.name(),
+                backend = way.backend.name(),
+                reason,
+                "not in use"
+            );
+            refused.insert(way.backend.name(), reason);
+        }
+        for (program, _) in way.programs {
+            unload(ebpf, program);
+        }
+    }
+    let reasons = refused
+        .iter()
+        .map(|(backend, why)| format!("{backend}: {why}"))
+        .collect::<Vec<_>>();
+    Err(LoadError::Hook {
+        hook: hook.name(),
+        reasons: reasons.join("; "),
+    })
+}
+
+/// `--backend syscall` stands for the last resort of both hooks that have a choice.
+fn allowed(hook: Hook, way: &Way, forced: Option<Backend>) -> bool {
+    match forced {
+        Some(Backend::Syscall) if hook == Hook::Connect => way.backend == Backend::Tracepoint,
+        Some(forced) if matches!(hook, Hook::FileOpen | Hook::Connect) => way.backend == forced,
+        _ => true,
+    }
+}
+
+fn attach(
+    way: &Way,
+    ebpf: &mut Ebpf,
+    btf: &aya::Btf,
+) -> Result<BTreeMap<&'static str, u32>, String> {
+    let mut ids = BTreeMap::new();
+    for (name, target) in way.programs {
+        let program = ebpf
+            .program_mut(name)
+            .ok_or_else(|| format!("the object has no program {name}"))?;
+        let attached = match program {
+            Program::FEntry(program) => program
+                .load(target, btf)
+                .and_then(|()| program.attach().map(drop)),
+            Program::KProbe(program) => program
+                .load()
+                .and_then(|()| program.attach(target, 0).map(drop)),
+            Program::BtfTracePoint(program) => program
+                .load(target, btf)
+                .and_then(|()| program.attach().map(drop)),
+            _ => return Err(format!("program {name} has an unexpected type")),
+        };
+        attached.map_err(|error| reason(&error))?;
+        ids.insert(*name, program.info().map_or(0, |info| info.id()));
+    }
+    Ok(ids)
+}
+
+fn unload(ebpf: &mut Ebpf, name: &str) {
+    let result = match ebpf.program_mut(name) {
+        Some(Program::FEntry(program)) => program.unload(),
+        Some(Program::KProbe(program)) => program.unload(),
+        Some(Program::BtfTracePoint(program)) => program.unload(),
+        _ => return,
+    };
+    if let Err(error) = result
+        && !matches!(error, ProgramError::NotLoaded)
+    {
+        tracing::warn!(program = name, %error, "could not unload");
+    }
+}
+
+/// The kernel's word, without the verifier's log: that goes to the debug log.
+fn reason(error: &ProgramError) -> String {
+    if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    {
+        tracing::debug!(%verifier_log, "the verifier's log");
+        let log = verifier_log.to_string();
+        let last = log.lines().rev().find(|line| {
+            !line.is_empty()
+                && !line.starts_with("processed ")
+                && !line.starts_with("verification time")
+        });
+        return match last {
+            Some(line) => format!("{io_error}: {line}"),
+            None => io_error.to_string(),
+        };
+    }
+    chain(error)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn missing_capabilities() -> Vec<&'static str> {
+    let effective = std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("CapEff:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        })
+        // An unreadable /proc: let the kernel speak.
+        .unwrap_or(u64::MAX);
+    let has = |capability: u32| effective & (1 << capability) != 0;
+    if has(CAP_SYS_ADMIN) {
+        return Vec::new();
+    }
+    [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
+        .into_iter()
+        .filter(|(capability, _)| !has(*capability))
+        .map(|(_, name)| name)
+        .collect()
+}
+
+fn syscall_numbers() -> SyscallNumbers {
+    let number = |number: libc::c_long| u64::try_from(number).unwrap_or(u64::MAX);
+    SyscallNumbers {
+        #[cfg(target_arch = "x86_64")]
+        open: number(libc::SYS_open),
+        #[cfg(target_arch = "x86_64")]
+        creat: number(libc::SYS_creat),
+        #[cfg(not(target_arch = "x86_64"))]
+        open: u64::MAX,
+        #[cfg(not(target_arch = "x86_64"))]
+        creat: u64::MAX,
+        openat: number(libc::SYS_openat),
+        openat2: number(libc::SYS_openat2),
+        open_by_handle_at: number(libc::SYS_open_by_handle_at),
+    }
+}

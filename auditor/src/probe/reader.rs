@@ -1,0 +1,143 @@
+//! Reading the ring buffers.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use aya::maps::{MapData, RingBuf};
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// The two ring buffers. Lifecycle records are always read first: they tell whose cgroup an event's is.
+pub struct Rings {
+    events: RingBuf<MapData>,
+    lifecycle: RingBuf<MapData>,
+    /// Records that the canaries met and left for the pipeline.
+    backlog: std::collections::VecDeque<Vec<u64>>,
+}
+
+/// What one call of [`Rings::drain`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    pub records: u64,
+    /// The limit was reached: there may be more.
+    pub more: bool,
+}
+
+impl Rings {
+    pub(super) fn new(events: RingBuf<MapData>, lifecycle: RingBuf<MapData>) -> Self {
+        Self {
+            events,
+            lifecycle,
+            backlog: Default::default(),
+        }
+    }
+
+    /// Hands up to `limit` event records to `event`, and before each one every lifecycle record to `lifecycle`.
+    pub fn drain<S>(
+        &mut self,
+        limit: u64,
+        state: &mut S,
+        mut lifecycle: impl FnMut(&mut S, &[u8]),
+        mut event: impl FnMut(&mut S, &[u8]),
+    ) -> Drained {
+        let mut records = 0;
+        loop {
+            while let Some(item) = self.lifecycle.next() {
+                lifecycle(state, &item);
+            }
+            if records == limit {
+                return Drained {
+                    records,
+                    more: true,
+                };
+            }
+            if let Some(words) = self.backlog.pop_front() {
+                event(state, zerocopy::IntoBytes::as_bytes(words.as_slice()));
+            } else if let Some(item) = self.events.next() {
+                // The record's cgroup was made before it opened anything, but perhaps after the look above.
+                while let Some(item) = self.lifecycle.next() {
+                    lifecycle(state, &item);
+                }
+                event(state, &item);
+            } else {
+                return Drained {
+                    records,
+                    more: false,
+                };
+            }
+            records += 1;
+        }
+    }
+
+    /// Takes event records until `wanted` says yes; the others are kept for the pipeline.
+    pub(super) fn find(&mut self, mut wanted: impl FnMut(&[u8]) -> Found) -> bool {
+        while let Some(item) = self.events.next() {
+            match wanted(&item) {
+                Found::Yes => return true,
+                Found::Mine => {}
+                Found::No => {
+                    let words = item.chunks(8).map(|chunk| {
+                        let mut word = [0; 8];
+                        word[..chunk.len()].copy_from_slice(chunk);
+                        u64::from_ne_bytes(word)
+                    });
+                    self.backlog.push_back(words.collect());
+                }
+            }
+        }
+        false
+    }
+
+    /// Watches both rings for the runtime that this is called in.
+    pub fn watch(&self) -> std::io::Result<RingWatch> {
+        Ok(RingWatch {
+            events: register(self.events.as_fd())?,
+            lifecycle: register(self.lifecycle.as_fd())?,
+        })
+    }
+}
+
+/// What a canary makes of a record.
+pub(super) enum Found {
+    /// The one that proves the hook.
+    Yes,
+    /// A canary's, but not that one: nobody else's business.
+    Mine,
+    No,
+}
+
+fn register(fd: BorrowedFd<'_>) -> std::io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the AsyncFd owns a duplicate of its own, so the descriptor stays open and is never swapped.
+    let registered =
+        unsafe { AsyncFd::register_with_interest(fd.try_clone_to_owned()?, Interest::READABLE) };
+    registered.map_err(|error| {
+        let (_, cause) = error.into_parts();
+        cause
+    })
+}
+
+/// Readiness of the rings.
+pub struct RingWatch {
+    events: AsyncFd<OwnedFd>,
+    lifecycle: AsyncFd<OwnedFd>,
+}
+
+impl RingWatch {
+    /// Returns once either ring has records that came after the last call.
+    pub async fn readable(&self) -> std::io::Result<()> {
+        tokio::select! {
+            ready = self.events.readable() => ready?.clear_ready(),
+            ready = self.lifecycle.readable() => ready?.clear_ready(),
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for RingWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "RingWatch({}, {})",
+            self.events.as_raw_fd(),
+            self.lifecycle.as_raw_fd()
+        )
+    }
+}

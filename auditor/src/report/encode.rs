@@ -1,0 +1,138 @@
+//! A line as bytes: one line of JSON under [`LINE_LIMIT`], whatever is in it.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{CharEscape, Formatter, Serializer};
+
+use super::cut;
+use crate::event::Line;
+
+/// No line reaches this many bytes, its newline included: container runtimes split log lines here.
+pub const LINE_LIMIT: usize = 16 * 1024;
+
+/// Writes into the same buffer again and again.
+#[derive(Debug, Default)]
+pub(super) struct Encoder {
+    buffer: Vec<u8>,
+}
+
+impl Encoder {
+    /// Fills the buffer with `line` and a newline; cuts the line's long fields where it would reach the limit.
+    ///
+    /// # Errors
+    /// When no cut makes it fit, which no line of the contract's types can bring about.
+    pub fn encode(&mut self, line: &mut Line) -> io::Result<()> {
+        if self.fits(line)? {
+            return Ok(());
+        }
+        let whole = line.body.clone();
+        for caps in cut::LEVELS {
+            line.body = whole.clone();
+            cut::body(&mut line.body, caps);
+            if self.fits(line)? {
+                return Ok(());
+            }
+        }
+        self.buffer.clear();
+        Err(io::Error::new(io::ErrorKind::InvalidData, "line too long"))
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    fn fits(&mut self, line: &Line) -> io::Result<bool> {
+        self.buffer.clear();
+        line.serialize(&mut Serializer::with_formatter(&mut self.buffer, OneLine))?;
+        self.buffer.push(b'\n');
+        Ok(self.buffer.len() < LINE_LIMIT)
+    }
+}
+
+/// JSON without white space that also escapes what other programs take for a line's end, or a terminal for a command.
+struct OneLine;
+
+impl Formatter for OneLine {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(must_escape) {
+            let (plain, from) = rest.split_at(at);
+            writer.write_all(plain.as_bytes())?;
+            let mut chars = from.chars();
+            if let Some(c) = chars.next() {
+                write!(writer, "\\u{:04x}", u32::from(c))?;
+            }
+            rest = chars.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+
+    fn write_char_escape<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        serde_json::ser::CompactFormatter.write_char_escape(writer, escape)
+    }
+}
+
+/// All in the basic plane. What JSON must escape, serde_json escapes.
+fn must_escape(c: char) -> bool {
+    matches!(c,
+        '\u{7f}'..='\u{9f}'                       // DEL and the C1 controls: NEL, CSI
+        | '\u{61c}' | '\u{200e}' | '\u{200f}'     // directional marks
+        | '\u{2028}'..='\u{202e}'                 // line and paragraph separators, directional overrides
+        | '\u{2066}'..='\u{2069}'                 // directional isolates
+        | '\u{feff}')
+}
+
+/// Bytes that `s` takes between its quotes.
+pub(super) fn escaped_len(s: &str) -> usize {
+    s.chars().map(escaped_char_len).sum()
+}
+
+pub(super) fn escaped_char_len(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        c if must_escape(c) => 6,
+        c => c.len_utf8(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(s: &str) -> String {
+        let mut out = Vec::new();
+        s.serialize(&mut Serializer::with_formatter(&mut out, OneLine))
+            .unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_reader_that_splits_at_unicode_lines_sees_one() {
+        assert_eq!(
+            written("a\u{2028}b\u{85}c\u{9b}d\u{202e}e\u{7f}é"),
+            r#""a\u2028b\u0085c\u009bd\u202ee\u007fé""#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn strings_come_back_and_their_length_is_known(s in any::<String>()) {
+            let json = written(&s);
+            prop_assert_eq!(json.len(), escaped_len(&s) + 2);
+            prop_assert!(!json.contains(|c: char| c.is_control()));
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), s);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Lines to test with.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use uuid::Uuid;
+
+use super::Envelope;
+use crate::event::*;
+
+pub fn envelope() -> Envelope {
+    Envelope::new(
+        Uuid::now_v7(),
+        Arc::from("node-1"),
+        Some(Arc::from("prod")),
+        None,
+        Some(Arc::from("us-east-1")),
+    )
+}
+
+/// A theft, with `text` wherever text may stand, `many` times where there may be several.
+pub fn token_open(text: &str, many: usize) -> TokenOpen {
+    let (own, shared) = (|| text.to_owned(), || Arc::<str>::from(text));
+    TokenOpen {
+        verdict: Verdict::Violation,
+        undetermined: vec![own(); many],
+        relation: Relation::OtherPod,
+        findings: vec![
+            Finding {
+                id: FindingId::ForeignTokenOpen,
+                severity: Severity::Critical,
+                message: own(),
+                exempted_by: Some(own()),
+            };
+            many.min(22)
+        ],
+        process: process(text, many),
+        container: Some(Container {
+            id: own(),
+            name: Some(own()),
+            image: Some(own()),
+        }),
+        pod: Some(PodRef {
+            namespace: shared(),
+            name: shared(),
+            uid: shared(),
+            service_account: shared(),
+            service_account_uid: Some(shared()),
+            owner: Some(own()),
+            labels: (0..many).map(|n| (format!("{n}{text}"), own())).collect(),
+        }),
+        token: TokenRef {
+            kind: TokenKind::Irsa,
+            volume: Some(own()),
+            file: own(),
+            audience: Some(own()),
+            expiration_seconds: Some(u64::MAX),
+            owner: Some(OwnerRef {
+                namespace: Some(shared()),
+                name: Some(shared()),
+                uid: shared(),
+                service_account: Some(shared()),
+            }),
+        },
+        access: Access {
+            via: Via::Open,
+            flags: vec![AccessFlag::ONofollow; 10],
+            backend: own(),
+        },
+        binding: Some(Binding {
+            source: own(),
+            generation: Some(u64::MAX),
+            hash: Some(own()),
+            kind: BindingKind::PodIdentity,
+            association_id: Some(own()),
+            role_arn: Some(own()),
+            session_name_prefix: Some(own()),
+        }),
+        evidence: Evidence {
+            injected: Injected {
+                irsa_role: Some(own()),
+                pod_identity: true,
+            },
+            sa_role_arn: Some(own()),
+            pod_age_ms: Some(u64::MAX),
+            bindings_age_ms: Some(u64::MAX),
+            policy_hash: Some(own()),
+            observed_since: Some(own()),
+            candidates: vec![own(); many],
+        },
+        attribution: Attribution {
+            process: own(),
+            owner: Some(own()),
+            latency_us: u64::MAX,
+            waited_ms: Some(u64::MAX),
+            reason: Some(own()),
+        },
+        repeats: u64::MAX,
+    }
+}
+
+fn process(text: &str, many: usize) -> Process {
+    let own = || text.to_owned();
+    Process {
+        pid: u32::MAX,
+        tid: u32::MAX,
+        start_time: "2026-11-22T12:00:00.123456789Z".parse().unwrap(),
+        comm: own(),
+        exe: Some(own()),
+        exe_inode: Some(InodeId {
+            major: u32::MAX,
+            minor: u32::MAX,
+            ino: u64::MAX,
+        }),
+        exe_upper_layer: Some(false),
+        exe_unlinked: false,
+        args: vec![own(); many],
+        uid: u32::MAX,
+        gid: u32::MAX,
+        capabilities: vec![own(); many],
+        exec_session: Some(false),
+        tty: Some(own()),
+        login_uid: Some(u32::MAX),
+        parents: vec![
+            Parent {
+                pid: u32::MAX,
+                comm: own()
+            };
+            many.min(6)
+        ],
+        namespaces: Namespaces {
+            pid: u32::MAX,
+            mnt: u32::MAX,
+            net: u32::MAX,
+        },
+        host_namespaces: false,
+    }
+}
+
+pub fn connection(text: &str) -> Connection {
+    Connection {
+        endpoint: text.to_owned(),
+        src: Some(text.to_owned()),
+        dst: text.to_owned(),
+        outcome: Outcome::Unreachable,
+        errno: Some(i32::MIN),
+        duration_us: Some(u64::MAX),
+    }
+}
+
+pub fn bodies(text: &str, many: usize) -> Vec<Body> {
+    let open = token_open(text, many);
+    let TokenOpen {
+        verdict,
+        undetermined,
+        findings,
+        process,
+        container,
+        pod,
+        binding,
+        evidence,
+        attribution,
+        ..
+    } = open.clone();
+    let hook = HookStatus {
+        backend: text.to_owned(),
+        state: text.to_owned(),
+        misses: vec![text.to_owned(); many],
+        refused: (0..many)
+            .map(|n| (format!("{n}{text}"), text.to_owned()))
+            .collect(),
+        programs: (0..many)
+            .map(|n| (format!("{n}{text}"), u32::MAX))
+            .collect(),
+    };
+    let hooks = [
+        "file_open",
+        "connect",
+        "connect_outcome",
+        "cgroup_lifecycle",
+    ];
+    vec![
+        Body::TokenOpen(Box::new(open)),
+        Body::ConnectionClosed(Box::new(ConnectionClosed {
+            connect_id: text.to_owned(),
+            bytes_sent: u64::MAX,
+            bytes_received: u64::MAX,
+            duration_us: u64::MAX,
+            verdict,
+            undetermined: undetermined.clone(),
+            findings: findings.clone(),
+            pod: pod.clone(),
+            connection: connection(text),
+        })),
+        Body::CredentialConnect(Box::new(CredentialConnect {
+            verdict,
+            undetermined,
+            relation: None,
+            findings,
+            process,
+            container,
+            pod,
+            connection: connection(text),
+            binding,
+            evidence,
+            attribution,
+            repeats: 0,
+        })),
+        Body::Ready(Ready {
+            version: "0.1.0",
+            kernel: text.to_owned(),
+            backends: hooks
+                .iter()
+                .map(|h| ((*h).to_owned(), hook.clone()))
+                .collect::<BTreeMap<_, _>>(),
+            state: text.to_owned(),
+            policy_hash: Some(text.to_owned()),
+            pods: u64::MAX,
+            associations: Some(u64::MAX),
+            metrics: Some(text.to_owned()),
+        }),
+        health(text),
+        Body::Stopped(Stopped {
+            reason: text.to_owned(),
+            ..Stopped::default()
+        }),
+        Body::Loss(Loss {
+            reason: text.to_owned(),
+            ring: Some(text.to_owned()),
+            count: u64::MAX,
+            from: "2026-11-22T12:00:00Z".parse().unwrap(),
+            to: "2026-11-22T12:00:01Z".parse().unwrap(),
+        }),
+    ]
+}
+
+pub fn health(text: &str) -> Body {
+    Body::Health(Health {
+        component: "auditor".to_owned(),
+        state: "ok".to_owned(),
+        message: text.to_owned(),
+    })
+}

@@ -1,0 +1,60 @@
+//! Out: lines of JSON on stdout or in a file, in order, every loss announced.
+//!
+//! The pipeline hands `(time, id, Body)` to [`Reporter::emit`], which never blocks. A thread of its own gives each its
+//! envelope and number, writes it as one line, and waits for slow readers and full disks while a bounded queue fills up.
+//!
+//! `seq` is without holes, but for one kind: a line of event `loss` with reason `sink` is preceded by a hole of exactly
+//! `count` numbers, those of the lines that the sink lost.
+
+mod cut;
+mod encode;
+mod envelope;
+mod output;
+mod reporter;
+pub mod schema;
+mod shared;
+mod trim;
+mod writer;
+
+use std::time::Duration;
+
+pub use encode::LINE_LIMIT;
+pub use envelope::Envelope;
+pub use output::{Output, OutputError};
+pub use reporter::{Finished, QUEUE_CAPACITY, Reporter};
+pub use shared::SinkTotals;
+
+use crate::event::{Body, Verdict};
+
+/// Told of every line. Methods are called from the emitting and the writing thread, and must be cheap.
+pub trait Observer: Send + Sync {
+    /// Handed over, whether or not it will be written.
+    fn emitted(&self, body: &Body);
+    /// Written, `latency` after the line's own `time`.
+    fn written(&self, body: &Body, latency: Duration);
+    /// Lost by the sink.
+    fn lost(&self, body: &Body);
+}
+
+/// Stands for a use of a credential, as opposed to the auditor's words about itself.
+fn is_event(body: &Body) -> bool {
+    match body {
+        Body::TokenOpen(_) | Body::CredentialConnect(_) | Body::ConnectionClosed(_) => true,
+        Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => false,
+    }
+}
+
+/// May use the part of the queue that a flood of ordinary events must not fill.
+fn is_urgent(body: &Body) -> bool {
+    match body {
+        Body::TokenOpen(open) => open.verdict == Verdict::Violation,
+        Body::CredentialConnect(connect) => connect.verdict == Verdict::Violation,
+        Body::ConnectionClosed(closed) => closed.verdict == Verdict::Violation,
+        Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => true,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

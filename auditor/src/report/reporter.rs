@@ -1,0 +1,174 @@
+//! The handle that the pipeline holds.
+
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    Envelope, Observer, Output, SinkTotals, is_urgent,
+    shared::Shared,
+    writer::{Message, Writer},
+};
+use crate::event::Body;
+
+/// Lines that wait for a slow reader, by default: some 5 MiB of events.
+pub const QUEUE_CAPACITY: usize = 2048;
+
+/// What [`Reporter::finish`] leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    pub totals: SinkTotals,
+    /// The last line is out, and everything before it is out or announced as lost.
+    pub complete: bool,
+}
+
+/// Takes lines and never blocks. Dropped without [`Reporter::finish`], it abandons what waits.
+pub struct Reporter {
+    lines: SyncSender<Message>,
+    returned: Receiver<Writer>,
+    shared: Arc<Shared>,
+    observer: Arc<dyn Observer>,
+    capacity: usize,
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reporter {
+    /// Starts the writing thread. `capacity` is the number of lines that may wait; an eighth of it is kept for
+    /// violations and the auditor's own words. `clock` times the lines that the sink itself writes.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn start(
+        envelope: Envelope,
+        output: Output,
+        observer: Arc<dyn Observer>,
+        capacity: usize,
+        clock: fn() -> Timestamp,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        // One more than there are lines, so that a wake-up has room.
+        let (lines, queue) = sync_channel(capacity + 1);
+        let (give_back, returned) = channel();
+        let writer = Writer::new(
+            envelope,
+            output,
+            shared.clone(),
+            observer.clone(),
+            capacity,
+            clock,
+        );
+        thread::Builder::new()
+            .name("events".to_owned())
+            .spawn(move || {
+                // Fails when nobody waits for it any more.
+                let _ = give_back.send(writer.run(&queue));
+            })?;
+        Ok(Self {
+            lines,
+            returned,
+            shared,
+            observer,
+            capacity,
+        })
+    }
+
+    /// Hands a line over. When the queue is full it is lost, counted, and announced once there is room again.
+    pub fn emit(&self, time: Timestamp, id: Uuid, body: Body) {
+        self.observer.emitted(&body);
+        let limit = if is_urgent(&body) {
+            self.capacity
+        } else {
+            self.capacity - self.capacity / 8
+        };
+        let refused = if self.shared.enter(limit) {
+            match self.lines.try_send(Message::Line { time, id, body }) {
+                Ok(()) => return,
+                Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
+                    self.shared.leave();
+                    message
+                }
+            }
+        } else {
+            Message::Line { time, id, body }
+        };
+        if let Message::Line { time, body, .. } = refused {
+            self.shared.count_lost(&body, time);
+            self.observer.lost(&body);
+            // The writer may have emptied the queue since, and sleep.
+            if self.shared.wake() {
+                let _ = self.lines.try_send(Message::Wake);
+            }
+        }
+    }
+
+    /// Lines that wait to be written.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared.depth()
+    }
+
+    #[must_use]
+    pub fn totals(&self) -> SinkTotals {
+        self.shared.totals()
+    }
+
+    /// Why writing fails, while it does. A reader who is merely slow is no failure.
+    #[must_use]
+    pub fn failing(&self) -> Option<String> {
+        self.shared.failing()
+    }
+
+    /// Writes what waits, announces what was lost, writes the last line, which `last` makes of the totals, and returns
+    /// by `deadline`. Blocks the calling thread. What did not get out in time is counted as lost.
+    pub fn finish(
+        self,
+        deadline: Instant,
+        last: impl FnOnce(SinkTotals) -> (Timestamp, Uuid, Body),
+    ) -> Finished {
+        /// Kept for what comes after the queue.
+        const LAST_WORDS: Duration = Duration::from_millis(300);
+        let Self {
+            lines,
+            returned,
+            shared,
+            observer: _,
+            capacity: _,
+        } = self;
+        let left = deadline.saturating_duration_since(Instant::now());
+        shared.stop_by(
+            deadline
+                .checked_sub(LAST_WORDS.min(left / 2))
+                .unwrap_or(deadline),
+        );
+        drop(lines);
+        // Only a disk that hangs in the kernel keeps the thread from coming back.
+        let Ok(writer) = returned.recv_timeout(left) else {
+            return Finished {
+                totals: shared.totals(),
+                complete: false,
+            };
+        };
+        shared.stop_by(deadline);
+        let complete = writer.finish(last);
+        Finished {
+            totals: shared.totals(),
+            complete,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What the emitting side and the writing thread both touch.
+
+use std::{
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::is_event;
+use crate::event::{Body, Loss};
+
+/// Counts of lines since the start. `events` are the lines that stand for a use of a credential; the others are the
+/// auditor's words about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SinkTotals {
+    pub written: u64,
+    pub written_events: u64,
+    pub lost: u64,
+    pub lost_events: u64,
+}
+
+/// Lines lost and not announced yet.
+#[derive(Clone, Copy, Debug)]
+struct Unannounced {
+    count: u64,
+    from: Timestamp,
+    to: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    totals: SinkTotals,
+    unannounced: Option<Unannounced>,
+    failing: Option<String>,
+    stop_by: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Lines in the queue.
+    depth: AtomicUsize,
+    /// A wake-up is in the queue; a second one would take a line's place.
+    woken: AtomicBool,
+    state: Mutex<State>,
+    stop: Condvar,
+}
+
+impl Shared {
+    pub fn depth(&self) -> usize {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place in the queue, if fewer than `limit` are taken.
+    pub fn enter(&self, limit: usize) -> bool {
+        let entered = self
+            .depth
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |d| {
+                (d < limit).then_some(d + 1)
+            });
+        entered.is_ok()
+    }
+
+    pub fn leave(&self) {
+        self.depth.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// True when a wake-up is to be sent.
+    pub fn wake(&self) -> bool {
+        !self.woken.swap(true, Ordering::AcqRel)
+    }
+
+    pub fn awake(&self) {
+        self.woken.store(false, Ordering::Release);
+    }
+
+    pub fn totals(&self) -> SinkTotals {
+        self.lock().totals
+    }
+
+    pub fn failing(&self) -> Option<String> {
+        self.lock().failing.clone()
+    }
+
+    pub fn set_failing(&self, why: Option<String>) {
+        self.lock().failing = why;
+    }
+
+    pub fn count_written(&self, body: &Body) {
+        let totals = &mut self.lock().totals;
+        totals.written += 1;
+        totals.written_events += u64::from(is_event(body));
+    }
+
+    /// A line with this time will not be written.
+    pub fn count_lost(&self, body: &Body, time: Timestamp) {
+        let mut state = self.lock();
+        state.totals.lost += 1;
+        state.totals.lost_events += u64::from(is_event(body));
+        let loss = state.unannounced.get_or_insert(Unannounced {
+            count: 0,
+            from: time,
+            to: time,
+        });
+        loss.count += 1;
+        loss.from = loss.from.min(time);
+        loss.to = loss.to.max(time);
+    }
+
+    /// What to announce; forgets it.
+    pub fn take_loss(&self) -> Option<Loss> {
+        let Unannounced { count, from, to } = self.lock().unannounced.take()?;
+        Some(Loss {
+            reason: "sink".to_owned(),
+            ring: None,
+            count,
+            from,
+            to,
+        })
+    }
+
+    pub fn stop_by(&self, deadline: Instant) {
+        self.lock().stop_by = Some(deadline);
+        self.stop.notify_all();
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.lock().stop_by
+    }
+
+    /// Sleeps, but not into the deadline, and wakes when one is set.
+    pub fn sleep(&self, time: Duration) {
+        let state = self.lock();
+        let time = match state.stop_by {
+            Some(deadline) => time.min(deadline.saturating_duration_since(Instant::now())),
+            None => time,
+        };
+        let set_before = state.stop_by.is_some();
+        // Early or late makes no difference to the callers, who look again.
+        let _ = self
+            .stop
+            .wait_timeout_while(state, time, |s| s.stop_by.is_some() == set_before);
+    }
+
+    /// Every update leaves the state whole, so a panic elsewhere has not spoilt it.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,7 @@
+//! `auditor run`: puts the stages together, runs them until it is told to stop, and writes the last line.
+
+mod daemon;
+mod mounts;
+mod setup;
+
+pub use daemon::run;

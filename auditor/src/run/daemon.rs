@@ -1,0 +1,242 @@
+//! The daemon's life: start, loop, stop.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{mounts::MountWatch, setup};
+use crate::{
+    cli::{self, Failure, NodeFacts, RunArgs, RunConfig},
+    event::{Body, Health, HookStatus, Ready},
+    metrics::{self, Listener, Metrics, Readiness},
+    pipeline::{Parts, Pipeline, Settings},
+    probe::Rings,
+    report::{Envelope, Output, QUEUE_CAPACITY, Reporter},
+    state::StateDir,
+};
+
+/// Records taken in one go before timers and signals get their turn.
+const BATCH: u64 = 512;
+const TICK: Duration = Duration::from_millis(250);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// From SIGTERM to the last line: two seconds by contract, less what the process needs besides.
+const STOP_WITHIN: Duration = Duration::from_millis(1500);
+
+/// `auditor run`.
+///
+/// # Errors
+/// What the command line or the machine does not allow. Once `ready` is written there are none.
+pub fn run(args: RunArgs) -> Result<(), Failure> {
+    let config = RunConfig::new(args, NodeFacts::look_up())?;
+    cli::init_logging(&config.log_filter).map_err(Failure::usage)?;
+    // One thread judges, one writes: events stay in the order of the ring buffers.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::environment)?;
+    runtime.block_on(start(config))
+}
+
+async fn start(config: RunConfig) -> Result<(), Failure> {
+    let started = Instant::now();
+    // Before anything slow: a signal that comes while loading is not lost.
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::environment)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::environment)?;
+
+    // Cheap refusals first.
+    let sources = setup::sources(&config)?;
+    let cgroups = setup::cgroups(&config)?;
+    let run_id = Uuid::now_v7();
+    let mut state = None;
+    let mut previous = None;
+    if let Some(path) = &config.state_dir {
+        let (directory, before) =
+            StateDir::open(path, run_id.to_string().into()).map_err(|error| {
+                let help = error.help();
+                Failure::environment(error).help(help)
+            })?;
+        state = Some(directory);
+        previous = before;
+    }
+    let listener = Listener::bind(
+        config.metrics_listen.addr,
+        config.metrics_listen.fallback_to_v4,
+    )
+    .map_err(|error| {
+        let help = error.help();
+        Failure::environment(error).help(help)
+    })?;
+    let metrics_address = listener.addr();
+    let output = match &config.output_file {
+        Some(path) => Output::file(path),
+        None => Output::stdout(),
+    }
+    .map_err(|error| {
+        let help = error.help();
+        Failure::environment(error).help(help)
+    })?;
+
+    let endpoints = setup::endpoints(&config);
+    let own_tgid = setup::own_tgid(&config.host_proc);
+    let probes = setup::probes(&config, &endpoints, own_tgid)?;
+    let live_since = Timestamp::now();
+    setup::trim_heap();
+    let (programs, maps, mut rings, hooks, canary) = probes.into_parts();
+
+    let metrics = Arc::new(Metrics::default());
+    let readiness = Arc::new(Readiness::default());
+    let envelope = Envelope::new(
+        run_id,
+        config.node_name.clone(),
+        config.cluster_name.clone(),
+        config.instance_id.clone(),
+        config.region.clone(),
+    );
+    let reporter = Reporter::start(
+        envelope,
+        output,
+        metrics.clone(),
+        QUEUE_CAPACITY,
+        Timestamp::now,
+    )
+    .map_err(Failure::environment)?;
+    let volumes = setup::volumes(&config, canary.host_mnt_ns)?;
+    let kubelet = setup::kubelet(&config, sources.policy());
+    let hooks: BTreeMap<String, HookStatus> = hooks
+        .iter()
+        .map(|report| (report.hook.name().to_owned(), report.status()))
+        .collect();
+    metrics.set_probes(&hooks);
+    let ready = Ready {
+        version: env!("CARGO_PKG_VERSION"),
+        kernel: setup::kernel_release(),
+        backends: hooks,
+        state: config
+            .state_dir
+            .as_ref()
+            .map_or_else(|| "memory".to_owned(), |path| path.display().to_string()),
+        policy_hash: sources.policy().hash.clone(),
+        pods: sources.cluster().pod_count() as u64,
+        associations: sources.bindings().map(|bindings| bindings.len() as u64),
+        metrics: Some(metrics_address.to_string()),
+    };
+    let mut pipeline = Pipeline::new(Parts {
+        settings: Settings {
+            cluster_name: config.cluster_name.clone(),
+            args: setup::args_mode(&config),
+            own_tgid,
+            host_mnt_ns: canary.host_mnt_ns,
+            host_proc: config.host_proc.clone(),
+            endpoints,
+        },
+        maps,
+        cgroups,
+        volumes,
+        kubelet,
+        sources,
+        reporter,
+        metrics: metrics.clone(),
+        live_since,
+    });
+    // Volumes that are there already are known to the kernel half before `ready` says that all is watched.
+    pipeline.on_mounts_changed();
+    if let Some(gap) = previous
+        .as_ref()
+        .and_then(|previous| previous.restart_gap(Timestamp::now()))
+    {
+        pipeline.health(gap);
+    }
+    pipeline.emit(Timestamp::now(), Uuid::now_v7(), Body::Ready(ready));
+
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(metrics::serve(
+        listener,
+        metrics,
+        readiness.clone(),
+        stop.clone(),
+    ));
+    let watch = rings.watch().map_err(Failure::environment)?;
+    let mounts = MountWatch::new(&config.host_proc).map_err(Failure::environment)?;
+    readiness.set_ready();
+
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut more = true;
+    let reason = loop {
+        tokio::select! {
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+            ready = watch.readable() => {
+                ready.map_err(Failure::environment)?;
+                more = true;
+            }
+            // Not a wait: the rest of what one batch left.
+            () = tokio::task::yield_now(), if more => {}
+            changed = mounts.changed() => match changed {
+                Ok(()) => pipeline.on_mounts_changed(),
+                Err(error) => {
+                    pipeline.health(degraded("probe", format!("cannot watch the host's mounts: {error}")));
+                    tokio::time::sleep(TICK).await;
+                }
+            },
+            _ = tick.tick() => pipeline.on_tick(),
+            _ = heartbeat.tick() => {
+                if let Some(health) = state.as_mut().and_then(|state| state.beat(Timestamp::now())) {
+                    pipeline.health(health);
+                }
+            }
+        }
+        if more {
+            more = drain(&mut rings, &mut pipeline, BATCH);
+        }
+    };
+    tracing::info!(reason, "stopping");
+    readiness.set_not_ready("stopping");
+    let deadline = Instant::now() + STOP_WITHIN;
+    // Nothing new comes in once the programs are gone; what is in the rings is still written.
+    drop(programs);
+    while drain(&mut rings, &mut pipeline, BATCH) && Instant::now() < deadline {}
+    stop.cancel();
+    let (reporter, last) = pipeline.close(reason.to_owned(), started.elapsed());
+    let finished = reporter.finish(deadline, |totals| {
+        (
+            Timestamp::now(),
+            Uuid::now_v7(),
+            Body::Stopped(last(totals)),
+        )
+    });
+    if !finished.complete {
+        tracing::warn!(totals = ?finished.totals, "the output did not take everything in time");
+    }
+    if let Some(state) = state
+        && let Err(error) = state.close(Timestamp::now())
+    {
+        tracing::warn!(%error, "the next run will report a gap that was none");
+    }
+    serving.abort();
+    Ok(())
+}
+
+/// Whether there may be more.
+fn drain(rings: &mut Rings, pipeline: &mut Pipeline, limit: u64) -> bool {
+    rings
+        .drain(limit, pipeline, Pipeline::on_lifecycle, Pipeline::on_event)
+        .more
+}
+
+fn degraded(component: &str, message: String) -> Health {
+    Health {
+        component: component.to_owned(),
+        state: "degraded".to_owned(),
+        message,
+    }
+}

@@ -1,0 +1,154 @@
+//! From a configuration to running stages; every failure here is the environment's, and says what to do.
+
+use std::{net::SocketAddr, path::Path};
+
+use crate::{
+    association,
+    cli::{self, AssociationSource, ClusterSource, Failure, RunConfig},
+    cluster,
+    event::EndpointKind,
+    node::{ArgsMode, CgroupError, Cgroups, Kubelet, Volumes, find_cgroup_root},
+    pipeline::{Endpoint, Sources},
+    policy,
+    probe::{self, LoadOptions, Probes},
+};
+
+/// All endpoints, built-in ones first, in the order of the indices that records carry.
+pub fn endpoints(config: &RunConfig) -> Vec<Endpoint> {
+    let built_in = cli::BUILT_IN.iter().map(|endpoint| Endpoint {
+        name: endpoint.name.into(),
+        kind: match endpoint.name {
+            "imds" => EndpointKind::Imds,
+            _ => EndpointKind::PodIdentityAgent,
+        },
+        address: endpoint.addr,
+    });
+    let named = config.endpoints.iter().map(|endpoint| Endpoint {
+        name: endpoint.name.as_str().into(),
+        kind: EndpointKind::Custom,
+        address: endpoint.addr,
+    });
+    built_in.chain(named).collect()
+}
+
+pub fn sources(config: &RunConfig) -> Result<Sources, Failure> {
+    let cluster = match &config.cluster {
+        ClusterSource::File(path) => cluster::FileSource::new(path.clone(), &config.node_name),
+        ClusterSource::Kube => return Err(later("--cluster kube")),
+    };
+    let associations = match &config.associations {
+        AssociationSource::File(path) => Some(association::FileSource::new(
+            path.clone(),
+            config.cluster_name.clone(),
+        )),
+        AssociationSource::None => None,
+        AssociationSource::ConfigMap { .. } | AssociationSource::Eks | AssociationSource::Ack => {
+            return Err(later("this --associations source"));
+        }
+    };
+    let policy = policy::FileSource::new(config.policy.clone());
+    Sources::read(cluster, associations, policy).map_err(|error| {
+        Failure::environment(error)
+            .help("fix the file, or name another; `auditor run --help` shows the formats")
+    })
+}
+
+fn later(what: &str) -> Failure {
+    Failure::usage(anyhow::anyhow!("{what} comes with a later version"))
+}
+
+pub fn cgroups(config: &RunConfig) -> Result<Cgroups, Failure> {
+    let found = match &config.cgroup_root {
+        Some(root) => Ok(root.clone()),
+        None => find_cgroup_root(&config.host_proc),
+    };
+    found.and_then(|root| Cgroups::open(&root)).map_err(|error| {
+        let help = match &error {
+            CgroupError::NotMounted(_) | CgroupError::NotV2(_) => {
+                "boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1), or name its mount point with --cgroup-root"
+            }
+            CgroupError::Unreadable { .. } => {
+                "mount the host's cgroup filesystem and /proc, and name them with --cgroup-root and --host-proc"
+            }
+        };
+        Failure::environment(error).help(help)
+    })
+}
+
+pub fn volumes(config: &RunConfig, host_mnt_ns: Option<u32>) -> Result<Volumes, Failure> {
+    if !config.kubelet_root.is_dir() {
+        // Mountinfo tells of the host's volumes all the same, but a typo would silence everything.
+        tracing::warn!(path = %config.kubelet_root.display(), "--kubelet-root is no directory here");
+    }
+    Volumes::open(&config.kubelet_root, &config.host_proc, host_mnt_ns).map_err(|error| {
+        Failure::environment(anyhow::Error::new(error).context("cannot read the host's mounts"))
+            .help("mount the host's /proc and name it with --host-proc")
+    })
+}
+
+pub fn kubelet(config: &RunConfig, policy: &policy::Policy) -> Kubelet {
+    let executable = policy.kubelet.executable.as_deref().map(Path::new);
+    Kubelet::new(
+        policy.kubelet.cgroup.as_deref(),
+        executable,
+        &config.host_proc,
+    )
+}
+
+pub fn args_mode(config: &RunConfig) -> ArgsMode {
+    match config.args {
+        cli::ArgsMode::None => ArgsMode::None,
+        cli::ArgsMode::Redacted => ArgsMode::Redacted,
+        cli::ArgsMode::Full => ArgsMode::Full,
+    }
+}
+
+/// Our own tgid as the kernel's helpers tell it: the host's /proc names it whatever pid namespace this is.
+pub fn own_tgid(host_proc: &Path) -> u32 {
+    std::fs::read_link(host_proc.join("self"))
+        .ok()
+        .and_then(|link| link.to_str()?.parse().ok())
+        .unwrap_or_else(std::process::id)
+}
+
+pub fn probes(
+    config: &RunConfig,
+    endpoints: &[Endpoint],
+    own_tgid: u32,
+) -> Result<Probes, Failure> {
+    let options = LoadOptions {
+        backend: match config.backend {
+            cli::Backend::Auto => None,
+            cli::Backend::Fentry => Some(probe::Backend::Fentry),
+            cli::Backend::Kprobe => Some(probe::Backend::Kprobe),
+            cli::Backend::Syscall => Some(probe::Backend::Syscall),
+        },
+        capture_args: config.args != cli::ArgsMode::None,
+        endpoints: endpoints
+            .iter()
+            .map(|endpoint| endpoint.address)
+            .collect::<Vec<SocketAddr>>(),
+        own_tgid,
+    };
+    Probes::load(&options).map_err(|error| {
+        let help = error.remedy();
+        Failure::environment(error).help(help)
+    })
+}
+
+/// `6.12.115+deb12-cloud-amd64`
+pub fn kernel_release() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Gives back what loading took: the kernel's BTF and the object's, some 40 MB.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: glibc's malloc_trim takes no pointers and is thread-safe.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -1,0 +1,132 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000 + second).unwrap()
+}
+
+fn open(path: &Path, run_id: &str) -> Result<(StateDir, Option<PreviousRun>), StateError> {
+    StateDir::open(path, Arc::from(run_id))
+}
+
+#[test]
+fn a_killed_run_leaves_its_last_heartbeat() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("made/on/the/way");
+    let (mut state, previous) = open(&path, "first").unwrap();
+    assert_eq!(previous, None);
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+    assert!(state.beat(at(0)).is_none() && state.beat(at(1)).is_none());
+    drop(state);
+
+    let (_state, previous) = open(&path, "second").unwrap();
+    let previous = previous.unwrap();
+    assert_eq!(
+        previous,
+        PreviousRun {
+            run_id: "first".to_owned(),
+            last_heartbeat: at(1),
+            clean: false
+        }
+    );
+    let gap = previous.restart_gap(at(60)).unwrap();
+    assert_eq!(
+        (gap.component.as_str(), gap.state.as_str()),
+        ("auditor", "restart-gap")
+    );
+    assert!(
+        gap.message
+            .contains(&format!("from {} to {}", at(1), at(60))),
+        "{}",
+        gap.message
+    );
+}
+
+#[test]
+fn a_run_that_stopped_leaves_no_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut state, _) = open(&dir.path().join("state"), "first").unwrap();
+    state.beat(at(0));
+    state.close(at(5)).unwrap();
+    let (_, previous) = open(&dir.path().join("state"), "second").unwrap();
+    let previous = previous.unwrap();
+    assert!(previous.clean);
+    assert_eq!(previous.last_heartbeat, at(5));
+    assert!(previous.restart_gap(at(9)).is_none());
+}
+
+#[test]
+fn a_second_auditor_is_told_who_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let (first, _) = open(&path, "first").unwrap();
+    let error = open(&path, "second").unwrap_err();
+    assert!(matches!(error, StateError::Held { .. }));
+    assert!(
+        error
+            .to_string()
+            .ends_with(&format!("(pid {})", std::process::id())),
+        "{error}"
+    );
+    drop(first);
+    open(&path, "third").unwrap();
+}
+
+#[test]
+fn a_spoilt_heartbeat_still_tells_when() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    drop(open(&path, "first").unwrap());
+    fs::write(path.join("heartbeat.json"), "{\"run_id\":").unwrap();
+    let (_state, previous) = open(&path, "second").unwrap();
+    let previous = previous.unwrap();
+    assert_eq!(
+        (previous.run_id.as_str(), previous.clean),
+        ("unknown", false)
+    );
+    assert!(
+        Timestamp::now()
+            .duration_since(previous.last_heartbeat)
+            .as_secs()
+            < 60
+    );
+}
+
+#[test]
+fn heartbeats_that_fail_are_told_once_and_again_when_they_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let (mut state, _) = open(&path, "first").unwrap();
+    assert!(state.beat(at(0)).is_none());
+    // What a full disk does to the write, without one: root is not stopped by permissions.
+    fs::create_dir(path.join("heartbeat.json.new")).unwrap();
+    assert_eq!(state.beat(at(1)).unwrap().state, "degraded");
+    assert!(state.beat(at(2)).is_none());
+    fs::remove_dir(path.join("heartbeat.json.new")).unwrap();
+    let healed = state.beat(at(3)).unwrap();
+    assert_eq!(healed.state, "ok");
+    assert!(
+        healed.message.ends_with(&at(1).to_string()),
+        "{}",
+        healed.message
+    );
+    assert!(state.beat(at(4)).is_none());
+}
+
+#[test]
+fn a_directory_that_others_may_write_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let error = open(dir.path(), "first").unwrap_err();
+    assert!(
+        error.to_string().contains("mode 1777") && error.help().contains("chmod go-w"),
+        "{error}"
+    );
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(matches!(
+        open(&file, "first").unwrap_err(),
+        StateError::Io { .. }
+    ));
+}

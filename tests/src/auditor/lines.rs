@@ -1,0 +1,127 @@
+//! The auditor's lines as they are written, each held against what every line must be.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// Whole lines of a file that another process appends to. Each is held against what every line must be.
+pub struct Lines {
+    path: PathBuf,
+    file: Option<BufReader<File>>,
+    partial: String,
+    envelope: Envelope,
+}
+
+impl Lines {
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            file: None,
+            partial: String::new(),
+            envelope: Envelope::default(),
+        }
+    }
+
+    pub fn try_next(&mut self) -> Result<Option<Value>> {
+        if self.file.is_none() {
+            self.file = File::open(&self.path).ok().map(BufReader::new);
+        }
+        let Some(file) = &mut self.file else {
+            return Ok(None);
+        };
+        file.read_line(&mut self.partial)
+            .with_context(|| format!("read {}", self.path.display()))?;
+        if !self.partial.ends_with('\n') {
+            return Ok(None);
+        }
+        let text = std::mem::take(&mut self.partial);
+        let line = self
+            .envelope
+            .check(&text)
+            .with_context(|| format!("line {}", text.trim_end()))?;
+        Ok(Some(line))
+    }
+}
+
+/// What holds for all lines of one run.
+#[derive(Debug, Default)]
+pub struct Envelope {
+    run_id: Option<Value>,
+    next_seq: u64,
+    ids: BTreeSet<String>,
+    connects: BTreeSet<String>,
+}
+
+impl Envelope {
+    /// Parses a line and checks it against those before it.
+    pub fn check(&mut self, text: &str) -> Result<Value> {
+        ensure!(text.len() < 16 * 1024, "{} bytes long", text.len());
+        // Every JSON Web Token begins so: its first byte is always an opening brace.
+        ensure!(!text.contains("eyJ"), "it holds a token's bytes");
+        let line: Value = serde_json::from_str(text).context("not JSON")?;
+        for field in [
+            "schema",
+            "event",
+            "id",
+            "run_id",
+            "time",
+            "cluster",
+            "node",
+            "instance_id",
+        ] {
+            ensure!(line[field].is_string(), "no {field}");
+        }
+        ensure!(line["schema"] == "auditor/v1", "schema {}", line["schema"]);
+        let run_id = self.run_id.get_or_insert_with(|| line["run_id"].clone());
+        ensure!(
+            *run_id == line["run_id"],
+            "another run_id than the lines before"
+        );
+        ensure!(
+            line["seq"] == self.next_seq,
+            "seq {} where {} was due",
+            line["seq"],
+            self.next_seq
+        );
+        self.next_seq += 1;
+        let id = line["id"].as_str().unwrap_or_default().to_owned();
+        if line["event"] == "connection_closed" {
+            let connect = line["connect_id"].as_str().unwrap_or_default();
+            ensure!(
+                self.connects.contains(connect),
+                "connect_id is not that of an earlier credential_connect"
+            );
+        }
+        if line["event"] == "credential_connect" {
+            self.connects.insert(id.clone());
+        }
+        ensure!(self.ids.insert(id), "its id was used before");
+        Ok(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(seq: u64, id: &str) -> String {
+        format!(
+            r#"{{"schema":"auditor/v1","event":"health","id":"{id}","run_id":"r","seq":{seq},"time":"t","cluster":"c","node":"n","instance_id":"i"}}"#
+        )
+    }
+
+    #[test]
+    fn a_hole_in_seq_a_second_use_of_an_id_and_a_tokens_bytes_are_errors() {
+        let mut envelope = Envelope::default();
+        envelope.check(&line(0, "a")).unwrap();
+        assert!(envelope.check(&line(2, "b")).is_err());
+        assert!(envelope.check(&line(1, "a")).is_err());
+        assert!(Envelope::default().check(&line(0, "eyJhbGciOi")).is_err());
+    }
+}

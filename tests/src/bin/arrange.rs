@@ -1,0 +1,29 @@
+//! Makes names for files without opening them.
+//!
+//! `arrange mkdir DIR | symlink TARGET LINK | hardlink FILE LINK | bind SOURCE TARGET`
+
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+use anyhow::{Context, Result, bail};
+use lab::sys::mounts;
+use rustix::mount::MountPropagationFlags;
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["mkdir", dir] => fs::create_dir(dir).context(dir.to_owned()),
+        ["symlink", target, link] => symlink(target, link).context(link.to_owned()),
+        ["hardlink", file, link] => {
+            fs::hard_link(file, link).with_context(|| format!("{file} as {link}"))
+        }
+        ["bind", source, target] => mounts::bind(
+            Path::new(source),
+            Path::new(target),
+            false,
+            MountPropagationFlags::PRIVATE,
+        ),
+        _ => bail!(
+            "usage: arrange mkdir DIR | symlink TARGET LINK | hardlink FILE LINK | bind SOURCE TARGET"
+        ),
+    }
+}

@@ -1,0 +1,38 @@
+//! Opens a file, reads it to the end and prints how long it was, never what it held.
+//!
+//! `peek PATH` (openat), `peek --openat2 PATH` (openat2, refusing magic links), `peek --list DIR` (names in a directory).
+
+use std::{fs::File, io::Read, path::Path};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--openat2", path] => {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let fd = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
+                .context(path.to_owned())?;
+            length(path, fd.into())
+        }
+        ["--list", dir] => {
+            let names = std::fs::read_dir(dir).context(dir.to_owned())?.count();
+            println!("{dir}: {names} names");
+            Ok(())
+        }
+        [path] if !path.starts_with("--") => length(
+            path,
+            File::open(Path::new(path)).with_context(|| path.to_owned())?,
+        ),
+        _ => bail!("usage: peek [--openat2] PATH | peek --list DIR"),
+    }
+}
+
+fn length(path: &str, mut file: File) -> Result<()> {
+    let length = file
+        .read_to_end(&mut Vec::new())
+        .with_context(|| path.to_owned())?;
+    println!("{path}: {length} bytes");
+    Ok(())
+}

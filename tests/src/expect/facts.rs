@@ -1,0 +1,118 @@
+//! A line reduced to the facts that the design fixes.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Fact to value; `null` for a null or absent one.
+pub type Facts = BTreeMap<&'static str, String>;
+
+/// Reduces a line to its facts.
+pub fn facts(line: &Value) -> Facts {
+    let event = text(&line["event"]);
+    let mut facts = Facts::from([
+        ("verdict", text(&line["verdict"])),
+        ("undetermined", list(&line["undetermined"], text)),
+        (
+            "findings",
+            list(&line["findings"], |f| {
+                format!("{}:{}", text(&f["id"]), text(&f["severity"]))
+            }),
+        ),
+        (
+            "exempted",
+            list(&line["findings"], |f| {
+                f["exempted_by"].as_str().unwrap_or_default().to_owned()
+            }),
+        ),
+        ("pod", name(&line["pod"])),
+    ]);
+    if matches!(event.as_str(), "token_open" | "credential_connect") {
+        let binding = &line["binding"];
+        facts.extend([
+            ("service_account", text(&line["pod"]["service_account"])),
+            ("container", text(&line["container"]["name"])),
+            ("comm", text(&line["process"]["comm"])),
+            ("exec_session", text(&line["process"]["exec_session"])),
+            ("host_namespaces", text(&line["process"]["host_namespaces"])),
+            ("attribution", text(&line["attribution"]["process"])),
+            ("candidates", list(&line["evidence"]["candidates"], text)),
+            (
+                "observed_since",
+                text(&line["evidence"]["observed_since"].is_string().into()),
+            ),
+            ("repeats", text(&line["repeats"])),
+            (
+                "binding",
+                match binding {
+                    Value::Null => "null".into(),
+                    _ => format!("{} {}", text(&binding["kind"]), text(&binding["role_arn"])),
+                },
+            ),
+        ]);
+    }
+    match event.as_str() {
+        "token_open" => {
+            let token = &line["token"];
+            facts.extend([
+                ("relation", text(&line["relation"])),
+                ("kind", text(&token["kind"])),
+                ("volume", text(&token["volume"])),
+                ("file", text(&token["file"])),
+                ("audience", text(&token["audience"])),
+                ("owner", name(&token["owner"])),
+                ("via", text(&line["access"]["via"])),
+            ]);
+        }
+        "credential_connect" | "connection_closed" => {
+            let connection = &line["connection"];
+            facts.extend([
+                ("endpoint", text(&connection["endpoint"])),
+                ("dst", text(&connection["dst"])),
+                ("outcome", text(&connection["outcome"])),
+            ]);
+        }
+        _ => {}
+    }
+    facts.insert("event", event);
+    facts
+}
+
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn name(object: &Value) -> String {
+    match object["name"].as_str() {
+        Some(name) => format!("{}/{name}", text(&object["namespace"])),
+        None => "null".into(),
+    }
+}
+
+fn list(value: &Value, each: impl Fn(&Value) -> String) -> String {
+    let mut items: Vec<String> = value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(each)
+        .filter(|i| !i.is_empty())
+        .collect();
+    items.sort();
+    items.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn findings_are_sorted_with_their_severity() {
+        let line = json!({"event": "token_open", "findings": [
+            {"id": "b", "severity": "high", "exempted_by": null}, {"id": "a", "severity": "info", "exempted_by": null},
+        ]});
+        assert_eq!(facts(&line)["findings"], "a:info b:high");
+    }
+}

@@ -1,0 +1,167 @@
+//! What a scene must bring forth, and the exact comparison with what the auditor wrote.
+//!
+//! A line is reduced to the facts that the design fixes; a line that no expectation asks for is a failure like one that
+//! is missing.
+
+mod facts;
+mod tally;
+
+pub use facts::{Facts, facts};
+pub use tally::Tally;
+
+use crate::node::Pod;
+
+/// A line that must come: all these facts, no matter which others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected(Facts);
+
+impl Expected {
+    /// `pod` opens the token in its own volume, by a child of its container's init, and may do so.
+    pub fn own_open(pod: &Pod, volume: &str) -> Self {
+        let mut this = Self::of_pod("token_open", pod).owned_by(pod, volume);
+        this.0.extend([
+            ("relation", "own".into()),
+            ("via", "open".into()),
+            ("comm", "peek".into()),
+        ]);
+        this
+    }
+
+    /// `opener` opens a token of `owner`.
+    pub fn foreign_open(opener: &Pod, owner: &Pod, volume: &str, relation: &str) -> Self {
+        let mut this = Self::own_open(opener, volume).owned_by(owner, volume);
+        this.0.insert("relation", relation.into());
+        this
+    }
+
+    /// A process outside every pod opens a token of `owner`.
+    pub fn host_open(owner: &Pod, volume: &str) -> Self {
+        Self::own_open(owner, volume).with(&[
+            ("relation", "host"),
+            ("pod", "null"),
+            ("service_account", "null"),
+            ("container", "null"),
+            ("attribution", "host"),
+            ("host_namespaces", "true"),
+            ("exec_session", "null"),
+        ])
+    }
+
+    /// `pod` connects to the agent (or the metadata service), which accepts.
+    pub fn connect(pod: &Pod, endpoint: &str, address: &str) -> Self {
+        let mut this = Self::of_pod("credential_connect", pod).to(endpoint, address);
+        this.0.insert("comm", "sdk".into());
+        this
+    }
+
+    /// That connection's end.
+    pub fn closed(pod: &Pod, endpoint: &str, address: &str) -> Self {
+        let mut this = Self(Facts::from([
+            ("event", "connection_closed".into()),
+            ("verdict", "allowed".into()),
+            ("undetermined", String::new()),
+            ("findings", String::new()),
+            ("pod", pod.key()),
+        ]))
+        .to(endpoint, address);
+        this.0.insert("outcome", "established".into());
+        this
+    }
+
+    fn of_pod(event: &str, pod: &Pod) -> Self {
+        let account = if pod.spec.service_account.is_empty() {
+            ""
+        } else {
+            &pod.spec.service_account
+        };
+        let unknown = pod.spec.host_pid;
+        Self(Facts::from([
+            ("event", event.into()),
+            ("verdict", "allowed".into()),
+            ("undetermined", String::new()),
+            ("findings", String::new()),
+            ("exempted", String::new()),
+            ("pod", pod.key()),
+            ("service_account", account.into()),
+            ("container", "main".into()),
+            (
+                "exec_session",
+                if unknown { "null" } else { "false" }.into(),
+            ),
+            ("host_namespaces", unknown.to_string()),
+            ("attribution", "cgroup".into()),
+            ("candidates", String::new()),
+            ("observed_since", "false".into()),
+            ("repeats", "0".into()),
+            ("binding", "null".into()),
+        ]))
+    }
+
+    fn owned_by(mut self, owner: &Pod, volume: &str) -> Self {
+        self.0
+            .extend([("owner", owner.key()), ("volume", volume.into())]);
+        if let Some(token) = owner.spec.token(volume) {
+            self.0.extend([
+                ("kind", token.kind.into()),
+                ("file", token.file.clone()),
+                ("audience", token.audience.clone().unwrap_or("null".into())),
+            ]);
+        }
+        self
+    }
+
+    fn to(self, endpoint: &str, address: &str) -> Self {
+        let dst = if address.contains(':') {
+            format!("[{address}]:80")
+        } else {
+            format!("{address}:80")
+        };
+        self.with(&[
+            ("endpoint", endpoint),
+            ("dst", &dst),
+            ("outcome", "established"),
+        ])
+    }
+
+    /// Other facts than the usual.
+    pub fn with(mut self, facts: &[(&'static str, &str)]) -> Self {
+        self.0
+            .extend(facts.iter().map(|(k, v)| (*k, (*v).to_owned())));
+        self
+    }
+
+    /// Bound by `kind` (`irsa`, `pod-identity`) to `role`.
+    pub fn bound(self, kind: &str, role: &str) -> Self {
+        self.with(&[("binding", &format!("{kind} {role}"))])
+    }
+
+    /// `findings` as `id:severity`, by blanks, in alphabetical order.
+    pub fn judged(self, verdict: &str, findings: &str) -> Self {
+        self.with(&[("verdict", verdict), ("findings", findings)])
+    }
+
+    /// A fact that the design does not fix here.
+    pub fn whatever(mut self, fact: &'static str) -> Self {
+        self.0.remove(fact);
+        self
+    }
+
+    /// The facts that `line` has otherwise: fact, expected, found.
+    fn differences(&self, line: &Facts) -> Vec<(&'static str, String, String)> {
+        self.0
+            .iter()
+            .filter(|(fact, want)| line.get(*fact) != Some(want))
+            .map(|(fact, want)| {
+                (
+                    *fact,
+                    want.clone(),
+                    line.get(fact).cloned().unwrap_or("(absent)".into()),
+                )
+            })
+            .collect()
+    }
+
+    fn matches(&self, line: &Facts) -> bool {
+        self.differences(line).is_empty()
+    }
+}

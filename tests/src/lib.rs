@@ -1,0 +1,49 @@
+//! The lab: an EKS node in miniature, made of real mounts, cgroups, namespaces and processes, on which the real auditor runs
+//! while scenes are played.
+//!
+//! - [`node`]: the node itself ([`node::Lab`]) and its parts: [`cgroup`], [`volume`], [`network`], [`container`], [`token`].
+//! - [`scene`]: what happens, and the exact lines that the design asks for.
+//! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
+//! - [`guest`]: the same as PID 1 of a virtual machine.
+//! - `src/bin`: the programs that run in the lab. They know nothing of the auditor.
+
+pub mod auditor;
+pub mod cgroup;
+pub mod churn;
+pub mod cleanup;
+pub mod container;
+pub mod expect;
+pub mod guest;
+pub mod http;
+pub mod network;
+pub mod node;
+pub mod play;
+pub mod report;
+pub mod scene;
+pub mod service;
+pub mod sys;
+pub mod token;
+pub mod volume;
+pub mod wire;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+/// Where the helper programs are: beside the running executable.
+pub fn helpers_beside_self() -> Result<PathBuf> {
+    let exe = std::env::current_exe().context("find this executable")?;
+    Ok(exe
+        .parent()
+        .context("this executable has no directory")?
+        .to_owned())
+}
+
+/// How much slower than on a developer's machine things may be (`LAB_PATIENCE`, from 1): an emulated machine needs more.
+pub fn patience() -> u32 {
+    std::env::var("LAB_PATIENCE")
+        .ok()
+        .and_then(|p| p.parse().ok())
+        .unwrap_or(1)
+        .max(1)
+}

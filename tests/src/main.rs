@@ -1,0 +1,164 @@
+//! The lab's command line.
+
+use std::{path::PathBuf, process::ExitCode, thread};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use lab::{
+    auditor::Options,
+    churn::{self, Churn},
+    cleanup, guest, helpers_beside_self,
+    play::{self, Play},
+    report::{Color, Paint},
+    scene,
+};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+/// A Kubernetes node in miniature, made of real mounts, cgroups, namespaces and processes.
+#[derive(Parser)]
+#[command(name = "lab", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make the lab, start the auditor, play the scenes and hold its lines against what they must be.
+    Play {
+        #[command(flatten)]
+        auditor: AuditorArgs,
+        /// Play only this scene; repeatable.
+        #[arg(long = "scene", value_name = "NAME")]
+        scenes: Vec<String>,
+        /// Leave the lab in place; the next run removes it.
+        #[arg(long)]
+        keep: bool,
+        #[arg(long, value_enum, default_value_t)]
+        color: Color,
+    },
+    /// List the scenes.
+    List,
+    /// Play the scenes without an auditor: does the lab itself work on this machine?
+    Rehearse,
+    /// Mount, open and unmount token volumes of changing pods: no open may be laid to the wrong pod.
+    Churn {
+        #[command(flatten)]
+        auditor: AuditorArgs,
+        #[arg(long, default_value_t = 1_000)]
+        cycles: u32,
+    },
+    /// Be PID 1 of a virtual machine and run the jobs of /job.
+    Guest,
+}
+
+#[derive(Args)]
+struct AuditorArgs {
+    /// The auditor's executable.
+    #[arg(long, value_name = "PATH")]
+    auditor: PathBuf,
+    /// auto, fentry, kprobe or syscall.
+    #[arg(long, default_value = "auto")]
+    backend: String,
+    /// Where the auditor writes its lines.
+    #[arg(long, value_name = "PATH", default_value = "/tmp/credential-lab.jsonl")]
+    output_file: PathBuf,
+}
+
+impl AuditorArgs {
+    fn options(self) -> Result<Options> {
+        let program = std::path::absolute(self.auditor)?;
+        Ok(Options {
+            program,
+            backend: self.backend,
+            output: std::path::absolute(self.output_file)?,
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    // The kernel starts PID 1 of the virtual machine as /init, without arguments that it knows.
+    let command = if std::process::id() == 1 {
+        Action::Guest
+    } else {
+        Cli::parse().command
+    };
+    match act(command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("lab: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything was as it should be.
+fn act(command: Action) -> Result<bool> {
+    match command {
+        Action::Play {
+            auditor,
+            scenes,
+            keep,
+            color,
+        } => {
+            clean_up_on_signals()?;
+            let auditor = auditor.options()?;
+            let output = auditor.output.clone();
+            let play = Play {
+                auditor,
+                helpers: helpers_beside_self()?,
+                scenes,
+                keep,
+                paint: Paint::new(color),
+            };
+            let score = play::run(&play)?;
+            println!("{}", output.display());
+            println!("{} passed, {} failed", score.passed, score.failed);
+            Ok(score.failed == 0 && score.passed > 0)
+        }
+        Action::List => {
+            for scene in scene::all() {
+                println!("{:<30} {}", scene.name, scene.about);
+            }
+            Ok(true)
+        }
+        Action::Rehearse => {
+            clean_up_on_signals()?;
+            println!("{} scenes played", play::rehearse(&helpers_beside_self()?)?);
+            Ok(true)
+        }
+        Action::Churn { auditor, cycles } => {
+            clean_up_on_signals()?;
+            let churn = Churn {
+                auditor: auditor.options()?,
+                helpers: helpers_beside_self()?,
+                cycles,
+            };
+            let t = churn::run(&churn)?;
+            println!(
+                "{} opens, {} attributed right, {} owner unknown, {} misattributed",
+                t.opens, t.right, t.unknown, t.wrong
+            );
+            Ok(t.wrong == 0 && t.right + t.unknown == t.opens)
+        }
+        Action::Guest => guest::run().map(|()| true),
+    }
+}
+
+/// Ctrl-C leaves nothing behind either.
+fn clean_up_on_signals() -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("watch for signals")?;
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            if let Err(e) = cleanup::remove_own() {
+                eprintln!("cleaning up after the lab: {e:#}");
+            }
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Puts the node together and takes it down again.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    cluster::Cluster,
+    pod::{Pod, PodSpec},
+};
+use crate::{cgroup, cleanup, network::Network, sys::mounts, wire::Worker};
+
+pub const NODE_NAME: &str = "ip-10-0-1-5.eu-west-1.compute.internal";
+pub const CLUSTER_NAME: &str = "prod";
+pub const INSTANCE_ID: &str = "i-0123456789abcdef0";
+
+/// A pod on the node.
+pub(super) struct Running {
+    pub(super) spec: Arc<PodSpec>,
+    pub(super) shim: Worker,
+    pub(super) netns: Option<PathBuf>,
+    pub(super) ip: String,
+    pub(super) pod_cgroup: PathBuf,
+    pub(super) root: PathBuf,
+}
+
+/// A node. Dropping it kills what runs in it and removes what it made.
+pub struct Lab {
+    pub cluster: Cluster,
+    pub network: Network,
+    helpers: PathBuf,
+    pub(super) networks_made: u16,
+    // Dropped in this order: processes are reaped before their cgroup is removed.
+    pub(super) pods: Vec<Option<Running>>,
+    pub(super) kubelet: Worker,
+    _imds: Worker,
+    home: cleanup::Home,
+}
+
+impl Lab {
+    /// `helpers`: the directory of this package's programs.
+    pub fn new(helpers: &Path) -> Result<Self> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "the lab makes mounts, cgroups and namespaces: run it as root"
+        );
+        cleanup::sweep()?;
+        let home = cleanup::Home::claim(&cgroup::find_root()?)?;
+        let helpers =
+            fs::canonicalize(helpers).with_context(|| format!("find {}", helpers.display()))?;
+        for cgroup in [
+            cgroup::KUBELET,
+            cgroup::CONTAINERD,
+            "system.slice/ssh.service",
+        ] {
+            fs::create_dir_all(home.cgroup().join(cgroup))?;
+        }
+        let kubelet_root = home.dir().join("kubelet");
+        fs::create_dir(&kubelet_root)?;
+        mounts::make_shared(&kubelet_root)?;
+        fs::set_permissions(&kubelet_root, fs::Permissions::from_mode(0o750))?;
+        fs::create_dir(home.dir().join("inbox"))?;
+        let network = Network::new(&home.dir().join("netns"))?;
+        let cluster = Cluster::new(home.dir())?;
+
+        let place = Place {
+            home: &home,
+            helpers: &helpers,
+        };
+        let mut command = place.enter(cgroup::KUBELET, None, &helpers.join("kubelet"));
+        command.arg(&kubelet_root);
+        let kubelet = Worker::spawn("kubelet", command)?;
+        let imds = place.enter(
+            "system.slice/ssh.service",
+            Some(&network.imds()),
+            &helpers.join("imds"),
+        );
+        let mut imds = Worker::spawn("imds", imds)?;
+        imds.call::<_, ()>(&"ready")?;
+        let mut lab = Self {
+            cluster,
+            network,
+            home,
+            helpers,
+            pods: Vec::new(),
+            kubelet,
+            _imds: imds,
+            networks_made: 0,
+        };
+        lab.write_policy()?;
+        Ok(lab)
+    }
+
+    /// The lab's own directory, below [`cleanup::STATE`].
+    pub fn dir(&self) -> &Path {
+        self.home.dir()
+    }
+
+    /// Leaves everything in place when this is dropped; the next lab removes it.
+    pub fn keep(&mut self) {
+        self.home.keep();
+    }
+
+    pub fn helpers(&self) -> &Path {
+        &self.helpers
+    }
+
+    pub fn kubelet_root(&self) -> PathBuf {
+        self.dir().join("kubelet")
+    }
+
+    pub fn cgroup_root(&self) -> &Path {
+        self.home.cgroup()
+    }
+
+    pub fn policy_file(&self) -> PathBuf {
+        self.dir().join("policy.yaml")
+    }
+
+    /// A directory of plain files that pods may be given as a hostPath.
+    pub fn inbox(&self) -> PathBuf {
+        self.dir().join("inbox")
+    }
+
+    fn write_policy(&mut self) -> Result<()> {
+        let kubelet = self.helpers.join("kubelet");
+        let policy = format!(
+            "version: 1\n\
+             agent: [{{namespace: kube-system, daemonset: eks-pod-identity-agent}}]\n\
+             kubelet: {{cgroup: /{}, executable: {}}}\n\
+             node_role: [{{namespace: kube-system, service_account: aws-node, reason: CNI}}]\n\
+             log: {{allowed_service_account_opens: count}}\n",
+            cgroup::KUBELET,
+            kubelet.display(),
+        );
+        fs::write(self.policy_file(), policy).context("write the policy")
+    }
+
+    /// The Pod Identity agent's DaemonSet pod, in the node's network, listening.
+    pub fn start_agent(&mut self) -> Result<Pod> {
+        let mut spec = PodSpec::daemon("kube-system", "eks-pod-identity-agent");
+        spec.argv = vec!["agent".into()];
+        let agent = self.start(spec)?;
+        self.tell(&agent, "\"ready\"")?;
+        Ok(agent)
+    }
+
+    /// Where the lab's own processes run.
+    pub(super) fn place(&self) -> Place<'_> {
+        Place {
+            home: &self.home,
+            helpers: &self.helpers,
+        }
+    }
+
+    pub(super) fn running(&mut self, pod: &Pod) -> Result<&mut Running> {
+        self.pods
+            .get_mut(pod.slot)
+            .and_then(Option::as_mut)
+            .with_context(|| format!("{} was deleted", pod.key()))
+    }
+}
+
+/// Where the lab's own processes run.
+pub(super) struct Place<'a> {
+    home: &'a cleanup::Home,
+    helpers: &'a Path,
+}
+
+impl Place<'_> {
+    pub(super) fn enter(&self, cgroup: &str, netns: Option<&Path>, program: &Path) -> Command {
+        let mut command = Command::new(self.helpers.join("enter"));
+        command.arg("--cgroup").arg(self.home.cgroup().join(cgroup));
+        if let Some(netns) = netns {
+            command.arg("--netns").arg(netns);
+        }
+        command.arg("--").arg(program);
+        command
+    }
+}

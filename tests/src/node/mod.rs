@@ -1,0 +1,12 @@
+//! The node in miniature: its cgroups, network, kubelet, container runtime, pods, and what the control plane says of them.
+
+pub mod cluster;
+pub mod kubelet;
+mod lab;
+mod lifecycle;
+pub mod pod;
+mod process;
+pub mod shim;
+
+pub use lab::{CLUSTER_NAME, INSTANCE_ID, Lab, NODE_NAME};
+pub use pod::{Pod, PodSpec, TokenVolume};

@@ -1,0 +1,244 @@
+//! Plays scenes on a lab while the real auditor runs, and holds its lines against what each scene expects.
+
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::{
+    auditor::{Auditor, Options},
+    expect::{Expected, Tally},
+    node::{Lab, Pod, PodSpec, cluster::ROLES, pod::IRSA},
+    patience,
+    report::{self, Paint},
+    scene::{self, Scene, Stage},
+};
+
+pub struct Play {
+    pub auditor: Options,
+    pub helpers: PathBuf,
+    /// All of them where empty.
+    pub scenes: Vec<String>,
+    pub keep: bool,
+    pub paint: Paint,
+}
+
+/// Passed and failed scenes; what lies between them (an unexpected line at the end) counts as a failed one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    pub passed: u32,
+    pub failed: u32,
+}
+
+pub fn run(play: &Play) -> Result<Score> {
+    let scenes = chosen(&play.scenes)?;
+    let mut lab = Lab::new(&play.helpers)?;
+    if play.keep {
+        lab.keep();
+    }
+    let mut stage = stage(lab)?;
+    let fence = Fence::start(&mut stage.lab)?;
+    let (mut auditor, ready) = Auditor::start(&stage.lab, &play.auditor)?;
+    println!("{}", play.paint.dim(&introduction(&ready)));
+    // Kubernetes' timestamps have whole seconds: a pod made in the auditor's first second would seem to be older than it.
+    thread::sleep(Duration::from_secs(1));
+
+    let mut score = Score::default();
+    for scene in scenes {
+        let before = stage.lab.pod_count();
+        let (passed, lines, trouble) = match perform(scene, &mut stage, &mut auditor, &fence) {
+            Ok((tally, lines)) => (tally.exact(), lines, tally.to_string()),
+            Err(e) => (false, Vec::new(), format!("{e:#}")),
+        };
+        println!(
+            "{}",
+            report::scene(play.paint, passed, scene.name, scene.about, &lines)
+        );
+        if passed {
+            score.passed += 1;
+        } else {
+            score.failed += 1;
+            for line in trouble.lines() {
+                println!("       {line}");
+            }
+        }
+        stage.lab.delete_pods(before)?;
+    }
+    if let Err(e) = finish(auditor) {
+        score.failed += 1;
+        println!("{} {e:#}", play.paint.bad("FAIL at the end:"));
+    }
+    Ok(score)
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Scene>> {
+    let all = scene::all();
+    if names.is_empty() {
+        return Ok(all);
+    }
+    names
+        .iter()
+        .map(|name| {
+            all.iter()
+                .find(|s| s.name == name)
+                .copied()
+                .with_context(|| {
+                    format!(
+                        "there is no scene {name}; there are {}",
+                        all.iter().map(|s| s.name).collect::<Vec<_>>().join(", ")
+                    )
+                })
+        })
+        .collect()
+}
+
+/// Plays every scene's act without an auditor: what fails here is the lab's or the machine's fault.
+pub fn rehearse(helpers: &Path) -> Result<usize> {
+    let mut stage = stage(Lab::new(helpers)?)?;
+    let scenes = scene::all();
+    for scene in &scenes {
+        let before = stage.lab.pod_count();
+        (scene.play)(&mut stage).with_context(|| scene.name)?;
+        stage.lab.delete_pods(before).with_context(|| scene.name)?;
+    }
+    Ok(scenes.len())
+}
+
+/// A lab with the pods that run before the auditor does.
+pub fn stage(mut lab: Lab) -> Result<Stage> {
+    let agent = lab.start_agent().context("start the Pod Identity agent")?;
+    lab.cluster
+        .associate("ops", "older", &format!("{ROLES}/ops-older"))?;
+    let inbox = lab.inbox();
+    let older = lab.start(
+        PodSpec::new("ops", "older")
+            .with_pod_identity()
+            .with_host_path(&inbox, "/inbox"),
+    )?;
+    Ok(Stage { lab, agent, older })
+}
+
+/// A pod whose own token open marks the end of a scene: what the auditor wrote before that open's line is the scene's.
+struct Fence {
+    pod: Pod,
+    role: String,
+}
+
+impl Fence {
+    fn start(lab: &mut Lab) -> Result<Self> {
+        let role = format!("{ROLES}/fence");
+        lab.cluster.annotate("lab", "fence", &role)?;
+        let pod = lab.start(PodSpec::new("lab", "fence").with_irsa(&role))?;
+        Ok(Self { pod, role })
+    }
+
+    fn pass(&self, lab: &mut Lab) -> Result<Tally> {
+        let path = self
+            .pod
+            .spec
+            .token(IRSA)
+            .map(|t| t.path())
+            .unwrap_or_default();
+        lab.run(&self.pod, &["peek", &path])?;
+        Ok(Tally::new(vec![
+            Expected::own_open(&self.pod, IRSA).bound("irsa", &self.role),
+        ]))
+    }
+
+    fn owns(&self, line: &Value) -> bool {
+        line["event"] == "token_open" && line["pod"]["uid"] == self.pod.spec.uid
+    }
+}
+
+/// Plays one scene and collects its lines.
+fn perform(
+    scene: &Scene,
+    stage: &mut Stage,
+    auditor: &mut Auditor,
+    fence: &Fence,
+) -> Result<(Tally, Vec<Value>)> {
+    let mut tally = Tally::new((scene.play)(stage).context("playing the scene")?);
+    let mut lines = Vec::new();
+    // Longer than the 10 s after which a connect is reported as pending.
+    let deadline = Instant::now() + Duration::from_secs(15) * patience();
+    while !tally.complete() && !tally.hopeless() {
+        let Some(line) = auditor.next(deadline)? else {
+            break;
+        };
+        tally.take(&line);
+        lines.push(line);
+    }
+
+    let mut end = fence.pass(&mut stage.lab)?;
+    let deadline = Instant::now() + Duration::from_secs(15) * patience();
+    loop {
+        match auditor.next(deadline)? {
+            Some(line) if fence.owns(&line) => {
+                end.take(&line);
+                break;
+            }
+            Some(line) => {
+                tally.take(&line);
+                lines.push(line);
+            }
+            None => bail!(
+                "no line for the open that marks the scene's end\n{tally}{}",
+                auditor.log_tail()
+            ),
+        }
+    }
+    ensure!(
+        end.exact(),
+        "the line that marks the scene's end is not as it should be\n{end}"
+    );
+    Ok((tally, lines))
+}
+
+/// Stops the auditor: nothing may be left to write, and its totals must add up.
+fn finish(auditor: Auditor) -> Result<()> {
+    let rest = auditor.stop()?;
+    let (stopped, late) = rest.split_last().context("no lines at the end")?;
+    ensure!(late.is_empty(), "lines that belong to no scene: {late:?}");
+    let total = |name: &str| {
+        stopped[name]
+            .as_u64()
+            .with_context(|| format!("stopped has no {name}"))
+    };
+    let matched = total("matched")?;
+    let mut sum = 0;
+    for part in [
+        "lines",
+        "counted_only",
+        "folded",
+        "merged",
+        "lost",
+        "queued",
+    ] {
+        sum += total(part)?;
+    }
+    ensure!(
+        matched == sum,
+        "the totals do not add up: matched {matched}, accounted for {sum}: {stopped}"
+    );
+    ensure!(total("lost")? == 0, "events were lost: {stopped}");
+    Ok(())
+}
+
+fn introduction(ready: &Value) -> String {
+    let backends: Vec<String> = ready["backends"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(hook, status)| format!("{hook} by {}", status["backend"].as_str().unwrap_or("?")))
+        .collect();
+    format!(
+        "auditor {} on {}: {}",
+        ready["version"].as_str().unwrap_or("?"),
+        ready["kernel"].as_str().unwrap_or("?"),
+        backends.join(", ")
+    )
+}

@@ -1,0 +1,103 @@
+//! What is played: each scene does one thing on the node and names the exact lines that the design asks for.
+//!
+//! Every scene uses ServiceAccounts of its own, so that none depends on another's bindings.
+
+mod agent;
+mod identity;
+mod imds;
+mod own;
+mod role;
+mod theft;
+mod volume;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::{
+    expect::Expected,
+    node::{Lab, Pod, PodSpec, cluster::ROLES, pod::POD_IDENTITY},
+};
+
+/// The node while the auditor runs.
+pub struct Stage {
+    pub lab: Lab,
+    /// The Pod Identity agent's pod.
+    pub agent: Pod,
+    /// A pod with an association that ran before the auditor did.
+    pub older: Pod,
+}
+
+pub struct Scene {
+    pub name: &'static str,
+    /// What happens, for a human.
+    pub about: &'static str,
+    pub play: fn(&mut Stage) -> Result<Vec<Expected>>,
+}
+
+/// All scenes, in the order in which they are played.
+pub fn all() -> Vec<&'static Scene> {
+    [
+        own::SCENES,
+        agent::SCENES,
+        theft::SCENES,
+        identity::SCENES,
+        role::SCENES,
+        imds::SCENES,
+        volume::SCENES,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Where pods that may see the kubelet's directory see it.
+const HOST_KUBELET: &str = "/host/kubelet";
+
+/// Starts `namespace/app` with a Pod Identity association and what the webhook stamps for it; returns its role too.
+fn associated(lab: &mut Lab, namespace: &str, app: &str) -> Result<(Pod, String)> {
+    let role = associate(lab, namespace, app)?;
+    Ok((
+        lab.start(PodSpec::new(namespace, app).with_pod_identity())?,
+        role,
+    ))
+}
+
+fn associate(lab: &mut Lab, namespace: &str, app: &str) -> Result<String> {
+    let role = format!("{ROLES}/{namespace}-{app}");
+    lab.cluster.associate(namespace, app, &role)?;
+    Ok(role)
+}
+
+/// Starts `namespace/app` with a role annotation and what the webhook stamps for it; returns its role too.
+fn annotated(lab: &mut Lab, namespace: &str, app: &str) -> Result<(Pod, String)> {
+    let role = annotate(lab, namespace, app)?;
+    Ok((
+        lab.start(PodSpec::new(namespace, app).with_irsa(&role))?,
+        role,
+    ))
+}
+
+fn annotate(lab: &mut Lab, namespace: &str, app: &str) -> Result<String> {
+    let role = format!("{ROLES}/{namespace}-{app}");
+    lab.cluster.annotate(namespace, app, &role)?;
+    Ok(role)
+}
+
+/// Starts a pod that has the kubelet's directory as a hostPath.
+fn with_host_kubelet(lab: &mut Lab, spec: PodSpec) -> Result<Pod> {
+    let root = lab.kubelet_root();
+    lab.start(spec.with_host_path(&root, HOST_KUBELET))
+}
+
+/// The path of `victim`'s Pod Identity token for a pod with the kubelet's directory.
+fn host_path_of(victim: &Pod) -> String {
+    victim
+        .token_below(Path::new(HOST_KUBELET), POD_IDENTITY)
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn token_path(pod: &Pod, volume: &str) -> String {
+    pod.spec.token(volume).map(|t| t.path()).unwrap_or_default()
+}

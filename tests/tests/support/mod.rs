@@ -1,0 +1,218 @@
+//! What the end-to-end tests share: where the programs are, and an auditor on an empty node.
+
+#![allow(
+    dead_code,
+    reason = "each test file is a program of its own and uses a part of this"
+)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use lab::{auditor::Lines, cgroup, patience};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The directory of this package's programs.
+pub fn helpers() -> PathBuf {
+    let peek = Path::new(env!("CARGO_BIN_EXE_peek"));
+    peek.parent().unwrap_or(peek).to_owned()
+}
+
+/// Says why a test did not run.
+pub fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        println!("skipped: mounts, cgroups, namespaces and BPF programs need root");
+    }
+    root
+}
+
+/// `AUDITOR_BIN`, by default the workspace's release build.
+pub fn auditor() -> PathBuf {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/auditor");
+    let path = std::env::var_os("AUDITOR_BIN").map_or(default, PathBuf::from);
+    assert!(
+        path.is_file(),
+        "there is no auditor at {}: run `cargo build --release -p auditor`, or set AUDITOR_BIN",
+        path.display()
+    );
+    path
+}
+
+/// The input files of an auditor on a node without pods. Files are valid until a test breaks them.
+pub struct Inputs {
+    pub dir: TempDir,
+}
+
+impl Inputs {
+    pub fn new() -> Self {
+        let this = Self {
+            dir: tempfile::tempdir().expect("a temporary directory"),
+        };
+        this.write(
+            "cluster.json",
+            r#"{"apiVersion":"v1","items":[],"kind":"List","metadata":{"resourceVersion":""}}"#,
+        );
+        this.write("associations.json", r#"{"associations":[]}"#);
+        this.write("policy.yaml", "version: 1\n");
+        fs::create_dir(this.path("kubelet")).expect("a kubelet root");
+        this
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let new = self.path(&format!("{name}.new"));
+        fs::write(&new, text).expect("write an input file");
+        fs::rename(&new, self.path(name)).expect("replace an input file");
+    }
+
+    /// `auditor run` on these files, its lines in `out.jsonl`, state in `state`.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(auditor());
+        command.args(self.args());
+        command
+    }
+
+    pub fn args(&self) -> Vec<String> {
+        let path = |name: &str| self.path(name).to_string_lossy().into_owned();
+        let root = cgroup::find_root().expect("cgroup v2");
+        [
+            ["--node-name", "n1"].map(String::from),
+            ["--cluster-name", "c1"].map(String::from),
+            ["--instance-id", "i-0123456789abcdef0"].map(String::from),
+            ["--cluster".into(), format!("file:{}", path("cluster.json"))],
+            [
+                "--associations".into(),
+                format!("file:{}", path("associations.json")),
+            ],
+            ["--policy".into(), path("policy.yaml")],
+            ["--kubelet-root".into(), path("kubelet")],
+            ["--cgroup-root".into(), root.to_string_lossy().into_owned()],
+            ["--agent-netns", "/proc/self/ns/net"].map(String::from),
+            ["--metrics-listen", "127.0.0.1:0"].map(String::from),
+            ["--state-dir".into(), path("state")],
+            ["--output-file".into(), path("out.jsonl")],
+        ]
+        .into_iter()
+        .flatten()
+        .fold(vec!["run".to_owned()], |mut all, arg| {
+            all.push(arg);
+            all
+        })
+    }
+}
+
+/// The command's output, once it has ended by itself within 20 s.
+pub fn finish(mut command: Command) -> Output {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start");
+    let deadline = Instant::now() + Duration::from_secs(20) * patience();
+    while child.try_wait().expect("wait").is_none() {
+        if Instant::now() > deadline {
+            child.kill().expect("kill");
+            let output = child.wait_with_output().expect("wait");
+            panic!(
+                "it does not end by itself: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().expect("wait")
+}
+
+/// The exit code, and every one of `words` on stderr.
+pub fn assert_refused(output: &Output, code: i32, words: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "stderr: {stderr}");
+    for word in words {
+        assert!(
+            stderr.contains(word),
+            "stderr does not say {word:?}: {stderr}"
+        );
+    }
+}
+
+/// A running auditor; killed when dropped.
+pub struct Running {
+    pub child: Child,
+    lines: Lines,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Started, not yet ready.
+    pub fn start(inputs: &Inputs) -> Self {
+        let output = inputs.path("out.jsonl");
+        let _ = fs::remove_file(&output);
+        let log = inputs.path("log");
+        let child = inputs
+            .command()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log).expect("a log"))
+            .spawn()
+            .expect("start the auditor");
+        Self {
+            child,
+            lines: Lines::new(&output),
+            log,
+        }
+    }
+
+    /// Waits for `ready` and returns what came before it, and it.
+    pub fn ready(&mut self) -> Vec<Value> {
+        self.until(|line| line["event"] == "ready")
+    }
+
+    /// Lines up to the first that fits.
+    pub fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let deadline = Instant::now() + Duration::from_secs(30) * patience();
+        let mut lines = Vec::new();
+        loop {
+            match self.lines.try_next().expect("a good line") {
+                Some(line) => {
+                    let last = fits(&line);
+                    lines.push(line);
+                    if last {
+                        return lines;
+                    }
+                }
+                None => {
+                    let ended = self.child.try_wait().expect("wait");
+                    let log = fs::read_to_string(&self.log).unwrap_or_default();
+                    assert!(ended.is_none(), "the auditor ended with {ended:?}: {log}");
+                    assert!(
+                        Instant::now() < deadline,
+                        "no such line; there were {lines:#?}\n{log}"
+                    );
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+    }
+
+    /// The rest of the lines, after the auditor has ended.
+    pub fn rest(&mut self) -> Vec<Value> {
+        std::iter::from_fn(|| self.lines.try_next().expect("a good line")).collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,44 @@
+//! Resident memory of a running auditor, from /proc/PID/status.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+/// Resident memory, MiB.
+pub struct Memory {
+    pub now: f64,
+    pub peak: f64,
+}
+
+pub fn read(pid: u32) -> Result<Memory> {
+    let file = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&file);
+    let status = status.with_context(|| format!("{file}: the auditor has ended"))?;
+    let mib = |key| {
+        let kib = parse_kib(&status, key).with_context(|| format!("{file}: no {key}"));
+        kib.map(|kib| kib / 1024.0)
+    };
+    Ok(Memory {
+        now: mib("VmRSS:")?,
+        peak: mib("VmHWM:")?,
+    })
+}
+
+fn parse_kib(status: &str, key: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_kibibytes() {
+        assert_eq!(
+            parse_kib("Name:\tx\nVmRSS:\t    2048 kB\n", "VmRSS:"),
+            Some(2048.0)
+        );
+        assert_eq!(parse_kib("Name:\tx\n", "VmRSS:"), None);
+    }
+}

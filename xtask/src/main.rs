@@ -1,0 +1,80 @@
+//! Developer and CI tasks of EKS Credential Auditor, one file a task. Run `cargo xtask help`.
+
+mod apt;
+mod bench;
+mod build;
+mod daemon;
+mod demo;
+mod doctor;
+mod lint;
+mod node;
+mod process;
+mod setup;
+mod summary;
+mod test;
+mod toolchain;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, demonstrates, tests and measures EKS Credential Auditor.
+///
+/// Each task does its own set-up, says what it installs and why, and names the exact command where it cannot.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "Examples:
+  cargo xtask doctor                                 what is here, what is missing, and how to get it
+  cargo xtask demo                                   build, then play every scene on this machine (root)
+  cargo xtask demo -- --scene own-irsa --keep        arguments after -- go to `lab play`
+  cargo xtask test                                   unit, property, end-to-end and one VM kernel
+  cargo xtask vm-test --kernel 6.12 --backend kprobe"
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Says what this machine has and lacks for each task, with the exact remedy.
+    Doctor,
+    /// Finds or installs a toolchain that builds for BPF, and says what it chose.
+    Setup,
+    /// Builds the auditor (BPF object embedded) and the lab.
+    Build(build::Args),
+    /// Builds, makes a node in miniature and plays the scenes against the real auditor. Needs root.
+    Demo(demo::Args),
+    /// Format check and clippy, for the host crates and for the eBPF crate on its own target.
+    Lint,
+    /// Every test; ends with one line `N passed, N failed, N skipped`.
+    Test(test::Args),
+    /// Boots a distribution's kernel in QEMU (no KVM needed) and plays the scenes there.
+    VmTest(vm::Args),
+    /// Measures cost per open, cost per probe run, and resident memory. Needs root and a quiet machine.
+    Bench(bench::Args),
+    /// The timed loop of `bench`: opens and closes PATH, prints ns per iteration for each batch.
+    #[command(hide = true)]
+    BenchLoop(bench::open_loop::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Doctor => doctor::run(),
+        Task::Setup => setup::run().map(|_| ExitCode::SUCCESS),
+        Task::Build(args) => build::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Demo(args) => demo::run(&args),
+        Task::Lint => lint::run(),
+        Task::Test(args) => test::run(&args),
+        Task::VmTest(args) => vm::run(&args),
+        Task::Bench(args) => bench::run(&args),
+        Task::BenchLoop(args) => bench::open_loop::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

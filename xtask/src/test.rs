@@ -1,0 +1,153 @@
+//! `cargo xtask test`: every test there is, with one summary line of its own at the end.
+
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+use anyhow::Result;
+
+use crate::{
+    build::{self, Built},
+    daemon::Daemon,
+    node::Node,
+    process,
+    summary::{Counts, Format, run_counted},
+    vm::{self, Backend},
+};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask test                everything: unit and property tests, end to end here, end to end in a VM
+  cargo xtask test --unit         no root needed
+  cargo xtask test --e2e --vm
+
+The last line is `N passed, N failed, N skipped`; what is skipped says `skipped: why`.")]
+pub struct Args {
+    /// Unit and property tests.
+    #[arg(long)]
+    unit: bool,
+    /// End to end on this machine's kernel (root): the lab's scenes on each backend it allows.
+    #[arg(long)]
+    e2e: bool,
+    /// End to end on Debian's 6.12 kernel in QEMU: the scenes on fentry and kprobe.
+    #[arg(long)]
+    vm: bool,
+}
+
+/// Exit code 1 if any test failed.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let Args { unit, e2e, vm } = *args;
+    let all = !(unit || e2e || vm);
+    let built = build::release()?;
+    let mut counts = Counts::default();
+    if unit || all {
+        counts += suite("unit and property tests", || unit_tests(&built));
+    }
+    if e2e || all {
+        counts += suite("end to end on this kernel", || end_to_end(&built));
+    }
+    if vm || all {
+        counts += suite("end to end in a VM", || {
+            vm::boot(&vm::Args::default(), &built)
+        });
+    }
+    println!("{counts}");
+    Ok(if counts.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// A suite that cannot run at all is one failure.
+fn suite(name: &str, tests: impl FnOnce() -> Result<Counts>) -> Counts {
+    let counts = process::step(name, "see `cargo xtask help test`", tests);
+    counts.unwrap_or_else(|error| {
+        println!("failed: {name}: {error:#}");
+        Counts {
+            failed: 1,
+            ..Counts::default()
+        }
+    })
+}
+
+fn unit_tests(built: &Built) -> Result<Counts> {
+    let mut cargo = cargo_test(built);
+    cargo.args([
+        "--workspace",
+        "--exclude",
+        "auditor-ebpf",
+        "--exclude",
+        "lab",
+    ]);
+    run_counted(cargo.args(["--", "--show-output"]), Format::Libtest)
+}
+
+fn end_to_end(built: &Built) -> Result<Counts> {
+    if !process::is_root() {
+        println!(
+            "skipped: end to end on this kernel: not root (mounts, cgroups, namespaces and BPF need it)"
+        );
+        return Ok(Counts {
+            skipped: 1,
+            ..Counts::default()
+        });
+    }
+    let mut cargo = cargo_test(built);
+    // The lab's release build is there already; and one node in miniature at a time.
+    cargo.args([
+        "--release",
+        "-p",
+        "lab",
+        "--",
+        "--show-output",
+        "--test-threads=1",
+    ]);
+    let mut counts = run_counted(&mut cargo, Format::Libtest)?;
+    let mut played = false;
+    for backend in Backend::ALL {
+        match attaches(&built.auditor, backend.name()) {
+            Ok(()) => {
+                counts += scenes(built, backend.name())?;
+                played = true;
+            }
+            Err(why) => {
+                println!(
+                    "skipped: scenes on {}: this kernel refuses it: {why:#}",
+                    backend.name()
+                );
+                counts.skipped += 1;
+            }
+        }
+    }
+    if !played {
+        println!("failed: no backend attaches on this kernel, so no scene was played");
+        counts.failed += 1;
+    }
+    Ok(counts)
+}
+
+fn scenes(built: &Built, backend: &str) -> Result<Counts> {
+    let mut lab = Command::new(&built.lab);
+    lab.arg("play").arg("--auditor").arg(&built.auditor);
+    run_counted(lab.args(["--backend", backend]), Format::Lab)
+}
+
+/// Whether the kernel lets this backend attach, tried with the real auditor. A backend broken everywhere is
+/// caught by the VM test, where none may be refused.
+fn attaches(auditor: &Path, backend: &str) -> Result<()> {
+    let directory = format!("eks-credential-auditor-probe-{}", std::process::id());
+    let node = Node::create(&std::env::temp_dir().join(directory), 0, 0)?;
+    Daemon::start(auditor, &node, backend).map(drop)
+}
+
+fn cargo_test(built: &Built) -> Command {
+    let mut cargo = process::cargo();
+    cargo
+        .args(["test", "--no-fail-fast"])
+        .envs(built.toolchain.environment());
+    // What the end-to-end tests drive; see tests/tests/support.
+    cargo.env("AUDITOR_BIN", &built.auditor);
+    cargo
+}
