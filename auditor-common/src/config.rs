@@ -19,6 +19,5 @@ pub struct Config {
     pub syscalls: SyscallNumbers,
     /// The auditor's own tgid in the initial pid namespace: canaries count only from it.
     pub own_tgid: u32,
-    /// Non-zero: copy argv.
-    pub capture_args: u32,
+    pub reserved: u32,
 }

@@ -1,7 +1,7 @@
 //! Reading kernel memory at offsets that userspace resolved from BTF.
 
 use auditor_common::{Config, Offsets};
-use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
+use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
 
 /// Set by userspace before load; in frozen `.rodata`, so the verifier knows each value as a constant.
 #[unsafe(no_mangle)]
@@ -17,7 +17,7 @@ pub static CONFIG: Global<Config> = Global::new(Config {
         open_by_handle_at: u64::MAX,
     },
     own_tgid: 0,
-    capture_args: 0,
+    reserved: 0,
 });
 
 /// The 32-bit word at byte `at` of a global: one field at a time, or all of them land on the 512-byte stack.
@@ -98,8 +98,17 @@ pub struct Probed;
 impl Reader for Probed {
     #[inline(always)]
     unsafe fn read<T: Copy + Default>(base: Address, offset: u32) -> T {
-        unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<T>()) }
-            .unwrap_or_default()
+        let mut value = T::default();
+        // A fault leaves zeroes (kernel/trace/bpf_trace.c); looking at the return code would double the verifier's paths
+        // with every read.
+        unsafe {
+            bpf_probe_read_kernel(
+                (&raw mut value).cast(),
+                size_of::<T>() as u32,
+                base.wrapping_add(offset as usize).cast(),
+            )
+        };
+        value
     }
 }
 

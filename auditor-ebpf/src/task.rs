@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{
 };
 
 use crate::{
-    kernel::{Address, off, pointer, read, setting},
+    kernel::{Address, off, pointer, read},
     path::within_root,
 };
 
@@ -197,9 +197,6 @@ unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
 #[inline(always)]
 unsafe fn arguments(task: Address, out: *mut TaskContext) -> u32 {
     unsafe { (*out).args_len = 0 };
-    if setting!(capture_args) == 0 {
-        return 0;
-    }
     let mm = unsafe { pointer(task, off!(task_mm)) };
     if mm.is_null() {
         return 0;

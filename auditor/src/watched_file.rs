@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, Metadata, OpenOptions},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
@@ -92,11 +92,6 @@ impl WatchedFile {
             accepted: None,
             failure: None,
         }
-    }
-
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Reads the file if it is not as it was at the last look, and has `parse` make sense of it.

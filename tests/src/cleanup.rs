@@ -1,7 +1,7 @@
 //! A lab's directory, and removing what a lab has left: also one that crashed.
 //!
-//! Everything that a lab starts lives in its cgroup, everything that it mounts lies below its directory. The directory's
-//! lock says whether the lab still lives.
+//! Everything that a lab starts lives in its cgroup, everything that it mounts lies below its directory. There is one lab
+//! at a time on a machine: the kernel shows an auditor every lab's processes, and they would disturb each other.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -15,8 +15,10 @@ use anyhow::{Context, Result};
 
 use crate::{cgroup, sys::mounts};
 
-/// Holds one directory a lab.
+/// Holds a lab's directory.
 pub const STATE: &str = "/run/credential-lab";
+/// Locked while a lab lives.
+const LOCK: &str = "/run/credential-lab.lock";
 
 /// A living lab's directory and cgroup; removed when dropped.
 pub struct Home {
@@ -27,8 +29,10 @@ pub struct Home {
 }
 
 impl Home {
-    /// `hierarchy`: where cgroup v2 is mounted.
+    /// Waits for another lab to end, and removes what earlier ones have left. `hierarchy`: where cgroup v2 is mounted.
     pub fn claim(hierarchy: &Path) -> Result<Self> {
+        let lock = lock()?;
+        sweep()?;
         let name = format!(
             "{}-{}",
             std::process::id(),
@@ -37,8 +41,6 @@ impl Home {
         let dir = Path::new(STATE).join(&name);
         let cgroup = hierarchy.join(format!("credential-lab-{name}"));
         fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
-        let lock = File::create(dir.join("lock"))?;
-        lock.try_lock().context("a fresh lab's lock is taken")?;
         // Written before the cgroup exists, so that a crash between the two leaves nothing unknown.
         fs::write(dir.join("cgroup"), cgroup.as_os_str().as_encoded_bytes())?;
         fs::create_dir(&cgroup).with_context(|| format!("create {}", cgroup.display()))?;
@@ -50,7 +52,7 @@ impl Home {
         })
     }
 
-    /// What this lab made stays until the next one's [`sweep`].
+    /// What this lab made stays until the next one.
     pub fn keep(&mut self) {
         self.keep = true;
     }
@@ -74,39 +76,28 @@ impl Drop for Home {
     }
 }
 
-/// Removes every lab whose process is gone. Returns how many there were.
-pub fn sweep() -> Result<usize> {
-    let Ok(entries) = fs::read_dir(STATE) else {
-        return Ok(0);
-    };
-    let mut removed = 0;
-    for entry in entries {
-        let dir = entry?.path();
-        // Held while removing: another sweep then leaves it alone.
-        let lock = File::open(dir.join("lock"));
-        let is_dead = match &lock {
-            Ok(lock) => match lock.try_lock() {
-                Ok(()) => dir.join("cgroup").exists() || !is_being_claimed(&dir),
-                Err(TryLockError::WouldBlock) => false,
-                Err(TryLockError::Error(e)) => return Err(e).context("lock an earlier lab"),
-            },
-            Err(_) => dir.exists() && !is_being_claimed(&dir),
-        };
-        if is_dead {
-            remove(&dir)
-                .with_context(|| format!("remove what an earlier lab left in {}", dir.display()))?;
-            removed += 1;
+fn lock() -> Result<File> {
+    let file = File::create(LOCK).with_context(|| format!("create {LOCK}"))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            eprintln!("another lab runs on this machine; waiting for its end");
+            file.lock()
         }
+        Err(TryLockError::Error(e)) => Err(e),
+        Ok(()) => Ok(()),
     }
-    Ok(removed)
+    .with_context(|| format!("lock {LOCK}"))?;
+    Ok(file)
 }
 
-/// A lab's first steps come before its lock; then its process, by which it is named, still lives.
-fn is_being_claimed(dir: &Path) -> bool {
-    let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    name.split('-')
-        .next()
-        .is_some_and(|pid| Path::new("/proc").join(pid).exists())
+/// Removes every lab; the caller holds the lock, so none lives.
+fn sweep() -> Result<()> {
+    for entry in fs::read_dir(STATE).into_iter().flatten() {
+        let dir = entry?.path();
+        remove(&dir)
+            .with_context(|| format!("remove what an earlier lab left in {}", dir.display()))?;
+    }
+    Ok(())
 }
 
 /// Removes every lab that this process made: for a signal that ends it, after which nobody else here cleans up.

@@ -14,6 +14,8 @@ use rustix::{
     system::{RebootCommand, finit_module, reboot},
 };
 
+use crate::sys::netlink::Netlink;
+
 /// One `lab` command line a line; no quoting.
 const JOB: &str = "/job";
 
@@ -60,6 +62,7 @@ fn prepare() -> Result<()> {
     ] {
         mount_at(source, dir, kind)?;
     }
+    Netlink::open()?.set_up("lo")?;
     leave_rootfs()
 }
 

@@ -61,7 +61,7 @@ struct AuditorArgs {
     #[arg(long, value_name = "PATH")]
     auditor: PathBuf,
     /// auto, fentry, kprobe or syscall.
-    #[arg(long, default_value = "auto")]
+    #[arg(long, env = "AUDITOR_BACKEND", default_value = "auto")]
     backend: String,
     /// Where the auditor writes its lines.
     #[arg(long, value_name = "PATH", default_value = "/tmp/credential-lab.jsonl")]

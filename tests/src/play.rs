@@ -202,7 +202,9 @@ fn perform(
 fn finish(auditor: Auditor) -> Result<()> {
     let rest = auditor.stop()?;
     let (stopped, late) = rest.split_last().context("no lines at the end")?;
-    ensure!(late.is_empty(), "lines that belong to no scene: {late:?}");
+    let mut strays = Tally::default();
+    late.iter().for_each(|line| strays.take(line));
+    ensure!(strays.exact(), "lines that belong to no scene:\n{strays}");
     let total = |name: &str| {
         stopped[name]
             .as_u64()

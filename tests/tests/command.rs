@@ -105,7 +105,8 @@ fn a_signal_leaves_nothing_behind() {
             .find(|e| e.file_name().to_string_lossy().starts_with(&prefix))
             .map(|e| e.path())
     };
-    let deadline = Instant::now() + Duration::from_secs(10);
+    // It may have to wait for another test's lab.
+    let deadline = Instant::now() + Duration::from_secs(120);
     // Its first pod runs.
     let dir = loop {
         if let Some(dir) = ours()

@@ -163,11 +163,12 @@ fn a_crashed_labs_leftovers_are_removed_by_the_next_one() -> Result<()> {
     let pod = lab.start(PodSpec::new("shop", "a").with_pod_identity())?;
     let dir = lab.dir().to_owned();
     assert!(dir.starts_with(cleanup::STATE));
-    // As after a SIGKILL: everything stays, only the lock is released.
+    // As after a SIGKILL: everything stays, only the lock is free.
     lab.keep();
     drop(lab);
     assert!(dir.exists());
-    cleanup::sweep()?;
+    let next = Lab::new(&helpers())?;
+    assert_ne!(next.dir(), dir);
     assert!(!dir.exists() && !pod.cgroup.exists());
     assert!(
         !mounts::list()?

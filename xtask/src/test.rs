@@ -42,15 +42,23 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let built = build::release()?;
     let mut counts = Counts::default();
     if unit || all {
-        counts += suite("unit and property tests", || unit_tests(&built));
+        counts += suite("unit and property tests", "pure parts, no root", || {
+            unit_tests(&built)
+        });
     }
     if e2e || all {
-        counts += suite("end to end on this kernel", || end_to_end(&built));
+        counts += suite(
+            "end to end here",
+            "real events on each backend of this kernel",
+            || end_to_end(&built),
+        );
     }
     if vm || all {
-        counts += suite("end to end in a VM", || {
-            vm::boot(&vm::Args::default(), &built)
-        });
+        counts += suite(
+            "end to end in a VM",
+            "backends that this kernel may refuse",
+            || vm::boot(&vm::Args::default(), &built),
+        );
     }
     println!("{counts}");
     Ok(if counts.failed == 0 {
@@ -61,8 +69,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// A suite that cannot run at all is one failure.
-fn suite(name: &str, tests: impl FnOnce() -> Result<Counts>) -> Counts {
-    let counts = process::step(name, "see `cargo xtask help test`", tests);
+fn suite(name: &str, why: &str, tests: impl FnOnce() -> Result<Counts>) -> Counts {
+    let counts = process::step(name, why, tests);
     counts.unwrap_or_else(|error| {
         println!("failed: {name}: {error:#}");
         Counts {

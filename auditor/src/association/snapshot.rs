@@ -28,7 +28,7 @@ pub struct Snapshot {
     pub source: Arc<str>,
     /// Counts the snapshots that differed, from 1.
     pub generation: u64,
-    /// See [`crate::watched_file::content_hash`].
+    /// The beginning of the SHA-256 of the contents: 16 hex digits.
     pub hash: String,
     /// When it was begun: every association that was there by then is in it, if it is complete.
     pub started_at: Timestamp,

@@ -1,6 +1,6 @@
 //! The product's judgement: an event, who did it, and what is bound, to verdict and findings.
 //!
-//! Pure functions: no I/O, no clock. Each finding has a function of its own in [`findings`], with its table of cases; to add one, write
+//! Pure functions: no I/O, no clock. Each finding has a function of its own in `findings`, with its table of cases; to add one, write
 //! it there and name it in [`judge_open`], [`judge_connect`] or [`judge_close`].
 //!
 //! A judgement with `undetermined` inputs may be given again once more is known: for files, look at them and judge anew.

@@ -48,6 +48,8 @@ struct Entry {
 #[derive(Debug)]
 pub struct Cgroups {
     root: PathBuf,
+    /// The whole hierarchy, where `root` is a subtree of it: processes outside the subtree are the host's.
+    whole: Option<PathBuf>,
     entries: HashMap<u64, Entry>,
     removed: VecDeque<u64>,
 }
@@ -66,8 +68,8 @@ pub fn find_root(host_proc: &Path) -> Result<PathBuf, CgroupError> {
 }
 
 impl Cgroups {
-    /// Reads the hierarchy below `root`, which may be a subtree of it.
-    pub fn open(root: &Path) -> Result<Self, CgroupError> {
+    /// Reads the hierarchy. `root` may be a subtree of it: then what lies beside it is found through `host_proc`.
+    pub fn open(root: &Path, host_proc: &Path) -> Result<Self, CgroupError> {
         let unreadable = |error| CgroupError::Unreadable {
             path: root.to_owned(),
             error,
@@ -79,16 +81,20 @@ impl Cgroups {
         }
         let mut cgroups = Self {
             root: root.to_owned(),
+            whole: find_root(host_proc).ok().filter(|whole| whole != root),
             entries: HashMap::new(),
             removed: VecDeque::new(),
         };
+        // kernfs numbers the hierarchy's root 1, wherever it is mounted (fs/kernfs/dir.c).
+        cgroups.made(1, "/");
         cgroups.walk().map_err(unreadable)?;
         Ok(cgroups)
     }
 
     /// Adds what is there now; a directory that vanishes meanwhile is no error.
     pub fn walk(&mut self) -> io::Result<()> {
-        let mut queue = vec![(self.root.clone(), String::from("/"))];
+        let tops = std::iter::once(&self.root).chain(&self.whole);
+        let mut queue: Vec<_> = tops.map(|top| (top.clone(), String::from("/"))).collect();
         let mut visited = 0;
         // The root itself must be readable; the others may vanish.
         std::fs::metadata(&self.root)?;

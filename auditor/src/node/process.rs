@@ -2,10 +2,7 @@
 
 use auditor_common::{TaskContext, components, prefix, task_flags as flags, until_nul};
 
-use super::{
-    clock::Clock,
-    redact::{ArgsMode, redact},
-};
+use super::clock::Clock;
 use crate::{
     event::{InodeId, Namespaces, Parent, Process},
     probe::Device,
@@ -59,13 +56,8 @@ const CAPABILITIES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// `host_mnt_ns`: mount namespace of PID 1, where known.
-pub fn describe(
-    task: &TaskContext,
-    clock: &Clock,
-    host_mnt_ns: Option<u32>,
-    args: ArgsMode,
-) -> Process {
+/// Arguments come as they are: see [`super::ArgsMode::apply`]. `host_mnt_ns`: mount namespace of PID 1, where known.
+pub fn describe(task: &TaskContext, clock: &Clock, host_mnt_ns: Option<u32>) -> Process {
     let has = |flag: u32| task.flags & flag != 0;
     let device = Device::from_kernel(task.exe_dev);
     let in_host_pid_ns = task.pid_ns == INIT_PID_NS;
@@ -83,7 +75,7 @@ pub fn describe(
         exe_upper_layer: has(flags::HAS_EXE)
             .then(|| has(flags::EXE_OVERLAY) && has(flags::EXE_UPPER)),
         exe_unlinked: has(flags::EXE_UNLINKED),
-        args: arguments(task, args),
+        args: arguments(task),
         uid: task.uid,
         gid: task.gid,
         capabilities: capabilities(task.cap_effective),
@@ -129,22 +121,11 @@ fn executable(task: &TaskContext) -> String {
     }
 }
 
-fn arguments(task: &TaskContext, mode: ArgsMode) -> Vec<String> {
+fn arguments(task: &TaskContext) -> Vec<String> {
     let bytes = prefix(&task.args, task.args_len);
-    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
-    if mode == ArgsMode::None || bytes.is_empty() {
-        return Vec::new();
-    }
-    let mut args: Vec<String> = bytes.split(|byte| *byte == 0).map(text).collect();
-    if task.flags & flags::ARGS_CUT != 0
-        && let Some(last) = args.last_mut()
-    {
-        last.push('…');
-    }
-    if mode == ArgsMode::Redacted {
-        redact(args)
-    } else {
-        args
+    match bytes.strip_suffix(b"\0").unwrap_or(bytes) {
+        b"" => Vec::new(),
+        bytes => bytes.split(|byte| *byte == 0).map(text).collect(),
     }
 }
 
@@ -182,7 +163,7 @@ mod tests {
         task.exe_path_len = path.len() as u32;
         task.args[..8].copy_from_slice(b"cat\0a\nb\0");
         task.args_len = 8;
-        let process = describe(&task, &clock(), Some(1), ArgsMode::Redacted);
+        let process = describe(&task, &clock(), Some(1));
         assert_eq!(process.exe.as_deref(), Some("/usr/bin/cat"));
         assert_eq!(process.comm, "c\u{fffd}t");
         assert_eq!(process.args, ["cat", "a\nb"]);
@@ -200,8 +181,8 @@ mod tests {
         task.parents_len = u32::MAX;
         task.exe_path_len = u32::MAX;
         task.args_len = u32::MAX;
-        task.flags = flags::HAS_EXE | flags::ARGS_CUT | flags::EXE_PATH_CUT;
-        let process = describe(&task, &clock(), None, ArgsMode::Full);
+        task.flags = flags::HAS_EXE | flags::EXE_PATH_CUT;
+        let process = describe(&task, &clock(), None);
         assert_eq!(process.parents.len(), auditor_common::PARENTS);
     }
 
@@ -210,7 +191,7 @@ mod tests {
         let mut task = TaskContext::new_zeroed();
         task.pid_ns = INIT_PID_NS;
         task.flags = flags::ROOT_KNOWN;
-        let process = describe(&task, &clock(), None, ArgsMode::Full);
+        let process = describe(&task, &clock(), None);
         assert_eq!(
             (process.exec_session, process.host_namespaces),
             (None, true)

@@ -8,6 +8,17 @@ pub enum ArgsMode {
     Full,
 }
 
+impl ArgsMode {
+    /// What goes out; the judgement needs them as they are, to tell a probe's command.
+    pub fn apply(self, args: Vec<String>) -> Vec<String> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Redacted => redact(args),
+            Self::Full => args,
+        }
+    }
+}
+
 const MASK: &str = "***";
 /// Parts of option and variable names whose value is masked.
 const NAMES: [&str; 9] = [
@@ -23,7 +34,7 @@ const NAMES: [&str; 9] = [
 ];
 
 /// Masks values of options and assignments with telling names, AWS keys, JWTs, bearer headers and URL passwords.
-pub fn redact(args: Vec<String>) -> Vec<String> {
+fn redact(args: Vec<String>) -> Vec<String> {
     let mut mask_next = false;
     args.into_iter()
         .enumerate()
@@ -75,7 +86,8 @@ fn mask_word(word: &str) -> String {
             .iter()
             .any(|prefix| key.starts_with(prefix))
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let jwt = key.starts_with("eyJ") && key.matches('.').count() == 2;
+    // Perhaps cut off.
+    let jwt = key.len() > 16 && key.starts_with("eyJ");
     if aws || jwt {
         return MASK.to_owned();
     }

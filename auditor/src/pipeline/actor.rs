@@ -59,7 +59,11 @@ impl Who {
     pub fn container(&self) -> Option<Container> {
         match self {
             Self::Pod { container, .. } => container.clone(),
-            Self::UnlistedPod { owner } => container(owner, None),
+            Self::UnlistedPod { owner } => owner.container_id.clone().map(|id| Container {
+                id,
+                name: None,
+                image: None,
+            }),
             Self::Host | Self::Conflict { .. } | Self::Unknown { .. } => None,
         }
     }
@@ -84,25 +88,10 @@ impl Who {
     }
 }
 
-fn container(owner: &CgroupOwner, pod: Option<&Pod>) -> Option<Container> {
-    let id = owner.container_id.clone()?;
-    let known = pod.and_then(|pod| pod.container(&id));
-    Some(Container {
-        name: known.map(|container| container.name.to_string()),
-        image: known.map(|container| container.image.to_string()),
-        id,
-    })
-}
-
 impl Pipeline {
     /// Describes the process and says whose it is.
     pub(super) fn attribute(&mut self, task: &TaskContext) -> Attributed {
-        let mut process = describe_process(
-            task,
-            &self.clock,
-            self.settings.host_mnt_ns,
-            self.settings.args,
-        );
+        let mut process = describe_process(task, &self.clock, self.settings.host_mnt_ns);
         let (who, by) = self.who(task);
         if let Who::Pod { pod, .. } = &who
             && (pod.share_process_namespace || pod.host_pid)
@@ -146,7 +135,10 @@ impl Pipeline {
         match pod {
             Some(pod) => (
                 Who::Pod {
-                    container: container(&owner, Some(&pod)),
+                    container: owner
+                        .container_id
+                        .as_deref()
+                        .map(|id| pod.container_ref(id)),
                     pod,
                 },
                 by,

@@ -165,7 +165,11 @@ impl Pipeline {
         self.refresh_sources();
         let record = &waiting.record;
         let time = self.clock.wall(key.time);
-        let Attributed { who, by, process } = self.attribute(&record.task);
+        let Attributed {
+            who,
+            by,
+            mut process,
+        } = self.attribute(&record.task);
         let outcome = waiting.outcome.as_ref();
         let connection = connection(&endpoint, record, outcome);
         let judgement = judge_connect(&ConnectCase {
@@ -182,6 +186,7 @@ impl Pipeline {
             return;
         }
         self.count_unattributed(&who);
+        process.args = self.settings.args.apply(process.args);
         let id = Uuid::now_v7();
         let line = CredentialConnect {
             verdict: judgement.verdict,

@@ -111,7 +111,11 @@ impl Pipeline {
         attempt: Attempt,
     ) {
         let time = self.clock.wall(record.header.time);
-        let Attributed { who, by, process } = self.attribute(&record.task);
+        let Attributed {
+            who,
+            by,
+            mut process,
+        } = self.attribute(&record.task);
         let attribution = Attribution {
             process: by.to_owned(),
             owner: Some(source.map_or("unknown", OwnerSource::name).to_owned()),
@@ -150,6 +154,7 @@ impl Pipeline {
             self.count_only();
             return;
         }
+        process.args = self.settings.args.apply(process.args);
         let open = TokenOpen {
             verdict: judgement.verdict,
             undetermined: judgement.undetermined,

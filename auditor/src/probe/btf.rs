@@ -102,7 +102,7 @@ impl<'a> Btf<'a> {
             bits = bits.checked_add(offset)?;
             id = member;
         }
-        (bits % 8 == 0).then_some(bits / 8)
+        bits.is_multiple_of(8).then_some(bits / 8)
     }
 
     /// Looks through anonymous structs and unions, as C does.

@@ -74,7 +74,6 @@ impl LoadError {
 pub struct LoadOptions {
     /// `None`: the best that works.
     pub backend: Option<Backend>,
-    pub capture_args: bool,
     /// In the order of the indices that records carry.
     pub endpoints: Vec<SocketAddr>,
     /// The auditor's tgid in the initial pid namespace.
@@ -170,7 +169,7 @@ impl Probes {
         let config = Config {
             syscalls: syscall_numbers(),
             own_tgid: options.own_tgid,
-            capture_args: u32::from(options.capture_args),
+            reserved: 0,
         };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&kernel_btf))

@@ -62,7 +62,7 @@ pub fn cgroups(config: &RunConfig) -> Result<Cgroups, Failure> {
         Some(root) => Ok(root.clone()),
         None => find_cgroup_root(&config.host_proc),
     };
-    found.and_then(|root| Cgroups::open(&root)).map_err(|error| {
+    found.and_then(|root| Cgroups::open(&root, &config.host_proc)).map_err(|error| {
         let help = match &error {
             CgroupError::NotMounted(_) | CgroupError::NotV2(_) => {
                 "boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1), or name its mount point with --cgroup-root"
@@ -123,7 +123,6 @@ pub fn probes(
             cli::Backend::Kprobe => Some(probe::Backend::Kprobe),
             cli::Backend::Syscall => Some(probe::Backend::Syscall),
         },
-        capture_args: config.args != cli::ArgsMode::None,
         endpoints: endpoints
             .iter()
             .map(|endpoint| endpoint.address)

@@ -2,6 +2,7 @@ use std::{
     fs::FileTimes,
     io::Write as _,
     iter,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };

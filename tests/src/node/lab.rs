@@ -50,7 +50,6 @@ impl Lab {
             rustix::process::geteuid().is_root(),
             "the lab makes mounts, cgroups and namespaces: run it as root"
         );
-        cleanup::sweep()?;
         let home = cleanup::Home::claim(&cgroup::find_root()?)?;
         let helpers =
             fs::canonicalize(helpers).with_context(|| format!("find {}", helpers.display()))?;

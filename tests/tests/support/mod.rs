@@ -44,6 +44,11 @@ pub fn auditor() -> PathBuf {
     path
 }
 
+/// `AUDITOR_BACKEND`, by default `auto`.
+pub fn backend() -> String {
+    std::env::var("AUDITOR_BACKEND").unwrap_or("auto".into())
+}
+
 /// The input files of an auditor on a node without pods. Files are valid until a test breaks them.
 pub struct Inputs {
     pub dir: TempDir,
@@ -84,7 +89,7 @@ impl Inputs {
     pub fn args(&self) -> Vec<String> {
         let path = |name: &str| self.path(name).to_string_lossy().into_owned();
         let root = cgroup::find_root().expect("cgroup v2");
-        [
+        let flags = [
             ["--node-name", "n1"].map(String::from),
             ["--cluster-name", "c1"].map(String::from),
             ["--instance-id", "i-0123456789abcdef0"].map(String::from),
@@ -93,6 +98,7 @@ impl Inputs {
                 "--associations".into(),
                 format!("file:{}", path("associations.json")),
             ],
+            ["--backend".into(), backend()],
             ["--policy".into(), path("policy.yaml")],
             ["--kubelet-root".into(), path("kubelet")],
             ["--cgroup-root".into(), root.to_string_lossy().into_owned()],
@@ -102,11 +108,8 @@ impl Inputs {
             ["--output-file".into(), path("out.jsonl")],
         ]
         .into_iter()
-        .flatten()
-        .fold(vec!["run".to_owned()], |mut all, arg| {
-            all.push(arg);
-            all
-        })
+        .flatten();
+        std::iter::once("run".to_owned()).chain(flags).collect()
     }
 }
 

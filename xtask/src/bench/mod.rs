@@ -157,7 +157,8 @@ fn report_programs(
     }: &Costs,
 ) {
     println!(
-        "\nBPF programs (run_time_ns / run_cnt; the statistics themselves take about 30 ns of each run)"
+        "\nBPF programs (run_time_ns / run_cnt; the statistics themselves take about 30 ns of each run;\n\
+         runs by every process of the machine count, the auditor's own among them)"
     );
     println!(
         "  {:<10} {:<20} {:>13} {:>10}",
