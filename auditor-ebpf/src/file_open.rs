@@ -11,6 +11,7 @@ use aya_ebpf::{
 
 use crate::{
     kernel::{Address, Probed, Reader, Typed, off, pointer, read, setting, syscall},
+    log::log_match,
     maps::{EVENTS, VOLUMES, count, header},
     path::within_superblock,
     superblock::{host_mount_path, identity, in_atomic_writer_directory},
@@ -27,7 +28,8 @@ const TS_COMPAT: u32 = 0x0002;
 /// The one choke point of every way to open (`facts/threats.md`): 32-bit, io_uring, handles, overlay's inner file, fanotify.
 #[fentry(function = "security_file_open")]
 pub fn file_open_fentry(ctx: FEntryContext) -> i32 {
-    unsafe { inspect::<Typed>(ctx.arg(0), backend::FENTRY) };
+    let matched = unsafe { inspect::<Typed>(ctx.arg(0), backend::FENTRY) };
+    log_match!(&ctx, matched, "file of a token volume opened");
     0
 }
 
@@ -37,7 +39,8 @@ pub fn file_open_kprobe(ctx: ProbeContext) -> u32 {
     let regs: Address = ctx.regs.cast();
     // At an offset from BTF, so that one object serves every architecture; the verifier takes no computed offset into ctx.
     let file = unsafe { pointer(regs, off!(regs_arg0)) };
-    unsafe { inspect::<Probed>(file, backend::KPROBE) };
+    let matched = unsafe { inspect::<Probed>(file, backend::KPROBE) };
+    log_match!(&ctx, matched, "file of a token volume opened");
     0
 }
 
@@ -65,7 +68,7 @@ pub fn file_open_syscall(ctx: BtfTracePointContext) -> i32 {
     {
         return 0;
     }
-    unsafe {
+    let matched = unsafe {
         let files = Typed::pointer(task, off!(task_files));
         let fdt = Typed::pointer(files, off!(files_fdt));
         if fd as u64 >= u64::from(Typed::read::<u32>(fdt, off!(fdtable_max_fds))) {
@@ -74,20 +77,22 @@ pub fn file_open_syscall(ctx: BtfTracePointContext) -> i32 {
         let table = Typed::pointer(fdt, off!(fdtable_fd));
         // The chain of types ends at this array of pointers.
         let file = pointer(table.wrapping_add(fd as usize * 8), 0);
-        inspect::<Probed>(file, backend::SYSCALL);
-    }
+        inspect::<Probed>(file, backend::SYSCALL)
+    };
+    log_match!(&ctx, matched, "file of a token volume opened");
     0
 }
 
+/// Whether it was one to tell of.
 #[inline(always)]
-unsafe fn inspect<R: Reader>(file: Address, by: u16) {
+unsafe fn inspect<R: Reader>(file: Address, by: u16) -> bool {
     let inode = unsafe { R::pointer(file, off!(file_inode)) };
     let sb = unsafe { R::pointer(inode, off!(inode_sb)) };
     if unsafe { R::read::<u64>(sb, off!(sb_magic)) } != TMPFS_MAGIC {
-        return;
+        return false;
     }
     if unsafe { R::read::<u16>(inode, off!(inode_mode)) } & S_IFMT != S_IFREG {
-        return;
+        return false;
     }
     let dev = unsafe { R::read::<u32>(sb, off!(sb_dev)) };
     let dentry = unsafe { R::pointer(file, off!(file_dentry)) };
@@ -99,20 +104,21 @@ unsafe fn inspect<R: Reader>(file: Address, by: u16) {
         _ => class::UNCLASSIFIED,
     };
     match known {
-        class::IGNORE => return,
+        class::IGNORE => return false,
         class::TOKEN => {}
         class::CANARY => {
             if (bpf_get_current_pid_tgid() >> 32) as u32 != setting!(own_tgid) {
-                return;
+                return false;
             }
         }
         _ => {
             if !unsafe { in_atomic_writer_directory(dentry) } {
-                return;
+                return false;
             }
         }
     }
     unsafe { emit(file, inode, sb, dentry, dev, known, identity, by) };
+    true
 }
 
 #[inline(always)]

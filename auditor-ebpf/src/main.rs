@@ -7,6 +7,7 @@ mod connect;
 mod file_open;
 mod kernel;
 mod lifecycle;
+mod log;
 mod maps;
 mod path;
 mod superblock;

@@ -10,8 +10,14 @@ use crate::{
 
 /// Mounts of one superblock that are looked at: the kubelet's own, and one a container.
 const MOUNTS: usize = 24;
-/// `<volume>/kubernetes.io~projected/volumes/<pod uid>/pods`.
-const MOUNT_DEPTH: usize = 5;
+/// `<volume>/kubernetes.io~projected/volumes/<pod uid>/pods/kubelet/lib/var`, and a deeper root.
+const MOUNT_DEPTH: usize = 14;
+
+#[inline(always)]
+unsafe fn is_plugin_directory(dentry: Address) -> bool {
+    let name = unsafe { pointer(dentry, off!(dentry_name)) };
+    unsafe { read::<u64>(name, 0) == u64::from_ne_bytes(*b"kubernet") }
+}
 
 #[inline(always)]
 pub unsafe fn identity(sb: Address) -> VolumeIdentity {
@@ -42,8 +48,8 @@ pub unsafe fn in_atomic_writer_directory(dentry: Address) -> bool {
     false
 }
 
-/// Finds the mount of `sb` in the mount namespace `mnt_ns` whose mount point's parent is a `kubernetes.io~…` directory, and
-/// writes that mount point's last components, leaf first. Returns the bytes written, 0 when there is no such mount.
+/// Finds the mount of `sb` in the mount namespace `mnt_ns` whose mount point lies in a `kubernetes.io~…` directory (one level
+/// deeper for CSI), and writes that mount point's components, leaf first, up to its filesystem's root. Returns the bytes written, 0 when there is no such mount.
 ///
 /// Only root on the host can make mounts in the host's namespace, so what stands there was put by the kubelet. Read without
 /// `mount_lock`: a list that changes under the walk costs the answer, never the kernel, and userspace checks the shape.
@@ -68,10 +74,10 @@ pub unsafe fn host_mount_path(sb: Address, mnt_ns: u32, buffer: *mut [u8; MOUNT_
         };
         let mountpoint = unsafe { pointer(mount, off!(mount_mountpoint)) };
         let parent = unsafe { pointer(mountpoint, off!(dentry_parent)) };
-        let parent_name = unsafe { pointer(parent, off!(dentry_name)) };
+        let grandparent = unsafe { pointer(parent, off!(dentry_parent)) };
         let namespace = unsafe { pointer(mount, off!(mount_ns)) };
         if unsafe { read::<u32>(namespace, off!(mnt_ns_inum)) } == mnt_ns
-            && unsafe { read::<[u8; 8]>(parent_name, 0) } == *b"kubernet"
+            && unsafe { is_plugin_directory(parent) || is_plugin_directory(grandparent) }
         {
             return unsafe {
                 within_superblock::<MOUNT_PATH_LEN, 128, MOUNT_DEPTH>(buffer, mountpoint)

@@ -62,7 +62,7 @@ impl Daemon {
         let mut daemon = Self { child };
         daemon
             .wait_until_ready()
-            .with_context(|| last_line(&node.log()))?;
+            .with_context(|| last_words(&node.log()))?;
         Ok(daemon)
     }
 
@@ -128,13 +128,17 @@ fn is_ready(line: &[u8]) -> bool {
             .any(|window| window == br#""event":"ready""#)
 }
 
-fn last_line(log: &Path) -> String {
+/// Why it ended, from its log.
+fn last_words(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
-    let last = text.trim_end().lines().next_back();
-    last.map_or_else(
-        || "it logged nothing".to_owned(),
-        |line| format!("its last words: {line}"),
-    )
+    reason(&text).unwrap_or("it logged nothing").to_owned()
+}
+
+/// The error that the auditor reports at its end (`auditor: …`, then perhaps `help: …`), else the last line.
+fn reason(log: &str) -> Option<&str> {
+    let mut lines = log.trim_end().lines().rev();
+    let error = lines.clone().find(|line| line.starts_with("auditor: "));
+    error.or_else(|| lines.next())
 }
 
 #[cfg(test)]
@@ -147,5 +151,13 @@ mod tests {
             br#"{"schema":"auditor/v1","event":"ready","id":"0"}"#
         ));
         assert!(!is_ready(br#"{"schema":"auditor/v1","event":"stopped"}"#));
+    }
+
+    #[test]
+    fn the_error_says_more_than_its_remedy() {
+        let log = "INFO not in use\nauditor: no way to watch\nhelp: try another\n";
+        assert_eq!(reason(log), Some("auditor: no way to watch"));
+        assert_eq!(reason("Killed\n"), Some("Killed"));
+        assert_eq!(reason(""), None);
     }
 }

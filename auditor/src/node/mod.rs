@@ -15,4 +15,4 @@ pub use clock::Clock;
 pub use kubelet::Kubelet;
 pub use process::{INIT_PID_NS, describe as describe_process};
 pub use redact::ArgsMode;
-pub use volumes::{OwnerSource, VolumeOwner, Volumes, parse_mount_path};
+pub use volumes::{OwnerSource, VolumeOwner, Volumes, Whose};

@@ -34,6 +34,14 @@ pub struct VolumeOwner {
 }
 
 impl VolumeOwner {
+    fn new(uid: &str, plugin: &str, volume: &str) -> Self {
+        Self {
+            pod_uid: uid.into(),
+            volume: volume.into(),
+            plugin: plugin.into(),
+        }
+    }
+
     fn class(&self) -> u32 {
         if &*self.plugin == PROJECTED {
             class::TOKEN
@@ -65,6 +73,16 @@ impl OwnerSource {
     }
 }
 
+/// What is known of a superblock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Pod(VolumeOwner, OwnerSource),
+    /// The volume of a kubelet that is not the one to watch (`--kubelet-root`).
+    AnotherKubelets,
+    /// Not mounted where a kubelet mounts.
+    Unknown,
+}
+
 #[derive(Clone, Debug)]
 struct Known {
     identity: VolumeIdentity,
@@ -91,6 +109,7 @@ impl Classify for Maps {
 /// All volumes of this node.
 #[derive(Debug)]
 pub struct Volumes {
+    kubelet_root: PathBuf,
     kubelet_pods: PathBuf,
     /// Prefix under which the host's paths can be reached, tried after the plain path.
     host_root: PathBuf,
@@ -116,6 +135,7 @@ impl Volumes {
         let root = std::fs::canonicalize(kubelet_root).unwrap_or_else(|_| kubelet_root.to_owned());
         Ok(Self {
             kubelet_pods: root.join("pods"),
+            kubelet_root: root,
             host_root: host_proc.join("1/root"),
             // The auditor's own view too: the same where it runs in the host's mount namespace, the propagated
             // hostPath mount where it runs in a pod.
@@ -191,19 +211,21 @@ impl Volumes {
     }
 
     /// Whose volume the file lies in, and how that is known. Looks at mountinfo again where it changed since.
-    pub fn owner_of(
-        &mut self,
-        file: &FileInfo,
-        kernel: &mut impl Classify,
-    ) -> Option<(VolumeOwner, OwnerSource)> {
+    pub fn owner_of(&mut self, file: &FileInfo, kernel: &mut impl Classify) -> Whose {
         let device = Device::from_kernel(file.dev);
         if let Some(found) = self.find(device, &file.identity) {
-            return Some(found);
+            return found;
         }
         // Better than mountinfo: it is of the moment of the open, and of this very superblock.
-        if self.host_mnt_ns.is_some_and(|ns| ns == file.mount_ns)
-            && let Some(owner) = parse_mount_path(components(&file.mount_path, file.mount_path_len))
-        {
+        let walked = (self.host_mnt_ns == Some(file.mount_ns))
+            .then(|| {
+                owner_of_walk(
+                    &self.kubelet_root,
+                    components(&file.mount_path, file.mount_path_len),
+                )
+            })
+            .flatten();
+        if let Some(Walked::Ours(owner)) = walked {
             let source = OwnerSource::Superblock;
             self.learn(
                 device,
@@ -214,26 +236,28 @@ impl Volumes {
                 },
                 kernel,
             );
-            return Some((owner, source));
+            return Whose::Pod(owner, source);
         }
         if self.changed() {
             self.rescan(kernel);
-            return self.find(device, &file.identity);
+            if let Some(found) = self.find(device, &file.identity) {
+                return found;
+            }
         }
-        None
+        if walked.is_some() {
+            Whose::AnotherKubelets
+        } else {
+            Whose::Unknown
+        }
     }
 
-    fn find(
-        &self,
-        device: Device,
-        identity: &VolumeIdentity,
-    ) -> Option<(VolumeOwner, OwnerSource)> {
+    fn find(&self, device: Device, identity: &VolumeIdentity) -> Option<Whose> {
         self.mounted
             .get(&device)
             .into_iter()
             .chain(self.gone.iter().rev())
             .find(|known| known.identity.same_as(identity))
-            .map(|known| (known.owner.clone(), known.source))
+            .map(|known| Whose::Pod(known.owner.clone(), known.source))
     }
 
     fn learn(&mut self, device: Device, known: Known, kernel: &mut impl Classify) {
@@ -297,7 +321,7 @@ impl Volumes {
             tv_nsec: 0,
         };
         // When in doubt, look.
-        poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
+        !poll(&mut polled, Some(&now)).is_ok_and(|ready| ready == 0)
     }
 
     pub fn len(&self) -> usize {
@@ -309,39 +333,57 @@ impl Volumes {
     }
 }
 
-/// `<kubelet root>/pods/<uid>/volumes/<plugin>/<volume>`.
+/// Whose volume is mounted there: `<kubelet root>/pods/<uid>/volumes/<plugin>/<volume>`, and for CSI volumes
+/// `…/<volume>/mount` (pkg/volume/csi/csi_util.go).
 fn owner_of_mount(kubelet_pods: &Path, mount_point: &Path) -> Option<VolumeOwner> {
-    let mut parts = mount_point
-        .strip_prefix(kubelet_pods)
-        .ok()?
+    let below = mount_point.strip_prefix(kubelet_pods).ok()?;
+    let parts: Vec<&str> = below
         .components()
-        .map(|part| part.as_os_str().to_str());
-    let (uid, volumes, plugin, volume) = (
-        parts.next()??,
-        parts.next()??,
-        parts.next()??,
-        parts.next()??,
-    );
-    (volumes == "volumes" && parts.next().is_none()).then(|| VolumeOwner {
-        pod_uid: uid.into(),
-        volume: volume.into(),
-        plugin: plugin.into(),
+        .map(|part| part.as_os_str().to_str())
+        .collect::<Option<_>>()?;
+    match parts.as_slice() {
+        [uid, "volumes", plugin, volume] => Some(VolumeOwner::new(uid, plugin, volume)),
+        // Nobody projects tokens below a volume's root.
+        [uid, "volumes", plugin, volume, _] if *plugin != PROJECTED => {
+            Some(VolumeOwner::new(uid, plugin, volume))
+        }
+        _ => None,
+    }
+}
+
+/// A mount point as the kernel half walks it, leaf first, up to its filesystem's root: back to a path of which the
+/// beginning may be missing.
+fn owner_of_walk<'a>(kubelet_root: &Path, walk: impl Iterator<Item = &'a [u8]>) -> Option<Walked> {
+    let walk: Vec<&str> = walk
+        .map(std::str::from_utf8)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let pods = walk.iter().position(|name| *name == "pods")?;
+    let (below, above) = walk.split_at(pods);
+    let below: PathBuf = below.iter().rev().collect();
+    let owner = owner_of_mount(Path::new(""), &below)?;
+    // Where the kubelet's directory is a filesystem of its own, the walk ends before its name.
+    let root: Vec<&str> = kubelet_root
+        .iter()
+        .rev()
+        .map_while(|part| part.to_str())
+        .collect();
+    let is_ours = above
+        .iter()
+        .skip(1)
+        .zip(&root)
+        .all(|(walked, part)| walked == part);
+    Some(if is_ours {
+        Walked::Ours(owner)
+    } else {
+        Walked::Elsewhere
     })
 }
 
-/// The same, leaf first, as the kernel half walks it: volume, plugin, `volumes`, uid, `pods`.
-pub fn parse_mount_path<'a>(mut components: impl Iterator<Item = &'a [u8]>) -> Option<VolumeOwner> {
-    let mut next = || {
-        components
-            .next()
-            .and_then(|name| std::str::from_utf8(name).ok())
-    };
-    let (volume, plugin, volumes, uid, pods) = (next()?, next()?, next()?, next()?, next()?);
-    (pods == "pods" && volumes == "volumes").then(|| VolumeOwner {
-        pod_uid: uid.into(),
-        volume: volume.into(),
-        plugin: plugin.into(),
-    })
+enum Walked {
+    Ours(VolumeOwner),
+    /// The layout of a kubelet, but not of this one.
+    Elsewhere,
 }
 
 #[cfg(test)]
@@ -365,6 +407,7 @@ mod tests {
         for path in [
             "/var/lib/kubelet/pods/u/volumes/kubernetes.io~projected",
             "/var/lib/kubelet/pods/u/volumes/kubernetes.io~projected/v/deeper",
+            "/var/lib/kubelet/pods/u/volumes/kubernetes.io~csi/v/mount/deeper",
             "/var/lib/kubelet/pods/u/volume-subpaths/v/c/0",
             "/elsewhere/pods/u/volumes/kubernetes.io~projected/v",
         ] {
@@ -373,11 +416,35 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_walk_is_read_leaf_first() {
-        let walk = b"aws-iam-token\0kubernetes.io~projected\0volumes\0u-1\0pods\0";
-        let owner = parse_mount_path(components(walk, walk.len() as u32)).unwrap();
-        assert_eq!((&*owner.pod_uid, &*owner.volume), ("u-1", "aws-iam-token"));
-        let cut = b"aws-iam-token\0kubernetes.io~projected\0volumes\0";
-        assert_eq!(parse_mount_path(components(cut, cut.len() as u32)), None);
+    fn the_kernels_walk_is_held_against_the_kubelets_root() {
+        let root = Path::new("/var/lib/kubelet");
+        let walked = |walk: &[u8]| match owner_of_walk(root, components(walk, walk.len() as u32)) {
+            Some(Walked::Ours(owner)) => format!("{}/{}", owner.pod_uid, owner.volume),
+            Some(Walked::Elsewhere) => "elsewhere".to_owned(),
+            None => "none".to_owned(),
+        };
+        for (walk, expected) in [
+            (
+                &b"t\0kubernetes.io~projected\0volumes\0u-1\0pods\0kubelet\0lib\0var\0"[..],
+                "u-1/t",
+            ),
+            (b"t\0kubernetes.io~projected\0volumes\0u-1\0pods\0", "u-1/t"),
+            (
+                b"mount\0s\0kubernetes.io~csi\0volumes\0u-1\0pods\0kubelet\0lib\0var\0",
+                "u-1/s",
+            ),
+            (
+                b"t\0kubernetes.io~projected\0volumes\0u-1\0pods\0k2\0lib\0var\0",
+                "elsewhere",
+            ),
+            (
+                b"x\0t\0kubernetes.io~projected\0volumes\0u-1\0pods\0kubelet\0lib\0var\0",
+                "none",
+            ),
+            (b"t\0kubernetes.io~projected\0volumes\0", "none"),
+            (b"t\0\xff\0", "none"),
+        ] {
+            assert_eq!(walked(walk), expected, "{}", walk.escape_ascii());
+        }
     }
 }

@@ -39,42 +39,33 @@ impl TokenFiles {
         pod: Option<&Pod>,
     ) -> Option<TokenFile> {
         let path = VolumePath::of(file);
-        let key = (
-            VolumeIdentity {
-                superblock: 0,
-                ..file.identity
-            },
-            file.ino,
-        );
-        let key = if key.0.fsid == 0 {
-            (file.identity, file.ino)
-        } else {
-            key
-        };
-        let named = is_token_file(pod, owner.map(|owner| &*owner.volume), &path.text);
-        if named == IsToken::Yes
-            && path.in_writer_directory
-            && self.spec_names(pod, owner, &path.text)
+        let inode = inode_of(file);
+        let projected = pod
+            .zip(owner)
+            .and_then(|(pod, owner)| pod.volume(&owner.volume));
+        if path.in_writer_directory
+            && projected.is_some_and(|volume| volume.token(&path.text).is_some())
         {
-            self.remember(key, path.text.clone());
+            self.remember(inode, path.text.clone());
             return Some(TokenFile {
                 spec_path: Some(path.text.clone()),
                 path: path.text,
             });
         }
-        let spec_path = self.known.get(&key).cloned();
-        let is_token = spec_path.is_some()
-            // Linked under a second name, or not put there by the kubelet: no name can clear it.
-            || (named != IsToken::No || file.nlink > 1 || !path.in_writer_directory) && volume_has_tokens(pod, owner)
-                && !(named == IsToken::Unknown && default_non_token(owner, &path.text) && path.in_writer_directory && file.nlink == 1);
-        is_token.then_some(TokenFile {
+        let spec_path = self.known.get(&inode).cloned();
+        let look = Look {
+            named: is_token_file(pod, owner.map(|owner| &*owner.volume), &path.text),
+            is_known_inode: spec_path.is_some(),
+            is_as_the_kubelet_left_it: path.in_writer_directory && file.nlink == 1,
+            volume_may_hold_tokens: projected
+                .is_none_or(|volume| !volume.tokens.is_empty() || volume.unnamed_files),
+            has_default_name: owner
+                .is_some_and(|owner| is_default_non_token(&owner.volume, &path.text)),
+        };
+        look.is_token().then_some(TokenFile {
             path: path.text,
             spec_path,
         })
-    }
-
-    fn spec_names(&self, pod: Option<&Pod>, owner: Option<&VolumeOwner>, path: &str) -> bool {
-        volume(pod, owner).is_some_and(|volume| volume.token(path).is_some())
     }
 
     fn remember(&mut self, key: (VolumeIdentity, u64), path: String) {
@@ -89,22 +80,51 @@ impl TokenFiles {
     }
 }
 
-fn volume<'a>(
-    pod: Option<&'a Pod>,
-    owner: Option<&VolumeOwner>,
-) -> Option<&'a crate::cluster::ProjectedVolume> {
-    pod?.volume(&owner?.volume)
+/// What tells a token from the other files of its volume.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// By the pod's spec.
+    named: IsToken,
+    /// Seen before under a token's name.
+    is_known_inode: bool,
+    /// Below a timestamp directory, under one name: no name can clear what was linked or put there by somebody else.
+    is_as_the_kubelet_left_it: bool,
+    /// A spec that is not known clears nothing.
+    volume_may_hold_tokens: bool,
+    has_default_name: bool,
 }
 
-/// A spec that is not known clears nothing.
-fn volume_has_tokens(pod: Option<&Pod>, owner: Option<&VolumeOwner>) -> bool {
-    volume(pod, owner).is_none_or(|volume| !volume.tokens.is_empty() || volume.unnamed_files)
+impl Look {
+    fn is_token(self) -> bool {
+        if self.is_known_inode {
+            return true;
+        }
+        match self.named {
+            IsToken::Yes => true,
+            IsToken::No => self.volume_may_hold_tokens && !self.is_as_the_kubelet_left_it,
+            IsToken::Unknown => {
+                self.volume_may_hold_tokens
+                    && !(self.has_default_name && self.is_as_the_kubelet_left_it)
+            }
+        }
+    }
 }
 
 /// What every pod's default volume holds besides its token (plugin/pkg/admission/serviceaccount/admission.go).
-fn default_non_token(owner: Option<&VolumeOwner>, path: &str) -> bool {
-    owner.is_some_and(|owner| owner.volume.starts_with("kube-api-access-"))
-        && matches!(path, "ca.crt" | "namespace")
+fn is_default_non_token(volume: &str, path: &str) -> bool {
+    volume.starts_with("kube-api-access-") && matches!(path, "ca.crt" | "namespace")
+}
+
+/// The fsid where there is one: it is the same from wherever the volume was learnt.
+fn inode_of(file: &FileInfo) -> (VolumeIdentity, u64) {
+    let identity = match file.identity.fsid {
+        0 => file.identity,
+        fsid => VolumeIdentity {
+            fsid,
+            superblock: 0,
+        },
+    };
+    (identity, file.ino)
 }
 
 struct VolumePath {
@@ -128,5 +148,144 @@ impl VolumePath {
             text: names.join("/"),
             in_writer_directory,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros as _;
+
+    use super::*;
+
+    #[test]
+    fn what_counts_as_a_token() {
+        let usual = Look {
+            named: IsToken::No,
+            is_known_inode: false,
+            is_as_the_kubelet_left_it: true,
+            volume_may_hold_tokens: true,
+            has_default_name: false,
+        };
+        let unknown = Look {
+            named: IsToken::Unknown,
+            ..usual
+        };
+        for (what, look, expected) in [
+            (
+                "named by the spec",
+                Look {
+                    named: IsToken::Yes,
+                    ..usual
+                },
+                true,
+            ),
+            ("a ConfigMap's file", usual, false),
+            (
+                "a known token under a ConfigMap's name",
+                Look {
+                    is_known_inode: true,
+                    ..usual
+                },
+                true,
+            ),
+            (
+                "linked, or put there",
+                Look {
+                    is_as_the_kubelet_left_it: false,
+                    ..usual
+                },
+                true,
+            ),
+            (
+                "put into a volume without tokens",
+                Look {
+                    is_as_the_kubelet_left_it: false,
+                    volume_may_hold_tokens: false,
+                    ..usual
+                },
+                false,
+            ),
+            ("no spec, any name", unknown, true),
+            (
+                "no spec, ca.crt of the default volume",
+                Look {
+                    has_default_name: true,
+                    ..unknown
+                },
+                false,
+            ),
+            (
+                "no spec, a link called ca.crt",
+                Look {
+                    has_default_name: true,
+                    is_as_the_kubelet_left_it: false,
+                    ..unknown
+                },
+                true,
+            ),
+        ] {
+            assert_eq!(look.is_token(), expected, "{what}");
+        }
+    }
+
+    fn file(path: &[u8], ino: u64) -> FileInfo {
+        let mut file = FileInfo::new_zeroed();
+        file.volume_path[..path.len()].copy_from_slice(path);
+        file.volume_path_len = path.len() as u32;
+        file.identity.fsid = 7;
+        file.nlink = 1;
+        file.ino = ino;
+        file
+    }
+
+    #[test]
+    fn paths_are_told_below_the_timestamp_directory() {
+        for (walk, text, in_writer_directory) in [
+            (&b"token\0..2026_11_22\0"[..], "token", true),
+            (b"c\0b\0..2026_11_22\0", "b/c", true),
+            (b"readme.txt\0", "readme.txt", false),
+            (b"x\0dir\0", "dir/x", false),
+            (b"..odd\0", "..odd", false),
+            (b"", "", false),
+        ] {
+            let path = VolumePath::of(&file(walk, 1));
+            assert_eq!(
+                (path.text.as_str(), path.in_writer_directory),
+                (text, in_writer_directory)
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_stays_one_under_another_name() {
+        let mut pod = crate::cluster::testing::pod("shop", "web");
+        pod.volumes = vec![crate::cluster::ProjectedVolume {
+            name: "v".into(),
+            tokens: vec![crate::cluster::TokenSource {
+                path: "token".into(),
+                audience: None,
+                expiration_seconds: None,
+            }],
+            other_files: vec!["ca.crt".into()],
+            unnamed_files: false,
+        }];
+        let owner = VolumeOwner {
+            pod_uid: pod.uid.clone(),
+            volume: "v".into(),
+            plugin: "kubernetes.io~projected".into(),
+        };
+        let mut files = TokenFiles::default();
+        let mut look = |walk: &[u8], ino| files.token(&file(walk, ino), Some(&owner), Some(&pod));
+        assert_eq!(look(b"ca.crt\0..ts\0", 4), None);
+        let token = look(b"token\0..ts\0", 5).unwrap();
+        assert_eq!(
+            (token.path.as_str(), token.spec_path.as_deref()),
+            ("token", Some("token"))
+        );
+        let linked = look(b"ca.crt\0..ts\0", 5).unwrap();
+        assert_eq!(
+            (linked.path.as_str(), linked.spec_path.as_deref()),
+            ("ca.crt", Some("token"))
+        );
     }
 }

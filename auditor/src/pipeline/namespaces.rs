@@ -4,28 +4,80 @@ use std::{
     collections::{HashMap, VecDeque},
     path::Path,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use crate::node::parse_cgroup_path;
 
 /// Three containers a pod, 250 pods, and those that are gone.
 const REMEMBERED: usize = 4096;
+/// How long a look at the processes counts. Numbers are reused as soon as a namespace is gone, so nothing older may accuse.
+const FRESH: Duration = Duration::from_secs(1);
 
-/// Namespace's inode number to pod UID. Numbers are reused after a namespace is gone: the newest word counts.
+/// Namespace's inode number to the UID of the pod whose init has it.
 #[derive(Debug, Default)]
 pub struct MountNamespaces {
-    owners: HashMap<u32, Arc<str>>,
+    owners: HashMap<u32, Owner>,
     order: VecDeque<u32>,
+}
+
+#[derive(Debug)]
+struct Owner {
+    pod_uid: Arc<str>,
+    /// When the processes in it were last looked at.
+    looked: Option<Instant>,
 }
 
 impl MountNamespaces {
     /// A pid namespace's init in this pod's cgroup has this mount namespace: it is the pod's.
     pub fn learn(&mut self, namespace: u32, pod_uid: &str) {
+        self.set(namespace, pod_uid, None);
+    }
+
+    /// The pod, other than `pod_uid`, whose namespace this is. A container's own processes never come here; who does is
+    /// known to live in a namespace of `pod_uid`, or the processes in it are looked at.
+    pub fn other_owner(
+        &mut self,
+        namespace: u32,
+        pod_uid: &str,
+        host_proc: &Path,
+    ) -> Option<Arc<str>> {
+        let is_known = self.owners.get(&namespace).is_some_and(|owner| {
+            *owner.pod_uid == *pod_uid
+                || owner.looked.is_some_and(|looked| looked.elapsed() < FRESH)
+        });
+        if !is_known {
+            let found = owners_in_proc(namespace, host_proc);
+            let owner = found
+                .iter()
+                .find(|uid| **uid != pod_uid)
+                .map_or(pod_uid, String::as_str);
+            self.set(namespace, owner, Some(Instant::now()));
+        }
+        self.owners
+            .get(&namespace)
+            .map(|owner| &owner.pod_uid)
+            .filter(|owner| ***owner != *pod_uid)
+            .cloned()
+    }
+
+    fn set(&mut self, namespace: u32, pod_uid: &str, looked: Option<Instant>) {
         match self.owners.get_mut(&namespace) {
-            Some(owner) if **owner == *pod_uid => {}
-            Some(owner) => *owner = pod_uid.into(),
+            Some(owner) if *owner.pod_uid == *pod_uid => owner.looked = looked.or(owner.looked),
+            Some(owner) => {
+                *owner = Owner {
+                    pod_uid: pod_uid.into(),
+                    looked,
+                }
+            }
             None => {
-                self.owners.insert(namespace, pod_uid.into());
+                self.owners.insert(
+                    namespace,
+                    Owner {
+                        pod_uid: pod_uid.into(),
+                        looked,
+                    },
+                );
                 self.order.push_back(namespace);
                 if self.order.len() > REMEMBERED
                     && let Some(oldest) = self.order.pop_front()
@@ -34,28 +86,6 @@ impl MountNamespaces {
                 }
             }
         }
-    }
-
-    /// The pod, other than `pod_uid`, whose namespace this is. Looks at the processes that live in it where nothing is known:
-    /// seldom, since a container's own processes never come here.
-    pub fn other_owner(
-        &mut self,
-        namespace: u32,
-        pod_uid: &str,
-        host_proc: &Path,
-    ) -> Option<Arc<str>> {
-        if !self.owners.contains_key(&namespace) {
-            let found = owners_in_proc(namespace, host_proc);
-            let owner = found
-                .iter()
-                .find(|uid| **uid != pod_uid)
-                .map_or(pod_uid, String::as_str);
-            self.learn(namespace, owner);
-        }
-        self.owners
-            .get(&namespace)
-            .filter(|owner| ***owner != *pod_uid)
-            .cloned()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
         Access, AccessFlag, Attribution, Body, OwnerRef, Relation, TokenKind, TokenOpen, TokenRef,
         Verdict, Via,
     },
-    node::{Clock, OwnerSource, VolumeOwner},
+    node::{Clock, OwnerSource, VolumeOwner, Whose},
     policy::OpenLog,
 };
 
@@ -34,7 +34,14 @@ impl Pipeline {
     }
 
     pub(super) fn consider_open(&mut self, record: &OpenRecord, attempt: Attempt) {
-        let owner = self.volumes.owner_of(&record.file, &mut self.maps);
+        let owner = match self.volumes.owner_of(&record.file, &mut self.maps) {
+            Whose::Pod(owner, source) => Some((owner, source)),
+            Whose::Unknown => None,
+            Whose::AnotherKubelets => {
+                self.count_only();
+                return;
+            }
+        };
         let volume = owner.as_ref().map(|(volume, _)| volume);
         if record.task.pid == self.settings.own_tgid
             || volume.is_some_and(|volume| !volume.may_hold_tokens())

@@ -143,7 +143,20 @@ fn endpoint_key(address: SocketAddr) -> [u8; size_of::<EndpointKey>()] {
 }
 
 /// Detaches the programs when dropped.
-pub struct Programs(#[expect(dead_code, reason = "held for its drop")] Ebpf);
+pub struct Programs {
+    #[expect(dead_code, reason = "held for its drop")]
+    ebpf: Ebpf,
+    #[cfg(feature = "log")]
+    logger: aya_log::EbpfLogger<&'static dyn aya_log::Log>,
+}
+
+impl Programs {
+    /// Hands the kernel half's log lines to the auditor's own log. Nothing without the feature `log`.
+    pub fn flush_log(&mut self) {
+        #[cfg(feature = "log")]
+        self.logger.flush();
+    }
+}
 
 /// The attached probes.
 pub struct Probes {
@@ -176,6 +189,10 @@ impl Probes {
             .override_global("OFFSETS", offsets.as_bytes(), true)
             .override_global("CONFIG", config.as_bytes(), true)
             .load(&OBJECT.0)
+            .map_err(|error| LoadError::Object(chain(&error)))?;
+        // Before the programs are loaded: they refer to its map.
+        #[cfg(feature = "log")]
+        let logger = aya_log::EbpfLogger::init(&mut ebpf)
             .map_err(|error| LoadError::Object(chain(&error)))?;
         let mut maps = Maps {
             volumes: take(&mut ebpf, "VOLUMES")?,
@@ -232,7 +249,11 @@ impl Probes {
             });
         };
         Ok(Self {
-            programs: Programs(ebpf),
+            programs: Programs {
+                ebpf,
+                #[cfg(feature = "log")]
+                logger,
+            },
             maps,
             rings,
             hooks,

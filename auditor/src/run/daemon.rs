@@ -88,7 +88,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let probes = setup::probes(&config, &endpoints, own_tgid)?;
     let live_since = Timestamp::now();
     setup::trim_heap();
-    let (programs, maps, mut rings, hooks, canary) = probes.into_parts();
+    let (mut programs, maps, mut rings, hooks, canary) = probes.into_parts();
 
     let metrics = Arc::new(Metrics::default());
     let readiness = Arc::new(Readiness::default());
@@ -188,7 +188,10 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                     tokio::time::sleep(TICK).await;
                 }
             },
-            _ = tick.tick() => pipeline.on_tick(),
+            _ = tick.tick() => {
+                pipeline.on_tick();
+                programs.flush_log();
+            }
             _ = heartbeat.tick() => {
                 if let Some(health) = state.as_mut().and_then(|state| state.beat(Timestamp::now())) {
                     pipeline.health(health);

@@ -47,10 +47,14 @@ pub fn sources(config: &RunConfig) -> Result<Sources, Failure> {
         }
     };
     let policy = policy::FileSource::new(config.policy.clone());
-    Sources::read(cluster, associations, policy).map_err(|error| {
+    let sources = Sources::read(cluster, associations, policy).map_err(|error| {
         Failure::environment(error)
             .help("fix the file, or name another; `auditor run --help` shows the formats")
-    })
+    })?;
+    if sources.cluster().pod_count() == 0 {
+        tracing::warn!(node = %config.node_name, "--cluster names no pod of this node: is --node-name right?");
+    }
+    Ok(sources)
 }
 
 fn later(what: &str) -> Failure {

@@ -1,9 +1,13 @@
 //! Processes that pretend to be somewhere else.
 
-use super::{HOST_KUBELET, Scene, associated, host_path_of};
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use anyhow::{Result, bail};
+
+use super::{HOST_KUBELET, Scene, associate, associated, host_path_of, token_path};
 use crate::{
     expect::Expected,
-    node::{Pod, PodSpec, pod::POD_IDENTITY},
+    node::{Pod, PodSpec, cluster::ROLES, pod::POD_IDENTITY},
 };
 
 pub const SCENES: &[Scene] = &[
@@ -44,7 +48,49 @@ pub const SCENES: &[Scene] = &[
             ])
         },
     },
+    Scene {
+        name: "recycled-namespace",
+        about: "ops/agentless (hostPID) reads its own token in a mount namespace with the number of a deleted pod's",
+        play: |stage| {
+            let lab = &mut stage.lab;
+            let role = associate(lab, "ops", "agentless")?;
+            associate(lab, "ops", "gone")?;
+            let mut expected = Vec::new();
+            let mut numbers = BTreeSet::new();
+            let mut gone = Vec::new();
+            for _ in 0..3 {
+                let pod = lab.start(PodSpec::daemon("ops", "gone").with_pod_identity())?;
+                lab.run(&pod, &["peek", &token_path(&pod, POD_IDENTITY)])?;
+                numbers.insert(mount_namespace(&pod)?);
+                gone.push(pod);
+            }
+            let role_of_gone = format!("{ROLES}/ops-gone");
+            for pod in gone {
+                expected.push(
+                    Expected::own_open(&pod, POD_IDENTITY).bound("pod-identity", &role_of_gone),
+                );
+                lab.remove_from_node(&pod)?;
+            }
+            // The kernel gives out the lowest free number, to whatever namespace comes next.
+            for _ in 0..40 {
+                let mut spec = PodSpec::daemon("ops", "agentless").with_pod_identity();
+                spec.host_pid = true;
+                let pod = lab.start(spec)?;
+                lab.run(&pod, &["peek", &token_path(&pod, POD_IDENTITY)])?;
+                expected.push(Expected::own_open(&pod, POD_IDENTITY).bound("pod-identity", &role));
+                if numbers.contains(&mount_namespace(&pod)?) {
+                    return Ok(expected);
+                }
+            }
+            bail!("no namespace number came again")
+        },
+    },
 ];
+
+/// As in `/proc/PID/ns`.
+fn mount_namespace(pod: &Pod) -> Result<PathBuf> {
+    Ok(fs::read_link(format!("/proc/{}/ns/mnt", pod.init_pid))?)
+}
 
 /// Neither the cgroup nor the namespaces are trusted.
 fn mismatch(victim: &Pod, role: &str, other: &str) -> Expected {
