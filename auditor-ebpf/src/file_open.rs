@@ -1,8 +1,6 @@
 //! Opens of token files. Order of the tests, cheapest first: tmpfs, regular file, superblock known, structure.
 
-use auditor_common::{
-    ABSENT, Counter, OpenRecord, VOLUME_PATH_LEN, VolumeIdentity, backend, class, kind,
-};
+use auditor_common::{ABSENT, Counter, OpenRecord, VOLUME_PATH_LEN, backend, class, kind};
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_task_btf},
     macros::{btf_tracepoint, fentry, kprobe},
@@ -96,11 +94,9 @@ unsafe fn inspect<R: Reader>(file: Address, by: u16) -> bool {
     }
     let dev = unsafe { R::read::<u32>(sb, off!(sb_dev)) };
     let dentry = unsafe { R::pointer(file, off!(file_dentry)) };
-    let entry = unsafe { VOLUMES.get(&dev) };
-    let identity = unsafe { identity(sb) };
     // A device number that went to another volume since is as good as unknown.
-    let known = match entry {
-        Some(entry) if entry.identity.same_as(&identity) => entry.class,
+    let known = match unsafe { VOLUMES.get(&dev) } {
+        Some(entry) if entry.identity.same_as(&unsafe { identity(sb) }) => entry.class,
         _ => class::UNCLASSIFIED,
     };
     match known {
@@ -117,7 +113,7 @@ unsafe fn inspect<R: Reader>(file: Address, by: u16) -> bool {
             }
         }
     }
-    unsafe { emit(file, inode, sb, dentry, dev, known, identity, by) };
+    unsafe { emit(file, inode, sb, dentry, dev, known, by) };
     true
 }
 
@@ -133,7 +129,6 @@ unsafe fn emit(
     dentry: Address,
     dev: u32,
     known: u32,
-    identity: VolumeIdentity,
     by: u16,
 ) {
     count(if known == class::CANARY {
@@ -149,7 +144,7 @@ unsafe fn emit(
     unsafe {
         (*record).header = header::<OpenRecord>(kind::OPEN, by);
         let out = &raw mut (*record).file;
-        (*out).identity = identity;
+        (*out).identity = identity(sb);
         (*out).ino = read(inode, off!(inode_ino));
         (*out).dev = dev;
         (*out).class = known;
