@@ -4,8 +4,8 @@ use crate::{Header, TaskContext, VolumeIdentity};
 
 /// Path within the volume: components leaf first, each ended by NUL.
 pub const VOLUME_PATH_LEN: usize = 512;
-/// The volume's mount point in the mount namespace `mount_ns`, leaf first, at most 6 components.
-pub const MOUNT_PATH_LEN: usize = 512;
+/// The volume's mount point in the mount namespace `mount_ns`, leaf first.
+pub const MOUNT_PATH_LEN: usize = 384;
 
 /// A file of a token volume, or of a superblock that userspace has not classified yet.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -1,7 +1,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 pub const PARENTS: usize = 6;
-pub const EXE_PATH_LEN: usize = 512;
+pub const EXE_PATH_LEN: usize = 384;
 pub const ARGS_LEN: usize = 512;
 
 /// [`TaskContext::flags`].

@@ -113,7 +113,7 @@ unsafe fn on_connect(sk: Address, by: u16) {
         addr: tuple.dst,
         port: tuple.dst_port,
     };
-    let Some(endpoint) = (unsafe { ENDPOINTS.get(&key) }) else {
+    let Some(endpoint) = (unsafe { ENDPOINTS.get(key) }) else {
         return;
     };
     let endpoint = *endpoint;
@@ -155,7 +155,7 @@ unsafe fn on_connect(sk: Address, by: u16) {
 #[inline(always)]
 unsafe fn on_change(sk: Address, old: i32, new: i32) {
     let socket = sk as u64;
-    let Some(state) = (unsafe { CONNECTS.get(&socket) }) else {
+    let Some(state) = (unsafe { CONNECTS.get(socket) }) else {
         return;
     };
     let outcome = old == TCP_SYN_SENT;
@@ -192,6 +192,6 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
         count(Counter::EventRingFull);
     }
     if new != TCP_ESTABLISHED {
-        let _ = CONNECTS.remove(&socket);
+        let _ = CONNECTS.remove(socket);
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     kernel::{Address, Probed, Reader, Typed, off, pointer, read, setting, syscall},
     log::log_match,
     maps::{EVENTS, VOLUMES, count, header},
-    path::within_superblock,
+    path::{Names, within_superblock},
     superblock::{host_mount_path, identity, in_atomic_writer_directory},
     task::describe,
 };
@@ -95,7 +95,7 @@ unsafe fn inspect<R: Reader>(file: Address, by: u16) -> bool {
     let dev = unsafe { R::read::<u32>(sb, off!(sb_dev)) };
     let dentry = unsafe { R::pointer(file, off!(file_dentry)) };
     // A device number that went to another volume since is as good as unknown.
-    let known = match unsafe { VOLUMES.get(&dev) } {
+    let known = match unsafe { VOLUMES.get(dev) } {
         Some(entry) if entry.identity.same_as(&unsafe { identity(sb) }) => entry.class,
         _ => class::UNCLASSIFIED,
     };
@@ -118,10 +118,6 @@ unsafe fn inspect<R: Reader>(file: Address, by: u16) -> bool {
 }
 
 #[inline(always)]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "inlined: what the filter has read already"
-)]
 unsafe fn emit(
     file: Address,
     inode: Address,
@@ -152,15 +148,22 @@ unsafe fn emit(
         (*out).mode = read(file, off!(file_mode));
         (*out).nlink = read(inode, off!(inode_nlink));
         (*out).reserved = 0;
-        (*out).volume_path_len =
-            within_superblock::<VOLUME_PATH_LEN, 256, 8>(&raw mut (*out).volume_path, dentry);
+        let names = Names {
+            buffer: &raw mut (*out).volume_path,
+            used: &raw mut (*out).volume_path_len,
+        };
+        within_superblock::<VOLUME_PATH_LEN, 256, 8>(&names, dentry);
         let top_mnt_ns = describe(&raw mut (*record).task);
         (*out).top_mnt_ns = top_mnt_ns;
         (*out).mount_ns = 0;
         (*out).mount_path_len = 0;
         if known == class::UNCLASSIFIED {
-            (*out).mount_path_len = host_mount_path(sb, top_mnt_ns, &raw mut (*out).mount_path);
             (*out).mount_ns = top_mnt_ns;
+            let names = Names {
+                buffer: &raw mut (*out).mount_path,
+                used: &raw mut (*out).mount_path_len,
+            };
+            host_mount_path(sb, top_mnt_ns, &names);
         }
     }
     entry.submit(0);

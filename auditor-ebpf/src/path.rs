@@ -4,101 +4,115 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 
 use crate::kernel::{Address, off, pointer};
 
-/// Appends the name of `dentry` at `at` and returns the new end, or `None` when there is no room for `NAME` bytes more.
+/// A name may start below this byte of a buffer; a power of two, so that a mask can hold it.
+const WINDOW: u32 = 256;
+
+/// A buffer in a ring buffer's record, and how much of it is used.
 ///
-/// `SIZE` is the buffer's, `NAME` the longest name that is copied whole, its NUL included.
-#[inline(always)]
-pub unsafe fn push<const SIZE: usize, const NAME: usize>(
-    buffer: *mut [u8; SIZE],
-    at: usize,
-    dentry: Address,
-) -> Option<usize> {
-    if at > SIZE - NAME {
-        return None;
-    }
-    let name = unsafe { pointer(dentry, off!(dentry_name)) };
-    let copied = unsafe {
-        bpf_probe_read_kernel_str(buffer.cast::<u8>().add(at).cast(), NAME as u32, name.cast())
-    };
-    if copied <= 0 || copied > NAME as i64 {
-        return None;
-    }
-    Some(at + copied as usize)
+/// The length lives in the record, not in a register: what is read back from there is any number to the verifier, so that
+/// all ways through an iteration end in one state, and loops cost the sum of their iterations instead of the product (6.1
+/// gives up after a million instructions).
+pub struct Names<const SIZE: usize> {
+    pub buffer: *mut [u8; SIZE],
+    pub used: *mut u32,
 }
 
-/// Path of `dentry` below its superblock's root, at most `DEPTH` components. Returns the bytes written.
+impl<const SIZE: usize> Names<SIZE> {
+    /// Appends a dentry's name. False when the window is used up, or the name cannot be read. `NAME`: the longest name that
+    /// is copied whole, its NUL included.
+    #[inline(always)]
+    unsafe fn push<const NAME: usize>(&self, dentry: Address) -> bool {
+        const { assert!(WINDOW as usize + NAME <= SIZE) };
+        let at = unsafe { core::ptr::read_volatile(self.used) };
+        if at >= WINDOW {
+            return false;
+        }
+        // The verifier of 6.1 forgets a comparison once the register is spilled; a mask it does not. The second volatile read
+        // keeps the compiler from dropping the mask as already proven.
+        let start = unsafe { core::ptr::read_volatile(self.used) } & (WINDOW - 1);
+        let copied = unsafe {
+            bpf_probe_read_kernel_str(
+                self.buffer.cast::<u8>().add(start as usize).cast(),
+                NAME as u32,
+                pointer(dentry, off!(dentry_name)).cast(),
+            )
+        };
+        if copied <= 0 {
+            return false;
+        }
+        unsafe { core::ptr::write_volatile(self.used, start + copied as u32) };
+        true
+    }
+
+    #[inline(always)]
+    unsafe fn is_empty(&self) -> bool {
+        (unsafe { core::ptr::read_volatile(self.used) }) == 0
+    }
+}
+
+/// Path of `dentry` below its superblock's root, at most `DEPTH` components.
 #[inline(always)]
 pub unsafe fn within_superblock<const SIZE: usize, const NAME: usize, const DEPTH: usize>(
-    buffer: *mut [u8; SIZE],
+    names: &Names<SIZE>,
     dentry: Address,
-) -> u32 {
-    let mut at = 0;
+) {
+    unsafe { core::ptr::write_volatile(names.used, 0) };
     let mut dentry = dentry;
     for _ in 0..DEPTH {
         let parent = unsafe { pointer(dentry, off!(dentry_parent)) };
         if parent == dentry || parent.is_null() {
             // A memfd's dentry is its own root and has a name all the same.
-            if at == 0 {
-                at = unsafe { push::<SIZE, NAME>(buffer, at, dentry) }.unwrap_or(0);
+            if unsafe { names.is_empty() } {
+                unsafe { names.push::<NAME>(dentry) };
             }
-            break;
+            return;
         }
-        match unsafe { push::<SIZE, NAME>(buffer, at, dentry) } {
-            Some(end) => at = end,
-            None => break,
+        if !unsafe { names.push::<NAME>(dentry) } {
+            return;
         }
         dentry = parent;
     }
-    at as u32
 }
 
-/// Path of (`dentry`, `vfsmount`) up to (`root_dentry`, `root_vfsmount`), crossing mounts. Returns the bytes written and
-/// whether the walk got all the way up.
+/// Path of (`dentry`, `vfsmount`) up to (`root_dentry`, `root_vfsmount`), crossing mounts. Returns whether the walk got all
+/// the way up.
 #[inline(always)]
 pub unsafe fn within_root<const SIZE: usize, const NAME: usize, const STEPS: usize>(
-    buffer: *mut [u8; SIZE],
+    names: &Names<SIZE>,
     dentry: Address,
     vfsmount: Address,
     root_dentry: Address,
     root_vfsmount: Address,
-) -> (u32, bool) {
-    let mut at = 0;
+) -> bool {
+    unsafe { core::ptr::write_volatile(names.used, 0) };
     let mut dentry = dentry;
     let mut vfsmount = vfsmount;
-    let mut whole = false;
     for _ in 0..STEPS {
         if dentry == root_dentry && vfsmount == root_vfsmount {
-            whole = true;
-            break;
+            return true;
         }
         if dentry == unsafe { pointer(vfsmount, off!(vfsmount_root)) } {
             let mount = vfsmount.wrapping_sub(off!(mount_vfsmount) as usize);
             let parent = unsafe { pointer(mount, off!(mount_parent)) };
             if parent == mount || parent.is_null() {
-                whole = true;
-                break;
+                return true;
             }
             dentry = unsafe { pointer(mount, off!(mount_mountpoint)) };
             vfsmount = parent.wrapping_add(off!(mount_vfsmount) as usize);
             continue;
         }
         let parent = unsafe { pointer(dentry, off!(dentry_parent)) };
-        if parent.is_null() {
-            break;
-        }
-        if parent == dentry {
+        if parent == dentry || parent.is_null() {
             // Unhashed: a memfd, or an executable of a detached tree.
-            if at == 0 {
-                at = unsafe { push::<SIZE, NAME>(buffer, at, dentry) }.unwrap_or(0);
+            if unsafe { names.is_empty() } {
+                unsafe { names.push::<NAME>(dentry) };
             }
-            whole = true;
-            break;
+            return true;
         }
-        match unsafe { push::<SIZE, NAME>(buffer, at, dentry) } {
-            Some(end) => at = end,
-            None => break,
+        if !unsafe { names.push::<NAME>(dentry) } {
+            return false;
         }
         dentry = parent;
     }
-    (at as u32, whole)
+    false
 }

@@ -5,7 +5,7 @@ use auditor_common::{ABSENT, MOUNT_PATH_LEN, VolumeIdentity};
 
 use crate::{
     kernel::{Address, off, pointer, read},
-    path::within_superblock,
+    path::{Names, within_superblock},
 };
 
 /// Mounts of one superblock that are looked at: the kubelet's own, and one a container.
@@ -49,20 +49,20 @@ pub unsafe fn in_atomic_writer_directory(dentry: Address) -> bool {
 }
 
 /// Finds the mount of `sb` in the mount namespace `mnt_ns` whose mount point lies in a `kubernetes.io~…` directory (one level
-/// deeper for CSI), and writes that mount point's components, leaf first, up to its filesystem's root. Returns the bytes written, 0 when there is no such mount.
+/// deeper for CSI), and writes that mount point's components, leaf first, up to its filesystem's root. Writes nothing when there is no such mount.
 ///
 /// Only root on the host can make mounts in the host's namespace, so what stands there was put by the kubelet. Read without
 /// `mount_lock`: a list that changes under the walk costs the answer, never the kernel, and userspace checks the shape.
 #[inline(always)]
-pub unsafe fn host_mount_path(sb: Address, mnt_ns: u32, buffer: *mut [u8; MOUNT_PATH_LEN]) -> u32 {
+pub unsafe fn host_mount_path(sb: Address, mnt_ns: u32, names: &Names<MOUNT_PATH_LEN>) {
     if off!(sb_mounts) == ABSENT || mnt_ns == 0 {
-        return 0;
+        return;
     }
     let head = sb.wrapping_add(off!(sb_mounts) as usize);
     let mut node = unsafe { pointer(head, 0) };
     for _ in 0..MOUNTS {
         if node.is_null() || node == head {
-            return 0;
+            return;
         }
         // From 6.18 `s_mounts` points at mounts; before, it is a list through `mnt_instance`.
         let (mount, next) = if off!(mount_next_for_sb) != ABSENT {
@@ -79,11 +79,9 @@ pub unsafe fn host_mount_path(sb: Address, mnt_ns: u32, buffer: *mut [u8; MOUNT_
         if unsafe { read::<u32>(namespace, off!(mnt_ns_inum)) } == mnt_ns
             && unsafe { is_plugin_directory(parent) || is_plugin_directory(grandparent) }
         {
-            return unsafe {
-                within_superblock::<MOUNT_PATH_LEN, 128, MOUNT_DEPTH>(buffer, mountpoint)
-            };
+            unsafe { within_superblock::<MOUNT_PATH_LEN, 128, MOUNT_DEPTH>(names, mountpoint) };
+            return;
         }
         node = next;
     }
-    0
 }

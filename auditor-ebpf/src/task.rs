@@ -8,7 +8,7 @@ use aya_ebpf::helpers::{
 
 use crate::{
     kernel::{Address, off, pointer, read},
-    path::within_root,
+    path::{Names, within_root},
 };
 
 /// include/linux/sched.h
@@ -178,16 +178,21 @@ unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
         }
     }
     let fs = unsafe { pointer(task, off!(task_fs)) };
-    let (len, whole) = unsafe {
+    let names = unsafe {
+        Names {
+            buffer: &raw mut (*out).exe_path,
+            used: &raw mut (*out).exe_path_len,
+        }
+    };
+    let whole = unsafe {
         within_root::<EXE_PATH_LEN, 128, EXE_STEPS>(
-            &raw mut (*out).exe_path,
+            &names,
             pointer(file, off!(file_dentry)),
             pointer(file, off!(file_mnt)),
             pointer(fs, off!(fs_root_dentry)),
             pointer(fs, off!(fs_root_mnt)),
         )
     };
-    unsafe { (*out).exe_path_len = len };
     if !whole {
         found |= flags::EXE_PATH_CUT;
     }

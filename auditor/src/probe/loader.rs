@@ -399,10 +399,15 @@ fn reason(error: &ProgramError) -> String {
     {
         tracing::debug!(%verifier_log, "the verifier's log");
         let log = verifier_log.to_string();
+        // Statistics come last, behind the reason.
+        let statistics = [
+            "processed ",
+            "verification time",
+            "stack depth",
+            "peak_states",
+        ];
         let last = log.lines().rev().find(|line| {
-            !line.is_empty()
-                && !line.starts_with("processed ")
-                && !line.starts_with("verification time")
+            !line.is_empty() && !statistics.iter().any(|prefix| line.starts_with(prefix))
         });
         return match last {
             Some(line) => format!("{io_error}: {line}"),
