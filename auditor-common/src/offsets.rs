@@ -90,6 +90,8 @@ offsets! {
     needed cred_cap_effective = "cred.cap_effective";
     needed nsproxy_mnt_ns = "nsproxy.mnt_ns";
     needed nsproxy_net_ns = "nsproxy.net_ns";
+    needed nsproxy_cgroup_ns = "nsproxy.cgroup_ns";
+    needed cgroup_ns_root_cset = "cgroup_namespace.root_cset";
     needed net_inum = "net.ns.inum";
     needed pid_level = "pid.level";
     needed pid_numbers = "pid.numbers";
@@ -120,6 +122,7 @@ offsets! {
     needed sock_net = "sock.__sk_common.skc_net";
     needed sock_protocol = "sock.sk_protocol";
     needed sock_err = "sock.sk_err";
+    needed sock_flags = "sock.__sk_common.skc_flags";
     needed tcp_bytes_received = "tcp_sock.bytes_received";
     needed tcp_bytes_sent = "tcp_sock.bytes_sent";
     needed tcp_bytes_retrans = "tcp_sock.bytes_retrans";

@@ -36,8 +36,13 @@ pub struct TaskContext {
     /// CLOCK_BOOTTIME, ns.
     pub start_time: u64,
     pub cgroup_id: u64,
-    /// Cgroup of the pid namespace's init (`pid_namespace.child_reaper`): whose namespace it is, without guessing.
+    /// Cgroup of the init (`pid_namespace.child_reaper`) of the outermost pid namespace below the initial one: whose
+    /// container it is, without guessing, and however many namespaces were made inside.
     pub reaper_cgroup_id: u64,
+    /// Root of that init's cgroup namespace, which the runtime makes in the container's cgroup: it stays when the init moves.
+    pub reaper_origin_cgroup_id: u64,
+    /// That init's start, CLOCK_BOOTTIME, ns: with `container_pid_ns` it names the namespace for good.
+    pub reaper_start_time: u64,
     pub cap_effective: u64,
     pub exe_ino: u64,
     pub pid: u32,
@@ -46,13 +51,16 @@ pub struct TaskContext {
     pub gid: u32,
     /// `u32::MAX`: unset.
     pub login_uid: u32,
+    /// The innermost, as in `/proc/PID/ns/pid`.
     pub pid_ns: u32,
+    /// The outermost below the initial one; 0 in the initial one.
+    pub container_pid_ns: u32,
     pub mnt_ns: u32,
     pub net_ns: u32,
-    /// Mount namespace of the pid namespace's init.
+    /// Mount namespace of the container's init.
     pub reaper_mnt_ns: u32,
     pub exe_dev: u32,
-    /// Pid, within the process's own pid namespace, of its highest ancestor there: 1 for a descendant of the container's
+    /// Pid, within `container_pid_ns`, of the process's highest ancestor there: 1 for a descendant of the container's
     /// init, another for what was exec'd in from outside. Holds only with `ROOT_KNOWN`.
     pub root_nspid: u32,
     /// See [`flags`].
@@ -60,7 +68,6 @@ pub struct TaskContext {
     pub parents_len: u32,
     pub exe_path_len: u32,
     pub args_len: u32,
-    pub reserved: u32,
     pub comm: [u8; 16],
     /// Controlling terminal's name, NUL-ended; empty when none.
     pub tty: [u8; 16],

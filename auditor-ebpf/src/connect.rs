@@ -23,6 +23,8 @@ const TCP_CLOSE: i32 = 7;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
+/// `tcp_fin` sets it (include/net/sock.h `enum sock_flags`).
+const SOCK_DONE: u32 = 1 << 1;
 
 /// Sees TCP Fast Open, io_uring, MPTCP's subflows and SMC; the 4-tuple is final here.
 #[fentry(function = "tcp_connect")]
@@ -179,7 +181,10 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
             if let Some(now) = tuple(sk) {
                 (*record).tuple.src = now.src;
             }
-            (*record).bytes_received = read(sk, off!(tcp_bytes_received));
+            // The peer's FIN has a sequence number of its own and counts there (net/ipv4/tcp_input.c `tcp_rcv_nxt_update`).
+            let fin = u64::from(read::<u32>(sk, off!(sock_flags)) & SOCK_DONE != 0);
+            let received: u64 = read(sk, off!(tcp_bytes_received));
+            (*record).bytes_received = received.saturating_sub(fin);
             let sent: u64 = read(sk, off!(tcp_bytes_sent));
             (*record).bytes_sent = sent.wrapping_sub(read(sk, off!(tcp_bytes_retrans)));
             (*record).endpoint = state.endpoint;

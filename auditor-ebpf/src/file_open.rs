@@ -20,6 +20,8 @@ use crate::{
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 const S_IFMT: u16 = 0o170_000;
 const S_IFREG: u16 = 0o100_000;
+/// include/linux/fs.h
+const FMODE_PATH: u32 = 0x4000;
 /// arch/x86/include/asm/thread_info.h
 const TS_COMPAT: u32 = 0x0002;
 
@@ -47,7 +49,8 @@ pub fn file_open_kprobe(ctx: ProbeContext) -> u32 {
 #[btf_tracepoint(function = "sys_exit")]
 pub fn file_open_syscall(ctx: BtfTracePointContext) -> i32 {
     let regs: Address = ctx.arg(0);
-    let nr = unsafe { Typed::read::<u64>(regs, off!(regs_syscall)) };
+    // arm64 has 32 bits of it, and something else behind.
+    let nr = u64::from(unsafe { Typed::read::<u32>(regs, off!(regs_syscall)) });
     if nr != syscall!(openat)
         && nr != syscall!(open)
         && nr != syscall!(openat2)
@@ -75,6 +78,10 @@ pub fn file_open_syscall(ctx: BtfTracePointContext) -> i32 {
         let table = Typed::pointer(fdt, off!(fdtable_fd));
         // The chain of types ends at this array of pointers.
         let file = pointer(table.wrapping_add(fd as usize * 8), 0);
+        // Nothing can be read through it, and the better hooks are not called for it.
+        if read::<u32>(file, off!(file_mode)) & FMODE_PATH != 0 {
+            return 0;
+        }
         inspect::<Probed>(file, backend::SYSCALL)
     };
     log_match!(&ctx, matched, "file of a token volume opened");

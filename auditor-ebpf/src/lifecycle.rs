@@ -8,32 +8,44 @@ use aya_ebpf::{
 };
 
 use crate::{
-    kernel::{Address, Reader, Typed, off},
+    kernel::{Address, Reader, Typed, off, read},
     maps::{LIFECYCLE, count, header},
 };
 
 #[btf_tracepoint(function = "cgroup_mkdir")]
 pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
-    unsafe { emit(kind::CGROUP_MKDIR, ctx.arg(0), ctx.arg(1), 0) };
+    unsafe {
+        emit(
+            kind::CGROUP_MKDIR,
+            ctx.arg(0),
+            ctx.arg(1),
+            core::ptr::null(),
+        )
+    };
     0
 }
 
 #[btf_tracepoint(function = "cgroup_rmdir")]
 pub fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
-    unsafe { emit(kind::CGROUP_RMDIR, ctx.arg(0), ctx.arg(1), 0) };
+    unsafe {
+        emit(
+            kind::CGROUP_RMDIR,
+            ctx.arg(0),
+            ctx.arg(1),
+            core::ptr::null(),
+        )
+    };
     0
 }
 
 #[btf_tracepoint(function = "cgroup_attach_task")]
 pub fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
-    let task: Address = ctx.arg(2);
-    let pid = unsafe { Typed::read::<u32>(task, off!(task_tgid)) };
-    unsafe { emit(kind::CGROUP_ATTACH, ctx.arg(0), ctx.arg(1), pid) };
+    unsafe { emit(kind::CGROUP_ATTACH, ctx.arg(0), ctx.arg(1), ctx.arg(2)) };
     0
 }
 
 #[inline(always)]
-unsafe fn emit(kind: u16, cgroup: Address, path: Address, pid: u32) {
+unsafe fn emit(kind: u16, cgroup: Address, path: Address, task: Address) {
     // The v1 hierarchies of a hybrid node fire here too; the default one has id 0 (kernel/cgroup/cgroup.c).
     let root = unsafe { Typed::pointer(cgroup, off!(cgroup_root)) };
     if unsafe { Typed::read::<u32>(root, off!(cgroup_root_hierarchy_id)) } != 0 {
@@ -50,7 +62,10 @@ unsafe fn emit(kind: u16, cgroup: Address, path: Address, pid: u32) {
     unsafe {
         (*record).header = header::<CgroupRecord>(kind, backend::TRACEPOINT);
         (*record).cgroup_id = id;
-        (*record).pid = pid;
+        (*record).pid = 0;
+        if !task.is_null() {
+            (*record).pid = read(task, off!(task_tgid));
+        }
         let len = bpf_probe_read_kernel_str(
             (&raw mut (*record).path).cast(),
             CGROUP_PATH_LEN as u32,

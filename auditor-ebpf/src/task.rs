@@ -16,7 +16,7 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 /// include/uapi/linux/magic.h
 const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
 /// Ancestors that are looked at for the process's place in its pid namespace.
-const ANCESTORS: usize = 32;
+const ANCESTORS: usize = 48;
 /// Components and mounts between an executable and its process's root.
 const EXE_STEPS: usize = 24;
 
@@ -25,13 +25,53 @@ unsafe fn leader(task: Address) -> Address {
     unsafe { pointer(task, off!(task_group_leader)) }
 }
 
-/// The task's pid namespace and its pid there.
+/// The task's pid namespace at `level` of nesting, 0 being the initial one, and its pid there.
 #[inline(always)]
-unsafe fn innermost_pid(task: Address) -> (Address, u32) {
-    let pid = unsafe { pointer(task, off!(task_thread_pid)) };
-    let level = unsafe { read::<u32>(pid, off!(pid_level)) } & 0x1f;
+unsafe fn pid_at(pid: Address, level: u32) -> (Address, u32) {
     let upid = pid.wrapping_add((off!(pid_numbers) + level * off!(upid_size)) as usize);
     unsafe { (pointer(upid, off!(upid_ns)), read(upid, off!(upid_nr))) }
+}
+
+#[inline(always)]
+unsafe fn level(pid: Address) -> u32 {
+    // include/linux/pid_namespace.h MAX_PID_NS_LEVEL
+    (unsafe { read::<u32>(pid, off!(pid_level)) }) & 0x1f
+}
+
+/// The task's container, as the kernel has it: the outermost pid namespace below the initial one. What is made inside says
+/// nothing, since whoever is inside can make it.
+struct Container {
+    /// `struct pid_namespace`; the initial one outside containers.
+    ns: Address,
+    /// The task's thread group's pid there.
+    nr: u32,
+    is_initial: bool,
+}
+
+#[inline(always)]
+unsafe fn container(leader: Address) -> Container {
+    let pid = unsafe { pointer(leader, off!(task_thread_pid)) };
+    let is_initial = unsafe { level(pid) } == 0;
+    let (ns, nr) = unsafe { pid_at(pid, if is_initial { 0 } else { 1 }) };
+    Container { ns, nr, is_initial }
+}
+
+impl Container {
+    /// Inode number; 0 for the initial namespace.
+    #[inline(always)]
+    unsafe fn inum(&self) -> u32 {
+        if self.is_initial {
+            0
+        } else {
+            unsafe { read(self.ns, off!(pid_ns_inum)) }
+        }
+    }
+
+    /// The namespace's init.
+    #[inline(always)]
+    unsafe fn reaper(&self) -> Address {
+        unsafe { pointer(self.ns, off!(pid_ns_child_reaper)) }
+    }
 }
 
 #[inline(always)]
@@ -41,9 +81,22 @@ unsafe fn mnt_ns(task: Address) -> u32 {
     unsafe { read(ns, off!(mnt_ns_inum)) }
 }
 
+/// The root of the task's cgroup namespace: where it was when the runtime made that namespace, wherever it went since.
+#[inline(always)]
+unsafe fn origin_cgroup_id(task: Address) -> u64 {
+    let nsproxy = unsafe { pointer(task, off!(task_nsproxy)) };
+    let ns = unsafe { pointer(nsproxy, off!(nsproxy_cgroup_ns)) };
+    let css_set = unsafe { pointer(ns, off!(cgroup_ns_root_cset)) };
+    unsafe { kernfs_id(css_set) }
+}
+
 #[inline(always)]
 unsafe fn cgroup_id(task: Address) -> u64 {
-    let css_set = unsafe { pointer(task, off!(task_cgroups)) };
+    unsafe { kernfs_id(pointer(task, off!(task_cgroups))) }
+}
+
+#[inline(always)]
+unsafe fn kernfs_id(css_set: Address) -> u64 {
     let cgroup = unsafe { pointer(css_set, off!(css_set_dfl_cgrp)) };
     let kn = unsafe { pointer(cgroup, off!(cgroup_kn)) };
     unsafe { read(kn, off!(kernfs_id)) }
@@ -72,7 +125,6 @@ pub unsafe fn describe(out: *mut TaskContext) -> u32 {
         (*out).mnt_ns = mnt_ns(task);
         let nsproxy = pointer(task, off!(task_nsproxy));
         (*out).net_ns = read(pointer(nsproxy, off!(nsproxy_net_ns)), off!(net_inum));
-        (*out).reserved = 0;
     }
     let kernel_thread = unsafe { read::<u32>(task, off!(task_flags)) } & PF_KTHREAD != 0;
     let mut found = if kernel_thread {
@@ -87,16 +139,21 @@ pub unsafe fn describe(out: *mut TaskContext) -> u32 {
     top_mnt_ns
 }
 
-/// Parents, the pid namespace and the process's highest ancestor in it.
+/// Parents, the container and the process's highest ancestor in it.
 #[inline(always)]
 unsafe fn ancestors(task: Address, out: *mut TaskContext) -> (u32, u32) {
     let mut at = unsafe { leader(task) };
-    let (own_ns, mut root_nspid) = unsafe { innermost_pid(at) };
-    let reaper = unsafe { pointer(own_ns, off!(pid_ns_child_reaper)) };
+    let own = unsafe { container(at) };
+    let mut root_nspid = own.nr;
     unsafe {
         (*out).start_time = read(at, off!(task_start));
-        (*out).pid_ns = read(own_ns, off!(pid_ns_inum));
+        let pid = pointer(at, off!(task_thread_pid));
+        (*out).pid_ns = read(pid_at(pid, level(pid)).0, off!(pid_ns_inum));
+        (*out).container_pid_ns = own.inum();
+        let reaper = own.reaper();
         (*out).reaper_cgroup_id = cgroup_id(reaper);
+        (*out).reaper_origin_cgroup_id = origin_cgroup_id(reaper);
+        (*out).reaper_start_time = read(reaper, off!(task_start));
         (*out).reaper_mnt_ns = mnt_ns(reaper);
     }
     let mut known = false;
@@ -119,9 +176,9 @@ unsafe fn ancestors(task: Address, out: *mut TaskContext) -> (u32, u32) {
             parents = step as u32 + 1;
         }
         if !known {
-            let (ns, nr) = unsafe { innermost_pid(parent) };
-            if ns == own_ns {
-                root_nspid = nr;
+            let above = unsafe { container(parent) };
+            if above.ns == own.ns {
+                root_nspid = above.nr;
             } else {
                 known = true;
             }

@@ -49,6 +49,8 @@ pub struct OpenCase<'a> {
     pub time: Timestamp,
     pub actor: Actor<'a>,
     pub process: &'a Process,
+    /// argv of the process's parents, nearest first, as far as they are known: of an exec session only.
+    pub ancestors_args: &'a [Vec<String>],
     pub token: &'a TokenRef,
     /// The token's owner; null where the cluster has not told of it.
     pub owner_pod: Option<&'a Pod>,

@@ -14,13 +14,13 @@ pub struct CgroupOwner {
     pub nested: bool,
 }
 
-/// `None` for what is no pod's: searched from the right, so that a nested node's outer names do not count.
+/// `None` for what is no pod's. The outermost pod counts: what lies below a container is the container's to name, and could be
+/// called like any other pod.
 pub fn parse(path: &str) -> Option<CgroupOwner> {
     let components: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let (pod_at, pod_uid, rest) = components
         .iter()
         .enumerate()
-        .rev()
         .find_map(|(at, component)| pod_uid(component).map(|(uid, rest)| (at, uid, rest)))?;
     // A kubelet with the systemd driver and a containerd without: `…pod<uid>.slice:cri-containerd:<id>` in one component.
     let inline = rest.and_then(container_id);
@@ -168,14 +168,14 @@ mod tests {
                 Some(ID),
                 true,
             ),
-            // A node in a container: the innermost pod counts.
+            // What a container makes below itself does not speak for another pod.
             (
                 format!(
-                    "/kubepods/pod00000000-0000-0000-0000-000000000000/{ID}/kubepods/pod{UID}/{ID}"
+                    "/kubepods/pod{UID}/{ID}/kubepods/pod00000000-0000-0000-0000-000000000000/{ID}"
                 ),
                 UID,
                 Some(ID),
-                false,
+                true,
             ),
         ];
         for (path, uid, id, nested) in cases {

@@ -50,6 +50,8 @@ pub struct Cgroups {
     root: PathBuf,
     /// The whole hierarchy, where `root` is a subtree of it: processes outside the subtree are the host's.
     whole: Option<PathBuf>,
+    /// Path of `root` from the hierarchy's root, empty where it is that.
+    prefix: String,
     entries: HashMap<u64, Entry>,
     removed: VecDeque<u64>,
 }
@@ -79,9 +81,15 @@ impl Cgroups {
         if statfs.f_type != 0x6367_7270 {
             return Err(CgroupError::NotV2(root.to_owned()));
         }
+        let whole = find_root(host_proc).ok().filter(|whole| whole != root);
+        let prefix = whole
+            .as_ref()
+            .and_then(|whole| root.strip_prefix(whole).ok())
+            .map_or_else(String::new, |below| format!("/{}", below.display()));
         let mut cgroups = Self {
             root: root.to_owned(),
-            whole: find_root(host_proc).ok().filter(|whole| whole != root),
+            whole,
+            prefix,
             entries: HashMap::new(),
             removed: VecDeque::new(),
         };
@@ -93,8 +101,12 @@ impl Cgroups {
 
     /// Adds what is there now; a directory that vanishes meanwhile is no error.
     pub fn walk(&mut self) -> io::Result<()> {
-        let tops = std::iter::once(&self.root).chain(&self.whole);
-        let mut queue: Vec<_> = tops.map(|top| (top.clone(), String::from("/"))).collect();
+        let mut queue = vec![(self.root.clone(), format!("{}/", self.prefix))];
+        queue.extend(
+            self.whole
+                .iter()
+                .map(|whole| (whole.clone(), String::from("/"))),
+        );
         let mut visited = 0;
         // The root itself must be readable; the others may vanish.
         std::fs::metadata(&self.root)?;
@@ -124,6 +136,8 @@ impl Cgroups {
     }
 
     /// A cgroup of this id exists.
+    ///
+    /// `path` is from the hierarchy's root. Names above `--cgroup-root` are not looked at: this node may be in a pod itself.
     pub fn made(&mut self, id: u64, path: &str) {
         if self
             .entries
@@ -132,7 +146,8 @@ impl Cgroups {
         {
             return;
         }
-        let owner = parse(path).map(Arc::new);
+        let below_root = path.strip_prefix(self.prefix.as_str()).unwrap_or(path);
+        let owner = parse(below_root).map(Arc::new);
         self.entries.insert(
             id,
             Entry {

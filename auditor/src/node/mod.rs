@@ -13,6 +13,6 @@ pub use cgroup_path::{CgroupOwner, parse as parse_cgroup_path};
 pub use cgroups::{CgroupError, Cgroups, Member, find_root as find_cgroup_root};
 pub use clock::Clock;
 pub use kubelet::Kubelet;
-pub use process::{INIT_PID_NS, describe as describe_process};
+pub use process::{describe as describe_process, read_args};
 pub use redact::ArgsMode;
 pub use volumes::{OwnerSource, VolumeOwner, Volumes, Whose};

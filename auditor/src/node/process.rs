@@ -1,5 +1,7 @@
 //! The kernel's description of a task to the event contract's.
 
+use std::{fs::File, io::Read as _, path::Path};
+
 use auditor_common::{TaskContext, components, prefix, task_flags as flags, until_nul};
 
 use super::clock::Clock;
@@ -127,6 +129,16 @@ fn arguments(task: &TaskContext) -> Vec<String> {
         b"" => Vec::new(),
         bytes => bytes.split(|byte| *byte == 0).map(text).collect(),
     }
+}
+
+/// argv of a live process, bounded; `None` when it is gone.
+pub fn read_args(host_proc: &Path, pid: u32) -> Option<Vec<String>> {
+    const LIMIT: u64 = 4096;
+    let mut bytes = Vec::new();
+    let file = File::open(host_proc.join(pid.to_string()).join("cmdline")).ok()?;
+    file.take(LIMIT).read_to_end(&mut bytes).ok()?;
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+    Some(bytes.split(|byte| *byte == 0).map(text).collect())
 }
 
 fn capabilities(set: u64) -> Vec<String> {

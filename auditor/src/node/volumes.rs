@@ -5,7 +5,7 @@
 //! userspace looked or is gone when it looks, the mount point that the kernel half read from the superblock itself.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fs::File,
     io::{self, Read as _, Seek as _},
     os::unix::fs::MetadataExt as _,
@@ -19,6 +19,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::mountinfo::{self, Mount};
 use crate::probe::{Device, Maps, fsid};
 
+/// Foreign superblocks that the kernel half is told of at one time.
+const PASSED_OVER: usize = 1024;
 /// Unmounted volumes that are remembered for events still on their way.
 const GONE: usize = 8192;
 const PROJECTED: &str = "kubernetes.io~projected";
@@ -115,6 +117,10 @@ pub struct Volumes {
     host_root: PathBuf,
     mountinfo: Vec<File>,
     mounted: HashMap<Device, Known>,
+    /// Mounted where the kubelet mounts, but out of reach for a look at their identity.
+    unproven: HashSet<Device>,
+    /// Superblocks that are no volumes of this kubelet's: the kernel half passes over them until mounts change.
+    passed_over: VecDeque<Device>,
     gone: VecDeque<Known>,
     host_mnt_ns: Option<u32>,
 }
@@ -144,6 +150,8 @@ impl Volumes {
                 named(PathBuf::from("/proc/self/mountinfo"))?,
             ],
             mounted: HashMap::new(),
+            unproven: HashSet::new(),
+            passed_over: VecDeque::new(),
             gone: VecDeque::new(),
             host_mnt_ns,
         })
@@ -172,6 +180,10 @@ impl Volumes {
                 }
             }
         }
+        for device in self.passed_over.drain(..) {
+            kernel.remove(device);
+        }
+        self.unproven.clear();
         let vanished: Vec<Device> = self
             .mounted
             .keys()
@@ -196,6 +208,7 @@ impl Volumes {
             }
             // Without an identity the entry would answer for whatever comes next: the kernel half's own look decides then.
             if identity.fsid == 0 {
+                self.unproven.insert(device);
                 continue;
             }
             self.learn(
@@ -244,10 +257,33 @@ impl Volumes {
                 return found;
             }
         }
+        // Where the kernel half's own look at the mounts found none, this is some other tmpfs with a directory called like a
+        // writer's, which any pod can make and open without end.
+        if self.host_mnt_ns == Some(file.mount_ns) && !self.unproven.contains(&device) {
+            self.pass_over(device, file.identity, kernel);
+        }
         if walked.is_some() {
             Whose::AnotherKubelets
         } else {
             Whose::Unknown
+        }
+    }
+
+    fn pass_over(&mut self, device: Device, identity: VolumeIdentity, kernel: &mut impl Classify) {
+        let entry = VolumeEntry {
+            identity,
+            class: class::IGNORE,
+            reserved: 0,
+        };
+        if self.mounted.contains_key(&device) || kernel.set(device, entry).is_err() {
+            return;
+        }
+        self.passed_over.push_back(device);
+        if self.passed_over.len() > PASSED_OVER
+            && let Some(oldest) = self.passed_over.pop_front()
+            && !self.mounted.contains_key(&oldest)
+        {
+            kernel.remove(oldest);
         }
     }
 
@@ -389,6 +425,87 @@ enum Walked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Default)]
+    struct Told(HashMap<Device, u32>);
+
+    impl Classify for Told {
+        fn set(&mut self, device: Device, entry: VolumeEntry) -> Result<(), String> {
+            self.0.insert(device, entry.class);
+            Ok(())
+        }
+
+        fn remove(&mut self, device: Device) {
+            self.0.remove(&device);
+        }
+    }
+
+    fn opened(minor: u32, fsid: u64, walk: &[u8]) -> FileInfo {
+        let mut file = <FileInfo as zerocopy::FromZeros>::new_zeroed();
+        file.dev = minor;
+        file.identity.fsid = fsid;
+        file.mount_ns = 1;
+        file.mount_path[..walk.len()].copy_from_slice(walk);
+        file.mount_path_len = walk.len() as u32;
+        file
+    }
+
+    #[test]
+    fn a_reused_device_number_is_never_taken_for_its_last_owner() {
+        let mut volumes =
+            Volumes::open(Path::new("/nowhere/kubelet"), Path::new("/proc"), Some(1)).unwrap();
+        let mut told = Told::default();
+        let first = b"v\0kubernetes.io~projected\0volumes\0u-1\0pods\0kubelet\0nowhere\0";
+        let second = b"v\0kubernetes.io~projected\0volumes\0u-2\0pods\0kubelet\0nowhere\0";
+        let whose = |found: Whose| match found {
+            Whose::Pod(owner, _) => owner.pod_uid.to_string(),
+            other => format!("{other:?}"),
+        };
+        let device = 4_000;
+        assert_eq!(
+            whose(volumes.owner_of(&opened(device, 7, first), &mut told)),
+            "u-1"
+        );
+        assert_eq!(
+            told.0.get(&Device::from_kernel(device)),
+            Some(&class::TOKEN)
+        );
+        assert_eq!(
+            whose(volumes.owner_of(&opened(device, 8, second), &mut told)),
+            "u-2"
+        );
+        // A late event of the first one.
+        assert_eq!(
+            whose(volumes.owner_of(&opened(device, 7, b""), &mut told)),
+            "u-1"
+        );
+        assert_eq!(
+            whose(volumes.owner_of(&opened(device, 9, b""), &mut told)),
+            "Unknown"
+        );
+    }
+
+    #[test]
+    fn a_pods_own_tmpfs_is_passed_over_once_it_is_known_to_be_no_volume() {
+        let mut volumes =
+            Volumes::open(Path::new("/nowhere/kubelet"), Path::new("/proc"), Some(1)).unwrap();
+        let mut told = Told::default();
+        assert_eq!(
+            volumes.owner_of(&opened(4_001, 7, b""), &mut told),
+            Whose::Unknown
+        );
+        assert_eq!(
+            told.0.get(&Device::from_kernel(4_001)),
+            Some(&class::IGNORE)
+        );
+        volumes.rescan(&mut told);
+        assert!(told.0.is_empty(), "looked at anew when mounts change");
+        // The kernel half did not get up to PID 1 and looked at no mounts: nothing is known.
+        let mut file = opened(4_002, 7, b"");
+        file.mount_ns = 0;
+        assert_eq!(volumes.owner_of(&file, &mut told), Whose::Unknown);
+        assert!(told.0.is_empty());
+    }
 
     #[test]
     fn only_the_kubelets_layout_has_an_owner() {

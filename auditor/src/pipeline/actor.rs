@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use auditor_common::{TaskContext, task_flags};
 
-use super::Pipeline;
+use super::{Pipeline, containers::Home};
 use crate::{
     audit,
     cluster::Pod,
     event::{Container, PodRef, Process},
-    node::{CgroupOwner, INIT_PID_NS, Member, describe_process},
+    node::{CgroupOwner, Member, describe_process},
 };
 
 /// An [`audit::Actor`] that outlives the record.
@@ -111,9 +111,22 @@ impl Pipeline {
                 "unknown",
             );
         }
-        let owner = match self.cgroups.member_or_look(task.cgroup_id) {
+        let member = self.cgroups.member_or_look(task.cgroup_id);
+        let home = self.containers.home(task, &self.cgroups);
+        let owner = match member {
             Member::Pod(owner) => owner,
-            Member::Host => return (Who::Host, "host"),
+            Member::Host => {
+                // In a pod's container, and in no pod's cgroup: it moved, or somebody of the host entered.
+                return match home {
+                    Some(Home::Pod(uid)) => (
+                        Who::Conflict {
+                            candidates: vec!["host".to_owned(), self.name_of(&uid)],
+                        },
+                        "conflict",
+                    ),
+                    Some(Home::Host | Home::Unknown) | None => (Who::Host, "host"),
+                };
+            }
             Member::Unknown => {
                 return (
                     Who::Unknown {
@@ -124,7 +137,8 @@ impl Pipeline {
             }
         };
         let pod = self.sources.cluster().pod(&owner.pod_uid).cloned();
-        if let Some(candidates) = self.conflict(task, &owner, pod.as_deref()) {
+        if let Some(other) = self.other_identity(task, &owner, pod.as_deref(), home) {
+            let candidates = vec![self.name_of(&owner.pod_uid), other];
             return (Who::Conflict { candidates }, "conflict");
         }
         let by = if owner.nested {
@@ -133,59 +147,42 @@ impl Pipeline {
             "cgroup"
         };
         match pod {
-            Some(pod) => (
-                Who::Pod {
-                    container: owner
-                        .container_id
-                        .as_deref()
-                        .map(|id| pod.container_ref(id)),
-                    pod,
-                },
-                by,
-            ),
+            Some(pod) => {
+                let container = owner
+                    .container_id
+                    .as_deref()
+                    .map(|id| pod.container_ref(id));
+                (Who::Pod { container, pod }, by)
+            }
             None => (Who::UnlistedPod { owner }, by),
         }
     }
 
-    /// Whom the namespaces name, where that is not whom the cgroup names.
-    fn conflict(
+    /// Whom the namespaces name, where that is not whom the cgroup names. A pod may live in the host's by its spec: one
+    /// whose spec is not known yet is not accused of it.
+    fn other_identity(
         &mut self,
         task: &TaskContext,
         owner: &CgroupOwner,
         pod: Option<&Pod>,
-    ) -> Option<Vec<String>> {
-        let other = self.namespaces_owner(task, owner, pod)?;
-        Some(vec![self.name_of(&owner.pod_uid), other])
-    }
-
-    fn namespaces_owner(
-        &mut self,
-        task: &TaskContext,
-        owner: &CgroupOwner,
-        pod: Option<&Pod>,
+        home: Option<Home>,
     ) -> Option<String> {
-        let in_host_pid_ns = task.pid_ns == INIT_PID_NS;
-        let lives_in_host_pid_ns = pod.is_some_and(|pod| pod.host_pid);
-        if in_host_pid_ns && !lives_in_host_pid_ns {
-            return Some("host".to_owned());
-        }
-        if !in_host_pid_ns {
-            // Whose pid namespace it is, its init's cgroup tells. One that was made inside the pod has its init there.
-            match self.cgroups.member(task.reaper_cgroup_id) {
-                Member::Pod(reaper) if reaper.pod_uid != owner.pod_uid => {
-                    return Some(self.name_of(&reaper.pod_uid));
+        match home {
+            Some(Home::Pod(uid)) if *uid != *owner.pod_uid => return Some(self.name_of(&uid)),
+            Some(Home::Host) => return Some("host".to_owned()),
+            Some(Home::Pod(_) | Home::Unknown) => {}
+            None => {
+                if pod.is_some_and(|pod| !pod.host_pid) {
+                    return Some("host".to_owned());
                 }
-                Member::Host => return Some("host".to_owned()),
-                Member::Pod(_) | Member::Unknown => {}
             }
         }
         if self.settings.host_mnt_ns == Some(task.mnt_ns) {
             // From a container's init down, somebody entered the host's mounts: still that pod.
             let descends = task.flags & task_flags::ROOT_KNOWN != 0 && task.root_nspid == 1;
-            return (!descends && !lives_in_host_pid_ns).then(|| "host".to_owned());
+            return (!descends && pod.is_some_and(|pod| !pod.host_pid)).then(|| "host".to_owned());
         }
-        let usual = task.mnt_ns == task.reaper_mnt_ns && !in_host_pid_ns;
-        if usual {
+        if task.mnt_ns == task.reaper_mnt_ns && task.container_pid_ns != 0 {
             self.namespaces.learn(task.mnt_ns, &owner.pod_uid);
             return None;
         }

@@ -260,10 +260,14 @@ impl Connects {
     fn remember(&mut self, key: ConnectKey, open: Open) {
         self.open.insert(key, open);
         self.open_order.push_back(key);
-        while self.open_order.len() > OPEN {
-            if let Some(oldest) = self.open_order.pop_front() {
-                self.open.remove(&oldest);
-            }
+        if self.open_order.len() >= 2 * OPEN {
+            let open = &self.open;
+            self.open_order.retain(|key| open.contains_key(key));
+        }
+        while self.open.len() > OPEN
+            && let Some(oldest) = self.open_order.pop_front()
+        {
+            self.open.remove(&oldest);
         }
     }
 }

@@ -56,7 +56,7 @@ impl TokenFiles {
         let look = Look {
             named: is_token_file(pod, owner.map(|owner| &*owner.volume), &path.text),
             is_known_inode: spec_path.is_some(),
-            is_as_the_kubelet_left_it: path.in_writer_directory && file.nlink == 1,
+            is_as_the_kubelet_left_it: path.in_writer_directory && file.nlink <= 1,
             volume_may_hold_tokens: projected
                 .is_none_or(|volume| !volume.tokens.is_empty() || volume.unnamed_files),
             has_default_name: owner
@@ -87,7 +87,7 @@ struct Look {
     named: IsToken,
     /// Seen before under a token's name.
     is_known_inode: bool,
-    /// Below a timestamp directory, under one name: no name can clear what was linked or put there by somebody else.
+    /// Below a timestamp directory, under one name (none, when a rotation has just removed it): no name can clear what was linked or put there by somebody else.
     is_as_the_kubelet_left_it: bool,
     /// A spec that is not known clears nothing.
     volume_may_hold_tokens: bool,

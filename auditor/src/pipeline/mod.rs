@@ -3,6 +3,7 @@
 
 mod actor;
 mod connects;
+mod containers;
 mod files;
 mod held;
 mod loss;
@@ -19,7 +20,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::{
-    connects::Connects, files::TokenFiles, held::Held, loss::LossWatch, namespaces::MountNamespaces,
+    connects::Connects, containers::Containers, files::TokenFiles, held::Held, loss::LossWatch,
+    namespaces::MountNamespaces,
 };
 pub use self::{
     connects::Endpoint,
@@ -42,6 +44,8 @@ pub struct Settings {
     pub args: ArgsMode,
     /// The auditor's own tgid in the initial pid namespace: its own opens are counted only.
     pub own_tgid: u32,
+    /// The auditor's own cgroup where it is a pod's; a host cgroup may be shared with anybody.
+    pub own_cgroup: Option<u64>,
     /// Mount namespace of PID 1, where known.
     pub host_mnt_ns: Option<u32>,
     pub host_proc: std::path::PathBuf,
@@ -64,6 +68,7 @@ pub struct Pipeline {
     files: TokenFiles,
     held: Held,
     connects: Connects,
+    containers: Containers,
     namespaces: MountNamespaces,
     loss: LossWatch,
     totals: Totals,
@@ -111,6 +116,7 @@ impl Pipeline {
             files: TokenFiles::default(),
             held: Held::default(),
             connects: Connects::default(),
+            containers: Containers::default(),
             namespaces: MountNamespaces::default(),
             totals: Totals::default(),
         }
@@ -167,6 +173,7 @@ impl Pipeline {
         mut self,
         reason: String,
         uptime: std::time::Duration,
+        queued: u64,
     ) -> (Reporter, impl FnOnce(SinkTotals) -> Stopped) {
         self.retry_held(true);
         self.retry_connects(true);
@@ -177,7 +184,7 @@ impl Pipeline {
             reporter,
             ..
         } = self;
-        let last = move |sink: SinkTotals| totals.stopped(&maps, sink, reason, uptime);
+        let last = move |sink: SinkTotals| totals.stopped(&maps, sink, reason, uptime, queued);
         (reporter, last)
     }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Pipeline,
-    actor::Attributed,
+    actor::{Attributed, Who},
     files::TokenFile,
     held::{Attempt, may_become_clear},
     knowledge,
@@ -14,10 +14,10 @@ use crate::{
     audit::{OpenCase, TokenSpec, judge_open, token_kind},
     cluster::Pod,
     event::{
-        Access, AccessFlag, Attribution, Body, OwnerRef, Relation, TokenKind, TokenOpen, TokenRef,
-        Verdict, Via,
+        Access, AccessFlag, Attribution, Body, OwnerRef, Process, Relation, TokenKind, TokenOpen,
+        TokenRef, Verdict, Via,
     },
-    node::{Clock, OwnerSource, VolumeOwner, Whose},
+    node::{Clock, OwnerSource, VolumeOwner, Whose, read_args},
     policy::OpenLog,
 };
 
@@ -44,6 +44,7 @@ impl Pipeline {
         };
         let volume = owner.as_ref().map(|(volume, _)| volume);
         if record.task.pid == self.settings.own_tgid
+            || self.settings.own_cgroup == Some(record.task.cgroup_id)
             || volume.is_some_and(|volume| !volume.may_hold_tokens())
         {
             self.count_only();
@@ -131,10 +132,12 @@ impl Pipeline {
             waited_ms: attempt.waited_ms(record.header.time),
             reason: who.reason().map(str::to_owned),
         };
+        let ancestors_args = self.ancestors_args(&who, &process);
         let judgement = judge_open(&OpenCase {
             time,
             actor: who.actor(),
             process: &process,
+            ancestors_args: &ancestors_args,
             token: &token,
             owner_pod: owner,
             for_write: record.file.mode & FMODE_WRITE != 0,
@@ -178,6 +181,24 @@ impl Pipeline {
             repeats: 0,
         };
         self.emit(time, Uuid::now_v7(), Body::TokenOpen(Box::new(open)));
+    }
+}
+
+impl Pipeline {
+    /// A probe's `sh -c` waits for what it started, so its argv can still be read.
+    fn ancestors_args(&self, who: &Who, process: &Process) -> Vec<Vec<String>> {
+        let has_commands = who.pod().is_some_and(|pod| {
+            pod.containers
+                .iter()
+                .any(|container| !container.commands.is_empty())
+        });
+        if process.exec_session != Some(true) || !has_commands {
+            return Vec::new();
+        }
+        let parents = process.parents.iter();
+        parents
+            .filter_map(|parent| read_args(&self.settings.host_proc, parent.pid))
+            .collect()
     }
 }
 

@@ -23,6 +23,7 @@ impl Totals {
         sink: SinkTotals,
         reason: String,
         uptime: Duration,
+        queued: u64,
     ) -> Stopped {
         let matched = [
             Counter::OpenMatched,
@@ -40,7 +41,7 @@ impl Totals {
             folded: 0,
             merged: self.merged,
             lost: maps.count(Counter::EventRingFull) + self.undecodable + sink.lost_events,
-            queued: 0,
+            queued,
             uptime_seconds: uptime.as_secs(),
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     cli::{self, Failure, NodeFacts, RunArgs, RunConfig},
     event::{Body, Health, HookStatus, Ready},
     metrics::{self, Listener, Metrics, Readiness},
+    node::Member,
     pipeline::{Parts, Pipeline, Settings},
     probe::Rings,
     report::{Envelope, Output, QUEUE_CAPACITY, Reporter},
@@ -127,11 +128,14 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         associations: sources.bindings().map(|bindings| bindings.len() as u64),
         metrics: Some(metrics_address.to_string()),
     };
+    let own_cgroup =
+        matches!(cgroups.member(canary.own_cgroup), Member::Pod(_)).then_some(canary.own_cgroup);
     let mut pipeline = Pipeline::new(Parts {
         settings: Settings {
             cluster_name: config.cluster_name.clone(),
             args: setup::args_mode(&config),
             own_tgid,
+            own_cgroup,
             host_mnt_ns: canary.host_mnt_ns,
             host_proc: config.host_proc.clone(),
             endpoints,
@@ -207,9 +211,15 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let deadline = Instant::now() + STOP_WITHIN;
     // Nothing new comes in once the programs are gone; what is in the rings is still written.
     drop(programs);
-    while drain(&mut rings, &mut pipeline, BATCH) && Instant::now() < deadline {}
+    let drain_by = Instant::now() + STOP_WITHIN / 2;
+    while drain(&mut rings, &mut pipeline, BATCH) && Instant::now() < drain_by {}
+    let mut queued = 0;
+    while rings
+        .drain(BATCH, &mut queued, |_, _| {}, |queued, _| *queued += 1)
+        .more
+    {}
     stop.cancel();
-    let (reporter, last) = pipeline.close(reason.to_owned(), started.elapsed());
+    let (reporter, last) = pipeline.close(reason.to_owned(), started.elapsed(), queued);
     let finished = reporter.finish(deadline, |totals| {
         (
             Timestamp::now(),

@@ -13,11 +13,23 @@ use crate::{
 const ARGV_LIMIT: usize = 512;
 
 /// The opener came from outside the container (kubectl exec, nsenter) and does not descend from its init. Probes and lifecycle hooks of the
-/// pod's spec come that way too; their argv can be forged, so they are told, not hidden.
+/// pod's spec come that way too, and start others; argv can be forged, so they are told, not hidden.
 pub fn exec_session_token_open(case: &OpenCase<'_>) -> Ruling {
-    // Null in shared pid namespaces: not known, and mostly no session.
-    if case.process.exec_session != Some(true) {
-        return Ruling::Clear;
+    match case.process.exec_session {
+        Some(true) => {}
+        Some(false) => return Ruling::Clear,
+        // Not known in shared and host pid namespaces, and mostly no session. Elsewhere the way up to the init was too
+        // long, which nobody needs who has nothing to hide.
+        None => {
+            let is_told_by_the_spec = case.actor.pod().is_none_or(|pod| {
+                pod.share_process_namespace || pod.host_pid || case.process.host_namespaces
+            });
+            return if is_told_by_the_spec {
+                Ruling::Clear
+            } else {
+                Ruling::Lacks(Input::Process)
+            };
+        }
     }
     let pod = match case.actor {
         Actor::Pod { pod, .. } => pod,
@@ -28,7 +40,8 @@ pub fn exec_session_token_open(case: &OpenCase<'_>) -> Ruling {
         return Ruling::Lacks(Input::Owner);
     }
     let (actor, owner) = (case.describe_actor(), case.describe_owner());
-    if is_own_command(pod, case.actor.container_name(), &case.process.args) {
+    let mut argvs = std::iter::once(&case.process.args).chain(case.ancestors_args);
+    if argvs.any(|args| is_own_command(pod, case.actor.container_name(), args)) {
         let message = format!("a probe or hook of {actor} opened the token of {owner}");
         return Ruling::finding(Severity::Info, message);
     }
@@ -48,8 +61,19 @@ fn is_own_command(pod: &Pod, container: Option<&str>, args: &[String]) -> bool {
         .any(|command| is_same_argv(command, args))
 }
 
+/// The same command, or the script that it names run by its interpreter (fs/binfmt_script.c puts that before).
 fn is_same_argv(command: &[String], args: &[String]) -> bool {
-    if command == args {
+    is_same(command, args)
+        || (1..=2).any(|extra| {
+            args.get(extra..)
+                .is_some_and(|script| is_same(command, script))
+        }) && command.first().is_some_and(|name| name.starts_with('/'))
+}
+
+fn is_same(command: &[String], args: &[String]) -> bool {
+    // The kubelet expands these from the container's environment.
+    let is_same_arg = |(command, arg): (&String, &String)| command == arg || command.contains("$(");
+    if command.len() == args.len() && command.iter().zip(args).all(is_same_arg) {
         return true;
     }
     let joined = |argv: &[String]| {
@@ -137,11 +161,48 @@ mod tests {
 
     #[test]
     fn without_a_session_there_is_none() {
-        for exec_session in [Some(false), None] {
-            let scene = session(&["sh"]).edit(|s| s.process.exec_session = exec_session);
-            let (who, whose) = (Who::Pod("web"), Whose::Pod("web"));
-            let said = scene.open(who, whose, TokenKind::Irsa, exec_session_token_open);
-            assert_eq!(said, Said::Clear, "{exec_session:?}");
+        let (who, whose) = (Who::Pod("web"), Whose::Pod("web"));
+        let said = |exec_session, host_namespaces| {
+            let scene = session(&["sh"]).edit(|s| {
+                s.process.exec_session = exec_session;
+                s.process.host_namespaces = host_namespaces;
+            });
+            scene.open(who, whose, TokenKind::Irsa, exec_session_token_open)
+        };
+        assert_eq!(said(Some(false), false), Said::Clear);
+        assert_eq!(
+            said(None, true),
+            Said::Clear,
+            "no container's init to descend from"
+        );
+        assert_eq!(
+            said(None, false),
+            Said::Lacks(Input::Process),
+            "too many ancestors"
+        );
+    }
+
+    #[test]
+    fn scripts_and_expanded_variables_are_still_the_specs_command() {
+        let argv = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
+        for (command, args, expected) in [
+            (&["/probe.sh"][..], &["/bin/sh", "/probe.sh"][..], true),
+            (
+                &["/probe.sh", "a"],
+                &["/usr/bin/env", "bash", "/probe.sh", "a"],
+                true,
+            ),
+            (&["/check", "$(PORT)"], &["/check", "8080"], true),
+            (&["/check", "$(PORT)"], &["/check", "8080", "more"], false),
+            (&["/probe.sh"], &["/bin/sh", "/other.sh"], false),
+            (&["sh"], &["bash", "sh"], false),
+            (&["/probe.sh"], &["a", "b", "c", "/probe.sh"], false),
+        ] {
+            assert_eq!(
+                is_same_argv(&argv(command), &argv(args)),
+                expected,
+                "{command:?} {args:?}"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     event::Severity,
 };
 
-/// A process outside every pod opens a token. The kubelet, the container runtime and the auditor never come this far.
+/// A process outside every pod opens a token. The kubelet and the auditor never come this far.
 pub fn host_token_open(case: &OpenCase<'_>) -> Ruling {
     match (case.actor, &case.token.owner) {
         (Actor::Host, Some(_)) => {

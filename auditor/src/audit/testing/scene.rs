@@ -207,6 +207,7 @@ impl Scene {
             owner,
         };
         then(&OpenCase {
+            ancestors_args: &[],
             time: event_time(),
             actor: self.actor(who),
             process: &self.process,
