@@ -61,7 +61,7 @@ impl Kubelet {
         if !in_its_cgroup {
             return false;
         }
-        let executable = self.executable();
+        let executable = self.executable(cgroups);
         if executable == Some(inode) {
             self.found = Some((task.cgroup_id, inode));
             return true;
@@ -69,21 +69,47 @@ impl Kubelet {
         false
     }
 
-    /// The inode of the configured executable, on the host's root.
-    fn executable(&self) -> Option<InodeId> {
-        let path = self.executable.as_deref().unwrap_or(Path::new(EXECUTABLE));
-        let on_host = self
+    /// The inode of the configured executable on the host's root; else that of the unit's main process; else of the usual path.
+    fn executable(&self, cgroups: &Cgroups) -> Option<InodeId> {
+        match &self.executable {
+            Some(path) => self.on_host(path),
+            None => self
+                .main_process(cgroups)
+                .or_else(|| self.on_host(Path::new(EXECUTABLE))),
+        }
+    }
+
+    /// The oldest process of the unit's cgroup. Needs CAP_SYS_PTRACE; only root on the host can be there.
+    fn main_process(&self, cgroups: &Cgroups) -> Option<InodeId> {
+        self.cgroups.iter().find_map(|path| {
+            let procs = cgroups
+                .root()
+                .join(path.trim_start_matches('/'))
+                .join("cgroup.procs");
+            let pids = std::fs::read_to_string(procs).ok()?;
+            let main = pids
+                .lines()
+                .filter_map(|pid| pid.parse::<u32>().ok())
+                .min()?;
+            inode(&self.host_proc.join(main.to_string()).join("exe"))
+        })
+    }
+
+    fn on_host(&self, path: &Path) -> Option<InodeId> {
+        let below = self
             .host_proc
             .join("1/root")
             .join(path.strip_prefix("/").unwrap_or(path));
-        [on_host.as_path(), path].into_iter().find_map(|path| {
-            let metadata = std::fs::metadata(path).ok()?;
-            let device = Device::from_stat(metadata.dev());
-            Some(InodeId {
-                major: device.major,
-                minor: device.minor,
-                ino: metadata.ino(),
-            })
-        })
+        inode(&below).or_else(|| inode(path))
     }
+}
+
+fn inode(path: &Path) -> Option<InodeId> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let device = Device::from_stat(metadata.dev());
+    Some(InodeId {
+        major: device.major,
+        minor: device.minor,
+        ino: metadata.ino(),
+    })
 }

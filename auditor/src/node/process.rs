@@ -83,7 +83,7 @@ pub fn describe(task: &TaskContext, clock: &Clock, host_mnt_ns: Option<u32>) -> 
         capabilities: capabilities(task.cap_effective),
         // In the host's pid namespace there is no container's init to descend from.
         exec_session: (!in_host_pid_ns && has(flags::ROOT_KNOWN)).then_some(task.root_nspid != 1),
-        tty: Some(text(until_nul(&task.tty))).filter(|name| !name.is_empty()),
+        tty: terminal(until_nul(&task.tty)),
         login_uid: Some(task.login_uid).filter(|uid| *uid != u32::MAX),
         parents: task
             .parents
@@ -106,6 +106,18 @@ pub fn describe(task: &TaskContext, clock: &Clock, host_mnt_ns: Option<u32>) -> 
 /// Hostile bytes become U+FFFD.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The kernel calls it `pts0`, everybody else `pts/0`.
+fn terminal(name: &[u8]) -> Option<String> {
+    let name = text(name);
+    match name.strip_prefix("pts") {
+        _ if name.is_empty() => None,
+        Some(index) if index.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(format!("pts/{index}"))
+        }
+        _ => Some(name),
+    }
 }
 
 fn executable(task: &TaskContext) -> String {
@@ -185,6 +197,13 @@ mod tests {
             (process.login_uid, process.tty, process.host_namespaces),
             (None, None, false)
         );
+    }
+
+    #[test]
+    fn terminals_by_the_name_that_ps_knows() {
+        for (kernel, expected) in [("", None), ("pts0", Some("pts/0")), ("tty1", Some("tty1"))] {
+            assert_eq!(terminal(kernel.as_bytes()).as_deref(), expected);
+        }
     }
 
     #[test]

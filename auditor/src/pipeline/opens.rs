@@ -23,6 +23,8 @@ use crate::{
 
 /// include/linux/fs.h
 const FMODE_WRITE: u32 = 2;
+/// Why an owner is not known.
+const NO_VOLUME: &str = "a superblock that is no volume of the kubelet";
 
 impl Pipeline {
     pub(super) fn on_open(&mut self, record: &OpenRecord) {
@@ -130,7 +132,10 @@ impl Pipeline {
             latency_us: u64::try_from(Clock::since(record.header.time).as_micros())
                 .unwrap_or(u64::MAX),
             waited_ms: attempt.waited_ms(record.header.time),
-            reason: who.reason().map(str::to_owned),
+            reason: who
+                .reason()
+                .or(source.is_none().then_some(NO_VOLUME))
+                .map(str::to_owned),
         };
         let ancestors_args = self.ancestors_args(&who, &process);
         let judgement = judge_open(&OpenCase {
@@ -148,8 +153,7 @@ impl Pipeline {
             return;
         }
         if source.is_none() {
-            self.metrics
-                .add_unattributed("a superblock that is no volume of the kubelet");
+            self.metrics.add_unattributed(NO_VOLUME);
         }
         self.count_unattributed(&who);
         let relation = judgement.relation.unwrap_or(Relation::Unknown);

@@ -91,17 +91,20 @@ impl Hook {
                 Way {
                     backend: Backend::Fentry,
                     programs: &[("connect_fentry", "tcp_connect")],
-                    misses: &[],
+                    misses: &["connects that fail before a SYN is sent (no route)"],
                 },
                 Way {
                     backend: Backend::Kprobe,
                     programs: &[("connect_kprobe", "tcp_connect")],
-                    misses: &[],
+                    misses: &["connects that fail before a SYN is sent (no route)"],
                 },
                 Way {
                     backend: Backend::Tracepoint,
                     programs: &[("connect_syn_sent", "inet_sock_set_state")],
-                    misses: &["the source port until the handshake ends"],
+                    misses: &[
+                        "connects that fail before a SYN is sent (no route)",
+                        "the source port until the handshake ends",
+                    ],
                 },
             ],
             Self::ConnectOutcome => &[Way {

@@ -53,6 +53,8 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
 
     // Cheap refusals first.
     let sources = setup::sources(&config)?;
+    setup::check_agent_netns(&config)?;
+    let doubts = setup::doubts(&config, &sources);
     let cgroups = setup::cgroups(&config)?;
     let run_id = Uuid::now_v7();
     let mut state = None;
@@ -157,6 +159,9 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     {
         pipeline.health(gap);
     }
+    for doubt in doubts {
+        pipeline.health(doubt);
+    }
     pipeline.emit(Timestamp::now(), Uuid::now_v7(), Body::Ready(ready));
 
     let stop = CancellationToken::new();
@@ -227,16 +232,20 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             Body::Stopped(last(totals)),
         )
     });
-    if !finished.complete {
-        tracing::warn!(totals = ?finished.totals, "the output did not take everything in time");
-    }
     if let Some(state) = state
         && let Err(error) = state.close(Timestamp::now())
     {
         tracing::warn!(%error, "the next run will report a gap that was none");
     }
     serving.abort();
-    Ok(())
+    if finished.complete {
+        return Ok(());
+    }
+    let lost = finished.totals.lost;
+    Err(Failure::environment(anyhow::anyhow!(
+        "the output did not take everything in time: {lost} lines lost"
+    ))
+    .help("is the reader of stdout stalled or gone, or the disk full?"))
 }
 
 /// Whether there may be more.

@@ -6,7 +6,7 @@ use crate::{
     association,
     cli::{self, AssociationSource, ClusterSource, Failure, RunConfig},
     cluster,
-    event::EndpointKind,
+    event::{EndpointKind, Health},
     node::{ArgsMode, CgroupError, Cgroups, Kubelet, Volumes, find_cgroup_root},
     pipeline::{Endpoint, Sources},
     policy,
@@ -51,9 +51,6 @@ pub fn sources(config: &RunConfig) -> Result<Sources, Failure> {
         Failure::environment(error)
             .help("fix the file, or name another; `auditor run --help` shows the formats")
     })?;
-    if sources.cluster().pod_count() == 0 {
-        tracing::warn!(node = %config.node_name, "--cluster names no pod of this node: is --node-name right?");
-    }
     Ok(sources)
 }
 
@@ -80,14 +77,70 @@ pub fn cgroups(config: &RunConfig) -> Result<Cgroups, Failure> {
 }
 
 pub fn volumes(config: &RunConfig, host_mnt_ns: Option<u32>) -> Result<Volumes, Failure> {
-    if !config.kubelet_root.is_dir() {
-        // Mountinfo tells of the host's volumes all the same, but a typo would silence everything.
-        tracing::warn!(path = %config.kubelet_root.display(), "--kubelet-root is no directory here");
-    }
     Volumes::open(&config.kubelet_root, &config.host_proc, host_mnt_ns).map_err(|error| {
         Failure::environment(anyhow::Error::new(error).context("cannot read the host's mounts"))
             .help("mount the host's /proc and name it with --host-proc")
     })
+}
+
+/// What will not work as it was probably meant: said on stderr and in the stream, since it would silence or redden
+/// everything.
+pub fn doubts(config: &RunConfig, sources: &Sources) -> Vec<Health> {
+    let mut doubts = Vec::new();
+    let mut doubt = |component: &str, message: String| {
+        tracing::warn!("{message}");
+        let (component, state) = (component.to_owned(), "degraded".to_owned());
+        doubts.push(Health {
+            component,
+            state,
+            message,
+        });
+    };
+    if sources.cluster().pod_count() == 0 {
+        let node = &config.node_name;
+        doubt(
+            "cluster",
+            format!("--cluster names no pod of node {node}: is --node-name right?"),
+        );
+    }
+    if sources
+        .bindings()
+        .is_some_and(association::Snapshot::is_empty)
+    {
+        let cluster = config.cluster_name.as_deref().unwrap_or("any cluster");
+        doubt(
+            "associations",
+            format!("--associations holds none for {cluster}: is --cluster-name right?"),
+        );
+    }
+    if !config.kubelet_root.is_dir() {
+        let path = config.kubelet_root.display();
+        doubt(
+            "probe",
+            format!("--kubelet-root {path} is no directory here"),
+        );
+    }
+    if !sources.policy().executables.is_empty() {
+        doubt(
+            "policy",
+            "`executables` comes with a later version and is not applied".to_owned(),
+        );
+    }
+    doubts
+}
+
+/// Named, it must be there; it is not used yet.
+pub fn check_agent_netns(config: &RunConfig) -> Result<(), Failure> {
+    let is_default = config.agent_netns == config.host_proc.join("1/ns/net");
+    if is_default || config.agent_netns.exists() {
+        return Ok(());
+    }
+    let path = config.agent_netns.display();
+    Err(
+        Failure::environment(anyhow::anyhow!("--agent-netns {path}: no such file")).help(
+            "name the agent's network namespace, such as /proc/PID/ns/net or /run/netns/NAME",
+        ),
+    )
 }
 
 pub fn kubelet(config: &RunConfig, policy: &policy::Policy) -> Kubelet {
