@@ -68,6 +68,31 @@ fn is_same_argv(command: &[String], args: &[String]) -> bool {
             args.get(extra..)
                 .is_some_and(|script| is_same(command, script))
         }) && command.first().is_some_and(|name| name.starts_with('/'))
+        || shell_text(command).is_some_and(|text| is_last_command(text, args))
+}
+
+/// The text of `sh -c TEXT`.
+fn shell_text(command: &[String]) -> Option<&str> {
+    match command {
+        [shell, option, text] if shell.ends_with("sh") && option.ends_with('c') => Some(text),
+        _ => None,
+    }
+}
+
+/// A shell replaces itself with the last command of its text, and then is no parent whose argv could be looked at.
+fn is_last_command(text: &str, args: &[String]) -> bool {
+    let last = text
+        .rsplit([';', '&', '|', '\n'])
+        .next()
+        .unwrap_or_default();
+    let words: Vec<&str> = last
+        .split_whitespace()
+        .map(|word| word.trim_matches(['"', '\'']))
+        .collect();
+    let words = words.strip_prefix(&["exec"]).unwrap_or(&words);
+    // The shell expands its variables.
+    let is_same_word = |(word, arg): (&&str, &String)| *word == arg || word.contains('$');
+    !words.is_empty() && words.len() == args.len() && words.iter().zip(args).all(is_same_word)
 }
 
 fn is_same(command: &[String], args: &[String]) -> bool {
@@ -192,6 +217,14 @@ mod tests {
                 &["/usr/bin/env", "bash", "/probe.sh", "a"],
                 true,
             ),
+            (&["sh", "-c", "cat /t"], &["cat", "/t"], true),
+            (
+                &["/bin/bash", "-ec", "test -f /x && exec cat \"$TOKEN\""],
+                &["cat", "/t"],
+                true,
+            ),
+            (&["sh", "-c", "cat /t"], &["cat", "/other"], false),
+            (&["sh", "-c", ""], &[], false),
             (&["/check", "$(PORT)"], &["/check", "8080"], true),
             (&["/check", "$(PORT)"], &["/check", "8080", "more"], false),
             (&["/probe.sh"], &["/bin/sh", "/other.sh"], false),
