@@ -117,8 +117,12 @@ fn act(command: Action) -> Result<bool> {
             };
             let score = play::run(&play)?;
             println!("{}", output.display());
-            println!("{} passed, {} failed", score.passed, score.failed);
-            Ok(score.failed == 0 && score.passed > 0)
+            let skipped = match score.skipped {
+                0 => String::new(),
+                skipped => format!(", {skipped} skipped"),
+            };
+            println!("{} passed, {} failed{skipped}", score.passed, score.failed);
+            Ok(score.failed == 0 && score.passed + score.skipped > 0)
         }
         Action::List => {
             for scene in scene::all() {

@@ -14,7 +14,7 @@ use crate::{
     expect::{Expected, Tally},
     node::{Lab, Pod, PodSpec, cluster::ROLES, pod::IRSA},
     patience,
-    report::{self, Paint},
+    report::{self, Mark, Paint},
     scene::{self, Scene, Stage},
 };
 
@@ -27,11 +27,13 @@ pub struct Play {
     pub paint: Paint,
 }
 
-/// Passed and failed scenes; what lies between them (an unexpected line at the end) counts as a failed one.
+/// Counted scenes; what lies between them (an unexpected line at the end) counts as a failed one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Score {
     pub passed: u32,
     pub failed: u32,
+    /// What they wait for did not happen on this machine; their lines were as they should be.
+    pub skipped: u32,
 }
 
 pub fn run(play: &Play) -> Result<Score> {
@@ -50,21 +52,26 @@ pub fn run(play: &Play) -> Result<Score> {
     let mut score = Score::default();
     for scene in scenes {
         let before = stage.lab.pod_count();
-        let (passed, lines, trouble) = match perform(scene, &mut stage, &mut auditor, &fence) {
+        let (exact, lines, trouble) = match perform(scene, &mut stage, &mut auditor, &fence) {
             Ok((tally, lines)) => (tally.exact(), lines, tally.to_string()),
             Err(e) => (false, Vec::new(), format!("{e:#}")),
         };
+        let (mark, trouble) = match (exact, stage.skipped.take()) {
+            (true, None) => (Mark::Passed, trouble),
+            (true, Some(why)) => (Mark::Skipped, format!("skipped: {why}")),
+            (false, _) => (Mark::Failed, trouble),
+        };
         println!(
             "{}",
-            report::scene(play.paint, passed, scene.name, scene.about, &lines)
+            report::scene(play.paint, mark, scene.name, scene.about, &lines)
         );
-        if passed {
-            score.passed += 1;
-        } else {
-            score.failed += 1;
-            for line in trouble.lines() {
-                println!("       {line}");
-            }
+        for line in trouble.lines() {
+            println!("       {line}");
+        }
+        match mark {
+            Mark::Passed => score.passed += 1,
+            Mark::Failed => score.failed += 1,
+            Mark::Skipped => score.skipped += 1,
         }
         stage.lab.delete_pods(before)?;
     }
@@ -103,6 +110,9 @@ pub fn rehearse(helpers: &Path) -> Result<usize> {
     for scene in &scenes {
         let before = stage.lab.pod_count();
         (scene.play)(&mut stage).with_context(|| scene.name)?;
+        if let Some(why) = stage.skipped.take() {
+            println!("{}: {why}", scene.name);
+        }
         stage.lab.delete_pods(before).with_context(|| scene.name)?;
     }
     Ok(scenes.len())
@@ -119,7 +129,12 @@ pub fn stage(mut lab: Lab) -> Result<Stage> {
             .with_pod_identity()
             .with_host_path(&inbox, "/inbox"),
     )?;
-    Ok(Stage { lab, agent, older })
+    Ok(Stage {
+        lab,
+        agent,
+        older,
+        skipped: None,
+    })
 }
 
 /// A pod whose own token open marks the end of a scene: what the auditor wrote before that open's line is the scene's.
@@ -154,14 +169,18 @@ impl Fence {
     }
 }
 
-/// Plays one scene and collects its lines.
+/// Plays one scene and collects its lines: also those of one that failed halfway, which are not the next scene's.
 fn perform(
     scene: &Scene,
     stage: &mut Stage,
     auditor: &mut Auditor,
     fence: &Fence,
 ) -> Result<(Tally, Vec<Value>)> {
-    let mut tally = Tally::new((scene.play)(stage).context("playing the scene")?);
+    let (expected, played) = match (scene.play)(stage).context("playing the scene") {
+        Ok(expected) => (expected, Ok(())),
+        Err(e) => (Vec::new(), Err(e)),
+    };
+    let mut tally = Tally::new(expected);
     let mut lines = Vec::new();
     // Longer than the 10 s after which a connect is reported as pending.
     let deadline = Instant::now() + Duration::from_secs(15) * patience();
@@ -195,7 +214,7 @@ fn perform(
         end.exact(),
         "the line that marks the scene's end is not as it should be\n{end}"
     );
-    Ok((tally, lines))
+    played.map(|()| (tally, lines))
 }
 
 /// Stops the auditor: nothing may be left to write, and its totals must add up.

@@ -15,6 +15,14 @@ pub enum Color {
     Never,
 }
 
+/// How a scene went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Passed,
+    Failed,
+    Skipped,
+}
+
 /// Paints for a terminal, or not.
 #[derive(Clone, Copy, Debug)]
 pub struct Paint(bool);
@@ -62,11 +70,11 @@ impl Paint {
 }
 
 /// One line a scene: whether it is as it should be, what happened, what the auditor said.
-pub fn scene(paint: Paint, passed: bool, name: &str, about: &str, lines: &[Value]) -> String {
-    let mark = if passed {
-        paint.good("ok  ")
-    } else {
-        paint.bad("FAIL")
+pub fn scene(paint: Paint, mark: Mark, name: &str, about: &str, lines: &[Value]) -> String {
+    let mark = match mark {
+        Mark::Passed => paint.good("ok  "),
+        Mark::Failed => paint.bad("FAIL"),
+        Mark::Skipped => paint.dim("skip"),
     };
     let said: Vec<String> = lines.iter().map(|line| said(paint, line)).collect();
     let said = if said.is_empty() {

@@ -1,8 +1,12 @@
-//! Makes names for files without opening them.
+//! Makes names for files without opening them; and new files.
 //!
-//! `arrange mkdir DIR | symlink TARGET LINK | hardlink FILE LINK | bind SOURCE TARGET`
+//! `arrange mkdir DIR | symlink TARGET LINK | hardlink FILE LINK | bind SOURCE TARGET | tmpfs DIR | script FILE TEXT`
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+};
 
 use anyhow::{Context, Result, bail};
 use lab::sys::mounts;
@@ -22,8 +26,20 @@ fn main() -> Result<()> {
             false,
             MountPropagationFlags::PRIVATE,
         ),
+        ["tmpfs", dir] => {
+            fs::create_dir_all(dir).context(dir.to_owned())?;
+            mounts::tmpfs(Path::new(dir), "mode=1777")
+        }
+        ["script", file, text] => {
+            fs::write(file, text).context(file.to_owned())?;
+            Ok(fs::set_permissions(
+                file,
+                fs::Permissions::from_mode(0o755),
+            )?)
+        }
         _ => bail!(
-            "usage: arrange mkdir DIR | symlink TARGET LINK | hardlink FILE LINK | bind SOURCE TARGET"
+            "usage: arrange mkdir DIR | symlink TARGET LINK | hardlink FILE LINK | bind SOURCE TARGET | tmpfs DIR | \
+             script FILE TEXT"
         ),
     }
 }

@@ -1,7 +1,8 @@
 //! Becomes another program in another place.
 //!
-//! `enter [--cgroup DIR] [--netns FILE] [--hide DIR] [--unmount DIR] [--drop-capabilities] -- PROGRAM ARG…`
-//! `--hide` and `--unmount` happen in a mount namespace of its own.
+//! `enter [--cgroup DIR] [--netns FILE] [--hide DIR] [--unmount DIR] [--drop-capabilities] [--unshare] -- PROGRAM ARG…`
+//! `--hide` and `--unmount` happen in a mount namespace of its own. `--unshare`: the program is the first process of a new
+//! pid namespace, in a mount namespace of its own (as `unshare --pid --fork --mount`).
 
 use std::{
     os::{fd::AsFd, unix::process::CommandExt},
@@ -25,6 +26,7 @@ use rustix::{
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let mut private_mounts = false;
+    let mut unshare = false;
     loop {
         let flag = args
             .next()
@@ -40,12 +42,7 @@ fn main() -> Result<()> {
             }
             "--hide" | "--unmount" => {
                 if !private_mounts {
-                    // SAFETY: one thread, and no descriptor table is unshared.
-                    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.context("unshare the mounts")?;
-                    mount_change(
-                        "/",
-                        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
-                    )?;
+                    unshare_mounts_and(UnshareFlags::empty())?;
                     private_mounts = true;
                 }
                 let dir = value()?;
@@ -56,11 +53,27 @@ fn main() -> Result<()> {
                 }
             }
             "--drop-capabilities" => drop_capabilities()?,
+            "--unshare" => unshare = true,
             other => bail!("unknown option {other}"),
         }
     }
     let program = args.next().context("no program")?;
-    Err(Command::new(&program).args(args).exec()).context(program)
+    let mut command = Command::new(&program);
+    command.args(args);
+    if unshare {
+        unshare_mounts_and(UnshareFlags::NEWPID)?;
+        let status = command.status().context(program)?;
+        // Without a code: a signal ended it.
+        std::process::exit(status.code().unwrap_or(128));
+    }
+    Err(command.exec()).context(program)
+}
+
+fn unshare_mounts_and(others: UnshareFlags) -> Result<()> {
+    // SAFETY: one thread, and no descriptor table is unshared.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS | others) }.context("unshare the mounts")?;
+    let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", flags).context("make the mounts private")
 }
 
 /// Root's capabilities after an exec are what the bounding set leaves.

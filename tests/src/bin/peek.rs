@@ -1,11 +1,15 @@
 //! Opens a file, reads it to the end and prints how long it was, never what it held.
 //!
-//! `peek PATH` (openat), `peek --openat2 PATH` (openat2, refusing magic links), `peek --list DIR` (names in a directory).
+//! `peek PATH` (openat), `peek --openat2 PATH` (openat2, refusing magic links), `peek --path-only PATH` (openat with
+//! O_PATH: the descriptor can be stat'ed and not read), `peek --list DIR` (names in a directory).
 
 use std::{fs::File, io::Read, path::Path};
 
-use anyhow::{Context, Result, bail};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2},
+    io::Errno,
+};
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +20,16 @@ fn main() -> Result<()> {
                 .context(path.to_owned())?;
             length(path, fd.into())
         }
+        ["--path-only", path] => {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let fd = openat(CWD, path, flags, Mode::empty()).context(path.to_owned())?;
+            ensure!(
+                rustix::io::read(&fd, &mut [0_u8; 1]) == Err(Errno::BADF),
+                "{path} can be read"
+            );
+            println!("{path}: {} bytes", fstat(&fd)?.st_size);
+            Ok(())
+        }
         ["--list", dir] => {
             let names = std::fs::read_dir(dir).context(dir.to_owned())?.count();
             println!("{dir}: {names} names");
@@ -25,7 +39,7 @@ fn main() -> Result<()> {
             path,
             File::open(Path::new(path)).with_context(|| path.to_owned())?,
         ),
-        _ => bail!("usage: peek [--openat2] PATH | peek --list DIR"),
+        _ => bail!("usage: peek [--openat2 | --path-only] PATH | peek --list DIR"),
     }
 }
 

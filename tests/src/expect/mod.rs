@@ -11,15 +11,18 @@ pub use tally::Tally;
 
 use crate::node::Pod;
 
-/// A line that must come: all these facts, no matter which others.
+/// A line that must come, or may: all these facts, no matter which others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expected(Facts);
+pub struct Expected {
+    facts: Facts,
+    optional: bool,
+}
 
 impl Expected {
     /// `pod` opens the token in its own volume, by a child of its container's init, and may do so.
     pub fn own_open(pod: &Pod, volume: &str) -> Self {
         let mut this = Self::of_pod("token_open", pod).owned_by(pod, volume);
-        this.0.extend([
+        this.facts.extend([
             ("relation", "own".into()),
             ("via", "open".into()),
             ("comm", "peek".into()),
@@ -30,7 +33,7 @@ impl Expected {
     /// `opener` opens a token of `owner`.
     pub fn foreign_open(opener: &Pod, owner: &Pod, volume: &str, relation: &str) -> Self {
         let mut this = Self::own_open(opener, volume).owned_by(owner, volume);
-        this.0.insert("relation", relation.into());
+        this.facts.insert("relation", relation.into());
         this
     }
 
@@ -50,13 +53,13 @@ impl Expected {
     /// `pod` connects to the agent (or the metadata service), which accepts.
     pub fn connect(pod: &Pod, endpoint: &str, address: &str) -> Self {
         let mut this = Self::of_pod("credential_connect", pod).to(endpoint, address);
-        this.0.insert("comm", "sdk".into());
+        this.facts.insert("comm", "sdk".into());
         this
     }
 
     /// That connection's end.
     pub fn closed(pod: &Pod, endpoint: &str, address: &str) -> Self {
-        let mut this = Self(Facts::from([
+        let mut this = Self::must(Facts::from([
             ("event", "connection_closed".into()),
             ("verdict", "allowed".into()),
             ("undetermined", String::new()),
@@ -64,8 +67,15 @@ impl Expected {
             ("pod", pod.key()),
         ]))
         .to(endpoint, address);
-        this.0.insert("outcome", "established".into());
+        this.facts.insert("outcome", "established".into());
         this
+    }
+
+    fn must(facts: Facts) -> Self {
+        Self {
+            facts,
+            optional: false,
+        }
     }
 
     fn of_pod(event: &str, pod: &Pod) -> Self {
@@ -75,7 +85,7 @@ impl Expected {
             &pod.spec.service_account
         };
         let unknown = pod.spec.host_pid;
-        Self(Facts::from([
+        Self::must(Facts::from([
             ("event", event.into()),
             ("verdict", "allowed".into()),
             ("undetermined", String::new()),
@@ -98,10 +108,10 @@ impl Expected {
     }
 
     fn owned_by(mut self, owner: &Pod, volume: &str) -> Self {
-        self.0
+        self.facts
             .extend([("owner", owner.key()), ("volume", volume.into())]);
         if let Some(token) = owner.spec.token(volume) {
-            self.0.extend([
+            self.facts.extend([
                 ("kind", token.kind.into()),
                 ("file", token.file.clone()),
                 ("audience", token.audience.clone().unwrap_or("null".into())),
@@ -125,7 +135,7 @@ impl Expected {
 
     /// Other facts than the usual.
     pub fn with(mut self, facts: &[(&'static str, &str)]) -> Self {
-        self.0
+        self.facts
             .extend(facts.iter().map(|(k, v)| (*k, (*v).to_owned())));
         self
     }
@@ -142,13 +152,26 @@ impl Expected {
 
     /// A fact that the design does not fix here.
     pub fn whatever(mut self, fact: &'static str) -> Self {
-        self.0.remove(fact);
+        self.facts.remove(fact);
         self
+    }
+
+    /// At least one such line, and `most` at most.
+    pub fn one_to(self, most: usize) -> Vec<Self> {
+        let optional = Self {
+            optional: true,
+            ..self.clone()
+        };
+        let mut all = vec![optional; most];
+        if let Some(first) = all.first_mut() {
+            *first = self;
+        }
+        all
     }
 
     /// The facts that `line` has otherwise: fact, expected, found.
     fn differences(&self, line: &Facts) -> Vec<(&'static str, String, String)> {
-        self.0
+        self.facts
             .iter()
             .filter(|(fact, want)| line.get(*fact) != Some(want))
             .map(|(fact, want)| {

@@ -29,18 +29,22 @@ impl Tally {
         }
     }
 
-    /// All expected lines have come (others may have, too).
+    /// All lines that must come have come (others may have, too).
     pub fn complete(&self) -> bool {
-        self.missing.is_empty()
+        self.due().next().is_none()
     }
 
     /// As many lines have come as were expected, though not the same.
     pub fn hopeless(&self) -> bool {
-        !self.missing.is_empty() && self.extra.len() >= self.missing.len()
+        !self.complete() && self.extra.len() >= self.due().count()
     }
 
     pub fn exact(&self) -> bool {
-        self.missing.is_empty() && self.extra.is_empty()
+        self.complete() && self.extra.is_empty()
+    }
+
+    fn due(&self) -> impl Iterator<Item = &Expected> {
+        self.missing.iter().filter(|e| !e.optional)
     }
 }
 
@@ -48,12 +52,12 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut extra: Vec<&Facts> = self.extra.iter().collect();
-        for expected in &self.missing {
+        for expected in self.due() {
             let nearest = (0..extra.len())
-                .filter(|i| extra[*i].get("event") == expected.0.get("event"))
+                .filter(|i| extra[*i].get("event") == expected.facts.get("event"))
                 .min_by_key(|i| expected.differences(extra[*i]).len());
             match nearest {
-                None => writeln!(f, "missing: {}", sentence(&expected.0))?,
+                None => writeln!(f, "missing: {}", sentence(&expected.facts))?,
                 Some(index) => {
                     let line = extra.remove(index);
                     writeln!(f, "wrong: {}", sentence(line))?;
@@ -85,10 +89,24 @@ mod tests {
     use serde_json::json;
 
     fn expected(event: &str, verdict: &str) -> Expected {
-        Expected(Facts::from([
+        Expected::must(Facts::from([
             ("event", event.into()),
             ("verdict", verdict.into()),
         ]))
+    }
+
+    #[test]
+    fn of_one_to_three_lines_neither_none_nor_four_are_exact() {
+        let line = json!({"event": "token_open", "verdict": "undetermined"});
+        let mut tally = Tally::new(expected("token_open", "undetermined").one_to(3));
+        let exact: Vec<bool> = (0..5)
+            .map(|_| {
+                let exact = tally.exact();
+                tally.take(&line);
+                exact
+            })
+            .collect();
+        assert_eq!(exact, [false, true, true, true, false]);
     }
 
     #[test]

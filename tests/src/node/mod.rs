@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod kubelet;
 mod lab;
 mod lifecycle;
+mod manifest;
 pub mod pod;
 mod process;
 pub mod shim;

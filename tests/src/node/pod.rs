@@ -98,6 +98,8 @@ pub struct PodSpec {
     pub env: BTreeMap<String, String>,
     /// The init's command line.
     pub argv: Vec<String>,
+    /// `livenessProbe`, `readinessProbe`, `startupProbe` to the command that the kubelet runs for it.
+    pub exec_probes: BTreeMap<&'static str, Vec<String>>,
     pub host_pid: bool,
     pub host_network: bool,
     pub qos: Qos,
@@ -128,6 +130,7 @@ impl PodSpec {
             sub_paths: Vec::new(),
             env: BTreeMap::new(),
             argv: vec!["pause".into()],
+            exec_probes: BTreeMap::new(),
             host_pid: false,
             host_network: false,
             qos: Qos::Burstable,

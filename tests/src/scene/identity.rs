@@ -1,14 +1,17 @@
 //! Processes that pretend to be somewhere else.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use anyhow::Result;
 
-use anyhow::{Result, bail};
-
-use super::{HOST_KUBELET, Scene, associate, associated, host_path_of, token_path};
+use super::{HOST_CGROUP, Scene, associated, host_cgroup_of, host_path_of, with_host_kubelet};
 use crate::{
     expect::Expected,
-    node::{Pod, PodSpec, cluster::ROLES, pod::POD_IDENTITY},
+    node::{Lab, Pod, PodSpec, pod::POD_IDENTITY},
+    service::agent::V4,
+    wire::argv,
 };
+
+const AGENT: &str = "pod-identity-agent";
+const ADDRESS: &str = "169.254.170.23:80";
 
 pub const SCENES: &[Scene] = &[
     Scene {
@@ -16,16 +19,8 @@ pub const SCENES: &[Scene] = &[
         about: "shop/feed moves a process into payments/wire's cgroup, then reads its token",
         play: |stage| {
             let (victim, role) = associated(&mut stage.lab, "payments", "wire")?;
-            let hierarchy = stage.lab.cgroup_root().to_owned();
-            let kubelet = stage.lab.kubelet_root();
-            let spec = PodSpec::new("shop", "feed")
-                .with_host_path(&hierarchy, "/host/cgroup")
-                .with_host_path(&kubelet, HOST_KUBELET);
-            let thief = stage.lab.start(spec)?;
-            let cgroup = format!(
-                "/host/cgroup/{}",
-                victim.cgroup.strip_prefix(&hierarchy)?.display()
-            );
+            let thief = intruder(&mut stage.lab, PodSpec::new("shop", "feed"))?;
+            let cgroup = host_cgroup_of(&stage.lab, &victim)?;
             let path = host_path_of(&victim);
             stage
                 .lab
@@ -49,59 +44,100 @@ pub const SCENES: &[Scene] = &[
         },
     },
     Scene {
-        name: "recycled-namespace",
-        about: "ops/agentless (hostPID) reads its own token in a mount namespace with the number of a deleted pod's",
+        name: "unshared-in-victims-cgroup",
+        about: "shop/menu moves a process into payments/card's cgroup and new pid and mount namespaces, then reads its token",
         play: |stage| {
-            let lab = &mut stage.lab;
-            let role = associate(lab, "ops", "agentless")?;
-            associate(lab, "ops", "gone")?;
-            let mut expected = Vec::new();
-            let mut numbers = BTreeSet::new();
-            let mut gone = Vec::new();
-            for _ in 0..3 {
-                let pod = lab.start(PodSpec::daemon("ops", "gone").with_pod_identity())?;
-                lab.run(&pod, &["peek", &token_path(&pod, POD_IDENTITY)])?;
-                numbers.insert(mount_namespace(&pod)?);
-                gone.push(pod);
+            let (victim, role) = associated(&mut stage.lab, "payments", "card")?;
+            let thief = intruder(&mut stage.lab, PodSpec::new("shop", "menu"))?;
+            let cgroup = host_cgroup_of(&stage.lab, &victim)?;
+            let path = host_path_of(&victim);
+            let enter = ["enter", "--cgroup", &cgroup, "--unshare", "--"];
+            stage
+                .lab
+                .run(&thief, &[&enter[..], &["peek", &path]].concat())?;
+            // Nested namespaces follow their parent.
+            Ok(vec![mismatch(&victim, &role, &thief.key())])
+        },
+    },
+    Scene {
+        name: "init-in-victims-cgroup",
+        about: "shop/lunch's own init moves itself into payments/cash's cgroup, and its child reads its token",
+        play: |stage| {
+            let (victim, role) = associated(&mut stage.lab, "payments", "cash")?;
+            let mut spec = PodSpec::new("shop", "lunch");
+            let cgroup = host_cgroup_of(&stage.lab, &victim)?;
+            spec.argv = argv(["enter", "--cgroup", &cgroup, "--", "pause"]);
+            let thief = intruder(&mut stage.lab, spec)?;
+            stage.lab.run(&thief, &["peek", &host_path_of(&victim)])?;
+            Ok(vec![mismatch(&victim, &role, &thief.key())])
+        },
+    },
+    Scene {
+        name: "cgroup-named-like-the-victim",
+        about: "shop/copy names cgroups below its own container's as payments/safe's are named, and reads its token there",
+        play: |stage| {
+            let (victim, role) = associated(&mut stage.lab, "payments", "safe")?;
+            let thief = intruder(&mut stage.lab, PodSpec::new("shop", "copy"))?;
+            let own = host_cgroup_of(&stage.lab, &thief)?;
+            let pod = format!("{own}/pod{}", victim.spec.uid);
+            let container = format!("{pod}/{}", victim.container_id);
+            for dir in [&pod, &container] {
+                stage.lab.run(&thief, &["arrange", "mkdir", dir])?;
             }
-            let role_of_gone = format!("{ROLES}/ops-gone");
-            for pod in gone {
-                expected.push(
-                    Expected::own_open(&pod, POD_IDENTITY).bound("pod-identity", &role_of_gone),
-                );
-                lab.remove_from_node(&pod)?;
-            }
-            // The kernel gives out the lowest free number, to whatever namespace comes next.
-            for _ in 0..40 {
-                let mut spec = PodSpec::daemon("ops", "agentless").with_pod_identity();
-                spec.host_pid = true;
-                let pod = lab.start(spec)?;
-                lab.run(&pod, &["peek", &token_path(&pod, POD_IDENTITY)])?;
-                expected.push(Expected::own_open(&pod, POD_IDENTITY).bound("pod-identity", &role));
-                if numbers.contains(&mount_namespace(&pod)?) {
-                    return Ok(expected);
-                }
-            }
-            bail!("no namespace number came again")
+            let path = host_path_of(&victim);
+            let enter = ["enter", "--cgroup", &container, "--"];
+            stage
+                .lab
+                .run(&thief, &[&enter[..], &["peek", &path]].concat())?;
+            Ok(vec![
+                Expected::foreign_open(&thief, &victim, POD_IDENTITY, "other-pod")
+                    .bound("pod-identity", &role)
+                    .with(&[("attribution", "cgroup-ancestor")])
+                    .judged("violation", "foreign-token-open:critical"),
+            ])
+        },
+    },
+    Scene {
+        name: "pod-in-host-cgroup",
+        about: "shop/guest has no association, moves a process into a host service's cgroup and connects to the agent",
+        play: |stage| {
+            let pod = intruder(&mut stage.lab, PodSpec::new("shop", "guest"))?;
+            let cgroup = format!("{HOST_CGROUP}/system.slice/ssh.service");
+            let enter = ["enter", "--cgroup", &cgroup, "--"];
+            stage
+                .lab
+                .run(&pod, &[&enter[..], &["dial", ADDRESS]].concat())?;
+            let connect = Expected::connect(&pod, AGENT, V4)
+                .with(&[("comm", "dial")])
+                .whatever("observed_since");
+            Ok(vec![
+                nobodys(connect, [pod.key(), "host".into()]),
+                Expected::closed(&pod, AGENT, V4).with(&[("pod", "null")]),
+            ])
         },
     },
 ];
 
-/// As in `/proc/PID/ns`.
-fn mount_namespace(pod: &Pod) -> Result<PathBuf> {
-    Ok(fs::read_link(format!("/proc/{}/ns/mnt", pod.init_pid))?)
+/// Starts a pod that has the kubelet's directory and the cgroup hierarchy as hostPaths.
+fn intruder(lab: &mut Lab, spec: PodSpec) -> Result<Pod> {
+    let hierarchy = lab.cgroup_root().to_owned();
+    with_host_kubelet(lab, spec.with_host_path(&hierarchy, HOST_CGROUP))
+}
+
+fn mismatch(victim: &Pod, role: &str, other: &str) -> Expected {
+    let open = Expected::own_open(victim, POD_IDENTITY)
+        .bound("pod-identity", role)
+        .with(&[("relation", "unknown")]);
+    nobodys(open, [victim.key(), other.to_owned()])
 }
 
 /// Neither the cgroup nor the namespaces are trusted.
-fn mismatch(victim: &Pod, role: &str, other: &str) -> Expected {
-    let mut candidates = [victim.key(), other.to_owned()];
+fn nobodys(expected: Expected, mut candidates: [String; 2]) -> Expected {
     candidates.sort();
-    Expected::own_open(victim, POD_IDENTITY)
-        .bound("pod-identity", role)
+    expected
         .with(&[
             ("pod", "null"),
             ("service_account", "null"),
-            ("relation", "unknown"),
             ("candidates", &candidates.join(" ")),
             ("attribution", "conflict"),
         ])

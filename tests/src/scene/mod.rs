@@ -3,9 +3,11 @@
 //! Every scene uses ServiceAccounts of its own, so that none depends on another's bindings.
 
 mod agent;
+mod exec;
 mod identity;
 mod imds;
 mod own;
+mod recycled;
 mod role;
 mod theft;
 mod volume;
@@ -26,6 +28,8 @@ pub struct Stage {
     pub agent: Pod,
     /// A pod with an association that ran before the auditor did.
     pub older: Pod,
+    /// Why what the scene just played is about did not happen on this machine; set by the scene, taken by the player.
+    pub skipped: Option<String>,
 }
 
 pub struct Scene {
@@ -41,7 +45,9 @@ pub fn all() -> Vec<&'static Scene> {
         own::SCENES,
         agent::SCENES,
         theft::SCENES,
+        exec::SCENES,
         identity::SCENES,
+        recycled::SCENES,
         role::SCENES,
         imds::SCENES,
         volume::SCENES,
@@ -53,6 +59,8 @@ pub fn all() -> Vec<&'static Scene> {
 
 /// Where pods that may see the kubelet's directory see it.
 const HOST_KUBELET: &str = "/host/kubelet";
+/// Where pods that may see the cgroup hierarchy see it.
+const HOST_CGROUP: &str = "/host/cgroup";
 
 /// Starts `namespace/app` with a Pod Identity association and what the webhook stamps for it; returns its role too.
 fn associated(lab: &mut Lab, namespace: &str, app: &str) -> Result<(Pod, String)> {
@@ -96,6 +104,12 @@ fn host_path_of(victim: &Pod) -> String {
         .token_below(Path::new(HOST_KUBELET), POD_IDENTITY)
         .to_string_lossy()
         .into_owned()
+}
+
+/// `pod`'s cgroup for a pod that sees the hierarchy at [`HOST_CGROUP`].
+fn host_cgroup_of(lab: &Lab, pod: &Pod) -> Result<String> {
+    let below = pod.cgroup.strip_prefix(lab.cgroup_root())?;
+    Ok(format!("{HOST_CGROUP}/{}", below.display()))
 }
 
 fn token_path(pod: &Pod, volume: &str) -> String {

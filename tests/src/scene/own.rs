@@ -112,6 +112,24 @@ pub const SCENES: &[Scene] = &[
         },
     },
     Scene {
+        name: "host-pid-pod-not-yet-listed",
+        about: "ops/early (hostPID) reads its own token a second before the control plane has told of the pod",
+        play: |stage| {
+            let role = associate(&mut stage.lab, "ops", "early")?;
+            let mut spec = PodSpec::new("ops", "early").with_pod_identity();
+            spec.host_pid = true;
+            let pod = stage.lab.start_unlisted(spec)?;
+            stage
+                .lab
+                .run(&pod, &["peek", &token_path(&pod, POD_IDENTITY)])?;
+            thread::sleep(Duration::from_secs(1));
+            stage.lab.list(&pod)?;
+            Ok(vec![
+                Expected::own_open(&pod, POD_IDENTITY).bound("pod-identity", &role),
+            ])
+        },
+    },
+    Scene {
         name: "cgroupfs-driver",
         about: "payments/legacy reads its own token; its cgroup has the cgroupfs driver's name",
         play: |stage| {

@@ -9,7 +9,7 @@ use crate::{
         PodSpec, TokenVolume, kubelet,
         pod::{FileVolume, POD_IDENTITY, SubPath},
     },
-    token,
+    patience, token,
     volume::Plugin,
 };
 
@@ -122,6 +122,35 @@ pub const SCENES: &[Scene] = &[
                 stage.lab.run(&pod, &["peek", "--list", dir])?;
             }
             Ok(vec![])
+        },
+    },
+    Scene {
+        name: "orphaned-pod-token-in-shm",
+        about: "shop/cache writes and reads a file 300 times in a directory `..data` of a tmpfs that it mounted itself",
+        play: |stage| {
+            let pod = stage.lab.start(PodSpec::new("shop", "cache"))?;
+            for arrange in [["tmpfs", "/shm"], ["mkdir", "/shm/..data"]] {
+                stage
+                    .lab
+                    .run(&pod, &[&["arrange"], &arrange[..]].concat())?;
+            }
+            // Slow enough for an auditor that decides after the first.
+            let pause = (2 * patience()).to_string();
+            stage
+                .lab
+                .run(&pod, &["rewrite", "/shm/..data/token", "300", &pause])?;
+            let mut line = Expected::own_open(&pod, "")
+                .with(&[
+                    ("comm", "rewrite"),
+                    ("owner", "null"),
+                    ("relation", "unknown"),
+                ])
+                .judged("undetermined", "");
+            // What is left open is for the auditor to say; how many opens a line stands for, too.
+            for fact in ["volume", "undetermined", "repeats"] {
+                line = line.whatever(fact);
+            }
+            Ok(line.one_to(3))
         },
     },
 ];
