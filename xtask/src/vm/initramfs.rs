@@ -1,4 +1,4 @@
-//! The guest's root: the lab as /init, the auditor, their shared libraries, and kernel modules.
+//! The guest's root: the lab as /init, the auditor, a shell, their shared libraries, and kernel modules.
 
 use std::{
     collections::BTreeSet,
@@ -13,6 +13,8 @@ use super::{TemporaryFile, cpio::Archive, modules::Module};
 use crate::process::capture;
 
 const LAB: &str = "/bin-lab/lab";
+/// For exec probes that are scripts or `sh -c`.
+const SHELL: &str = "/bin/sh";
 
 /// What goes in. `job` is one `lab` command line a line.
 pub struct Contents<'a> {
@@ -53,7 +55,8 @@ pub fn build(contents: &Contents<'_>) -> Result<Vec<u8>> {
             .to_string_lossy();
         archive.file(&format!("/bin-lab/{name}"), 0o755, &stripped(helper)?);
     }
-    let binaries = [*auditor, *lab].into_iter();
+    archive.file(SHELL, 0o755, &read(Path::new(SHELL))?);
+    let binaries = [*auditor, *lab, Path::new(SHELL)].into_iter();
     let binaries = binaries.chain(helpers.iter().map(PathBuf::as_path));
     for library in shared_libraries(binaries)? {
         archive.file(&library, 0o755, &read(Path::new(&library))?);
