@@ -190,10 +190,6 @@ impl Cgroups {
         }
     }
 
-    pub fn path(&self, id: u64) -> Option<Arc<str>> {
-        self.entries.get(&id).map(|entry| Arc::clone(&entry.path))
-    }
-
     /// Id of the cgroup at `path` below the root, if it is there.
     pub fn id_of(&self, path: &str) -> Option<u64> {
         std::fs::metadata(self.root.join(path.trim_start_matches('/')))
@@ -203,13 +199,5 @@ impl Cgroups {
 
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 }

@@ -30,11 +30,6 @@ impl Clock {
         let age = nanoseconds(ClockId::Boottime) - i128::from(boot_ns);
         Duration::from_nanos(u64::try_from(age).unwrap_or(0))
     }
-
-    /// CLOCK_BOOTTIME, ns.
-    pub fn boot_ns() -> u64 {
-        u64::try_from(nanoseconds(ClockId::Boottime)).unwrap_or(0)
-    }
 }
 
 fn nanoseconds(clock: ClockId) -> i128 {

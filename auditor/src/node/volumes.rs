@@ -157,11 +157,6 @@ impl Volumes {
         })
     }
 
-    /// A descriptor that polls as POLLPRI when the host's mounts change.
-    pub fn watched(&self) -> Option<&File> {
-        self.mountinfo.first()
-    }
-
     /// Reads mountinfo, classifies what is new and forgets what is gone.
     pub fn rescan(&mut self, kernel: &mut impl Classify) {
         let mut seen: HashMap<Device, (Mount, VolumeOwner)> = HashMap::new();
@@ -358,14 +353,6 @@ impl Volumes {
         };
         // When in doubt, look.
         !poll(&mut polled, Some(&now)).is_ok_and(|ready| ready == 0)
-    }
-
-    pub fn len(&self) -> usize {
-        self.mounted.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.mounted.is_empty()
     }
 }
 

@@ -37,7 +37,6 @@ pub enum CanaryError {
 pub struct FileCanary {
     /// Mount namespace of PID 1; `None` when more ancestors lie between than the kernel half walks.
     pub host_mnt_ns: Option<u32>,
-    pub own_mnt_ns: u32,
     /// The auditor's own cgroup.
     pub own_cgroup: u64,
 }
@@ -84,7 +83,6 @@ pub fn file_open(
                 }
                 found = Some(FileCanary {
                     host_mnt_ns: (file.top_mnt_ns != 0).then_some(file.top_mnt_ns),
-                    own_mnt_ns: open.task.mnt_ns,
                     own_cgroup: open.task.cgroup_id,
                 });
                 Found::Yes
