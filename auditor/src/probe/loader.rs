@@ -147,7 +147,7 @@ pub struct Programs {
     #[expect(dead_code, reason = "held for its drop")]
     ebpf: Ebpf,
     #[cfg(feature = "log")]
-    logger: aya_log::EbpfLogger<&'static dyn aya_log::Log>,
+    logger: aya_log::EbpfLogger<&'static dyn log::Log>,
 }
 
 impl Programs {
