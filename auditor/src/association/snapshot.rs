@@ -1,6 +1,6 @@
 //! All associations of the cluster, as of a moment.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub started_at: Timestamp,
     /// False where the source says that there are more: then nothing can be said of what is missing.
     pub complete: bool,
+    /// How often the source makes a new one; null where it is looked at when needed.
+    pub interval: Option<Duration>,
     by_service_account: HashMap<Arc<str>, HashMap<Arc<str>, Association>>,
 }
 
@@ -61,6 +63,7 @@ impl Snapshot {
             hash,
             started_at,
             complete,
+            interval: None,
             by_service_account,
         }
     }

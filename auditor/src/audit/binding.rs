@@ -51,6 +51,12 @@ fn pod_identity(pod: &Pod, knowledge: &Knowledge<'_>) -> Option<Binding> {
         kind: BindingKind::PodIdentity,
         association_id: Some(association.id.to_string()),
         role_arn: association.role_arn.as_deref().map(ToOwned::to_owned),
+        target_role_arn: association
+            .target_role_arn
+            .as_deref()
+            .map(ToOwned::to_owned),
+        external_id: association.external_id.as_deref().map(ToOwned::to_owned),
+        session_tags: Some(!association.disable_session_tags),
         session_name_prefix: knowledge
             .cluster_name
             .map(|cluster| session_name_prefix(cluster, &pod.name)),
@@ -68,6 +74,9 @@ fn irsa(pod: &Pod, knowledge: &Knowledge<'_>) -> Option<Binding> {
         kind: BindingKind::Irsa,
         association_id: None,
         role_arn: Some(role.to_owned()),
+        target_role_arn: None,
+        external_id: None,
+        session_tags: None,
         session_name_prefix: None,
     })
 }

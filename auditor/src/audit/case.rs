@@ -152,10 +152,12 @@ impl<'a> Knowledge<'a> {
     }
 
     /// Whether an annotation that is not there now was not there at `time` either.
-    pub(super) fn annotations_tell_of_absence_at(&self, time: Timestamp) -> bool {
-        self.service_accounts
-            .read_at()
-            .is_some_and(|read_at| read_at >= time)
+    pub(super) fn annotations_tell_of_absence_at(&self, pod: &Pod, time: Timestamp) -> bool {
+        let accounts = self.service_accounts;
+        accounts.tells_of(&pod.namespace, &pod.service_account)
+            && accounts
+                .told_at(&pod.namespace, &pod.service_account)
+                .is_some_and(|told_at| told_at >= time)
     }
 
     pub(super) fn associations_tell_of_absence_at(&self, time: Timestamp) -> bool {

@@ -30,6 +30,8 @@ pub fn evidence(
         bindings_age_ms: begun.map(|begun| milliseconds(begun, knowledge.now)),
         policy_hash: knowledge.policy.hash.clone(),
         observed_since: None,
+        token_opened_at: None,
+        taken: Vec::new(),
         candidates: Vec::new(),
     }
 }

@@ -14,6 +14,13 @@ pub fn pod(
     spec: raw::PodSpec,
     status: raw::PodStatus,
 ) -> Result<Pod, Missing> {
+    let ips = status
+        .pod_ips
+        .iter()
+        .flatten()
+        .filter_map(|ip| ip.ip.parse().ok())
+        .collect();
+    let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     let statuses: Vec<raw::ContainerStatus> = [
         status.init_container_statuses,
         status.container_statuses,
@@ -56,6 +63,8 @@ pub fn pod(
         host_network: spec.host_network.unwrap_or_default(),
         host_pid: spec.host_pid.unwrap_or_default(),
         share_process_namespace: spec.share_process_namespace.unwrap_or_default(),
+        ips,
+        active: !ended,
         containers,
         volumes: volumes.collect(),
     })

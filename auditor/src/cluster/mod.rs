@@ -9,6 +9,7 @@ mod parse;
 mod pod;
 mod raw;
 mod service_account;
+mod source;
 mod store;
 mod volume;
 
@@ -17,6 +18,7 @@ pub use mount::Mount;
 pub use parse::{Contents, ParseError, parse};
 pub use pod::{Container, CredentialEnv, Pod};
 pub use service_account::{ServiceAccount, ServiceAccounts};
+pub use source::Source;
 pub use store::Store;
 pub use volume::{ProjectedVolume, TokenSource};
 

@@ -31,6 +31,10 @@ pub struct Pod {
     pub host_pid: bool,
     pub share_process_namespace: bool,
     /// Init, normal and ephemeral containers.
+    /// `status.podIPs`; a pod in the host's network has the node's.
+    pub ips: Vec<std::net::IpAddr>,
+    /// `status.phase` is neither Succeeded nor Failed.
+    pub active: bool,
     pub containers: Vec<Container>,
     pub volumes: Vec<ProjectedVolume>,
 }

@@ -149,9 +149,18 @@ pub struct PodCertificate {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodStatus {
+    pub phase: Option<String>,
+    #[serde(rename = "podIPs")]
+    pub pod_ips: Option<Vec<PodIp>>,
     pub init_container_statuses: Option<Vec<ContainerStatus>>,
     pub container_statuses: Option<Vec<ContainerStatus>>,
     pub ephemeral_container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+#[derive(Deserialize)]
+pub struct PodIp {
+    #[serde(default)]
+    pub ip: String,
 }
 
 #[derive(Deserialize)]

@@ -17,6 +17,8 @@ pub(crate) fn pod(namespace: &str, name: &str) -> Pod {
         host_network: false,
         host_pid: false,
         share_process_namespace: false,
+        ips: Vec::new(),
+        active: true,
         containers: Vec::new(),
         volumes: Vec::new(),
     }

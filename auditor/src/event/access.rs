@@ -64,6 +64,9 @@ pub struct Access {
     pub flags: Vec<AccessFlag>,
     /// `fentry`, `kprobe` or `syscall`.
     pub backend: String,
+    /// Why the kernel refused it; only with `--watch-denied`, and then the token is as the path claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

@@ -56,6 +56,15 @@ pub struct Binding {
     pub kind: BindingKind,
     pub association_id: Option<String>,
     pub role_arn: Option<String>,
+    /// The role that `role_arn` assumes in turn, of any account; only where the association has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_role_arn: Option<String>,
+    /// `sts:ExternalId` in the target role's trust policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// Whether EKS tags the session with cluster, namespace, ServiceAccount and pod; null for IRSA, which never does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_tags: Option<bool>,
     /// `eks-<first 10 of cluster>-<first 10 of pod>-`: how EKS names the STS session of a Pod Identity role.
     pub session_name_prefix: Option<String>,
 }
@@ -82,6 +91,12 @@ pub struct Evidence {
     /// Since when a missing own token open would have been seen (`agent-connect-without-token`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_since: Option<String>,
+    /// When the connecting pod last opened its own token for the agent, as far as seen: CloudTrail's events follow it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_opened_at: Option<String>,
+    /// `token-harvest`: whose tokens (namespace/name) the opener took within ten minutes, this one included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<String>,
     /// `identity-mismatch`: the pods (namespace/name, or `host`) that the process could belong to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,
@@ -96,6 +111,9 @@ pub struct Attribution {
     pub owner: Option<String>,
     /// From the kernel's timestamp to the end of attribution.
     pub latency_us: u64,
+    /// How long ago the API server was last heard; null where the cluster is read from a file, which is looked at anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_age_ms: Option<u64>,
     /// How long the event was held back for knowledge that had not arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_ms: Option<u64>,

@@ -45,6 +45,10 @@ pub enum Body {
     TokenOpen(Box<TokenOpen>),
     CredentialConnect(Box<CredentialConnect>),
     ConnectionClosed(Box<ConnectionClosed>),
+    AgentAccept(Box<AgentAccept>),
+    Listen(Box<Listen>),
+    #[serde(rename = "finding")]
+    Posture(Box<Posture>),
     Loss(Loss),
     Health(Health),
 }
@@ -103,6 +107,86 @@ pub struct ConnectionClosed {
     pub connection: Connection,
 }
 
+/// A connection that was accepted on a credential address, and that no connect seen on this node explains.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct AgentAccept {
+    pub verdict: Verdict,
+    pub undetermined: Vec<String>,
+    pub findings: Vec<Finding>,
+    /// As `connection.endpoint` of a connect.
+    pub endpoint: String,
+    /// `ADDR:PORT`, IPv6 in brackets.
+    pub peer: String,
+    pub local: String,
+    /// Inode number of the network namespace that it was accepted in.
+    pub net_ns: u32,
+    /// By the peer's address: null where no pod of this node, or more than one, has it.
+    pub pod: Option<PodRef>,
+    /// Whose socket listened, by its cgroup: null where it is no pod's.
+    pub listener: Option<PodRef>,
+    /// Id of the `credential_connect` that it belongs to; null where there is none.
+    pub connect_id: Option<String>,
+    /// The peer's.
+    pub binding: Option<Binding>,
+    pub evidence: Evidence,
+    pub attribution: Attribution,
+}
+
+/// Somebody listens on a credential address.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Listen {
+    pub verdict: Verdict,
+    pub undetermined: Vec<String>,
+    pub findings: Vec<Finding>,
+    pub process: Process,
+    pub container: Option<Container>,
+    pub pod: Option<PodRef>,
+    pub socket: ListenSocket,
+    pub attribution: Attribution,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ListenSocket {
+    /// As `connection.endpoint` of a connect.
+    pub endpoint: String,
+    /// `ADDR:PORT`, IPv6 in brackets.
+    pub local: String,
+    /// Inode number of the socket's network namespace.
+    pub net_ns: u32,
+    /// It is the agent's, as `--agent-netns` names it.
+    pub agent_net_ns: bool,
+}
+
+/// A finding about a state, not an event: raised once, cleared once.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Posture {
+    pub state: PostureState,
+    pub subject: PostureSubject,
+    /// With `cleared`, those that no longer hold.
+    pub findings: Vec<Finding>,
+    pub binding: Option<Binding>,
+    pub evidence: Evidence,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PostureState {
+    Raised,
+    Cleared,
+}
+
+/// What a posture finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+pub struct PostureSubject {
+    /// `pod` or `service-account`.
+    pub kind: String,
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+    /// The pod's; null for a ServiceAccount that was not read.
+    pub uid: Option<Arc<str>>,
+    pub service_account: Arc<str>,
+}
+
 /// Once every probe is attached.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Ready {
@@ -113,7 +197,8 @@ pub struct Ready {
     /// `memory`, or the state directory's path.
     pub state: String,
     pub policy_hash: Option<String>,
-    pub pods: u64,
+    /// Pods of this node; null while the API server has not told of them.
+    pub pods: Option<u64>,
     pub associations: Option<u64>,
     /// Address that the metrics are served on.
     pub metrics: Option<String>,

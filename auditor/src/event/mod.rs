@@ -15,7 +15,7 @@ pub use identity::{
     Attribution, Binding, BindingKind, Container, Evidence, Injected, OwnerRef, PodRef,
 };
 pub use line::{
-    Body, ConnectionClosed, CredentialConnect, Health, HookStatus, Line, Loss, Ready, SCHEMA,
-    Stopped, TokenOpen,
+    AgentAccept, Body, ConnectionClosed, CredentialConnect, Health, HookStatus, Line, Listen,
+    ListenSocket, Loss, Posture, PostureState, PostureSubject, Ready, SCHEMA, Stopped, TokenOpen,
 };
 pub use process::{InodeId, Namespaces, Parent, Process};

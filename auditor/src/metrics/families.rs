@@ -248,10 +248,18 @@ impl Observer for Metrics {
 
     fn written(&self, body: &Body, latency: Duration) {
         match body {
-            Body::TokenOpen(_) | Body::CredentialConnect(_) | Body::ConnectionClosed(_) => {
+            Body::TokenOpen(_)
+            | Body::CredentialConnect(_)
+            | Body::ConnectionClosed(_)
+            | Body::AgentAccept(_)
+            | Body::Listen(_) => {
                 self.latency.observe(latency.as_secs_f64());
             }
-            Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {}
+            Body::Posture(_)
+            | Body::Ready(_)
+            | Body::Stopped(_)
+            | Body::Loss(_)
+            | Body::Health(_) => {}
         }
     }
 

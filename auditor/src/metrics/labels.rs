@@ -3,7 +3,7 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use serde::Serialize;
 
-use crate::event::{Body, Finding, OwnerRef, PodRef};
+use crate::event::{Body, Finding, OwnerRef, PodRef, Posture, PostureState};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct EventLabels {
@@ -60,6 +60,17 @@ impl EventLabels {
                 word(&closed.verdict),
                 closed.connection.endpoint.clone(),
             ),
+            Body::AgentAccept(accept) => (
+                "agent_accept",
+                word(&accept.verdict),
+                accept.endpoint.clone(),
+            ),
+            Body::Listen(listen) => (
+                "listen",
+                word(&listen.verdict),
+                listen.socket.endpoint.clone(),
+            ),
+            Body::Posture(posture) => ("finding", String::new(), word(&posture.state)),
             Body::Ready(_) => ("ready", String::new(), String::new()),
             Body::Stopped(_) => ("stopped", String::new(), String::new()),
             Body::Loss(_) => ("loss", String::new(), String::new()),
@@ -80,6 +91,9 @@ impl FindingLabels {
             Body::TokenOpen(open) => (&open.findings, &open.pod, &open.token.owner),
             Body::CredentialConnect(connect) => (&connect.findings, &connect.pod, &None),
             Body::ConnectionClosed(closed) => (&closed.findings, &closed.pod, &None),
+            Body::AgentAccept(accept) => (&accept.findings, &accept.pod, &None),
+            Body::Listen(listen) => (&listen.findings, &listen.pod, &None),
+            Body::Posture(posture) => return Self::of_posture(posture),
             Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {
                 return Vec::new();
             }
@@ -88,6 +102,22 @@ impl FindingLabels {
             .iter()
             .filter(|finding| finding.exempted_by.is_none())
             .map(|finding| Self::new(finding, pod.as_ref(), owner.as_ref()))
+            .collect()
+    }
+
+    /// What was raised; that it was cleared is no finding.
+    fn of_posture(posture: &Posture) -> Vec<Self> {
+        if posture.state == PostureState::Cleared {
+            return Vec::new();
+        }
+        let findings = posture.findings.iter();
+        findings
+            .filter(|finding| finding.exempted_by.is_none())
+            .map(|finding| Self {
+                workload_namespace: posture.subject.namespace.to_string(),
+                workload_service_account: posture.subject.service_account.to_string(),
+                ..Self::new(finding, None, None)
+            })
             .collect()
     }
 

@@ -135,9 +135,12 @@ fn events_show_in_the_metrics() {
     metrics.set_queue_depth(9);
     metrics.set_policy(Some("abc"));
     metrics.set_policy(Some("def"));
-    let Body::Ready(ready) = &fixture::bodies("fentry", 1)[3] else {
-        panic!("not ready")
-    };
+    let bodies = fixture::bodies("fentry", 1);
+    let ready = bodies.iter().find_map(|body| match body {
+        Body::Ready(ready) => Some(ready),
+        _ => None,
+    });
+    let ready = ready.unwrap();
     metrics.set_probes(&ready.backends);
 
     open.findings[0].exempted_by = Some("it may".to_owned());

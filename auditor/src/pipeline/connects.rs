@@ -203,6 +203,7 @@ impl Pipeline {
                 process: by.to_owned(),
                 owner: None,
                 latency_us: waiting.latency_us,
+                cluster_age_ms: None,
                 // For its pod: that for the outcome is the connection's own duration.
                 waited_ms: outcome.and_then(|_| attempt.waited_ms(key.time)),
                 reason: who.reason().map(str::to_owned),

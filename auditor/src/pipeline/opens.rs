@@ -131,6 +131,7 @@ impl Pipeline {
             owner: Some(source.map_or("unknown", OwnerSource::name).to_owned()),
             latency_us: u64::try_from(Clock::since(record.header.time).as_micros())
                 .unwrap_or(u64::MAX),
+            cluster_age_ms: None,
             waited_ms: attempt.waited_ms(record.header.time),
             reason: who
                 .reason()
@@ -239,5 +240,6 @@ fn access(file: &FileInfo, by: u16) -> Access {
         via: Via::Open,
         flags,
         backend: backend.to_owned(),
+        errno: None,
     }
 }

@@ -1,5 +1,5 @@
-//! What the cluster says: pods and ServiceAccounts, associations, policy. Files are looked at before every judgement, so
-//! that what is not in them was not there when the event happened either.
+//! What the cluster says: pods and ServiceAccounts, associations, policy. They are looked at before every judgement, so
+//! that what a file does not hold was not there when the event happened either.
 
 use jiff::Timestamp;
 
@@ -8,46 +8,53 @@ use crate::{
     event::{BindingKind, Health},
     metrics::Metrics,
     policy::{self, Policy},
-    watched_file::SourceError,
 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum SourcesError {
     #[error("--cluster: {0}")]
-    Cluster(SourceError),
+    Cluster(String),
     #[error("--associations: {0}")]
-    Associations(SourceError),
+    Associations(String),
     #[error("--policy: {0}")]
-    Policy(SourceError),
+    Policy(String),
 }
 
 /// The three sources and which of them is failing.
 #[derive(Debug)]
 pub struct Sources {
-    cluster: cluster::FileSource,
-    associations: Option<association::FileSource>,
+    cluster: cluster::Source,
+    associations: association::Source,
     policy: policy::FileSource,
     /// What was last said of each, so that a failure is announced once.
-    said: [Option<SourceError>; 3],
+    said: [Option<String>; 3],
 }
 
 const COMPONENTS: [&str; 3] = ["cluster", "associations", "policy"];
 
 impl Sources {
-    /// The first reading must succeed: nothing can be judged by a source that was never read.
+    /// The first reading of a file must succeed: nothing can be judged by a file that was never read.
+    ///
+    /// # Errors
+    /// Which file, and what is wrong with it.
     pub fn read(
-        mut cluster: cluster::FileSource,
-        mut associations: Option<association::FileSource>,
+        mut cluster: cluster::Source,
+        mut associations: association::Source,
         mut policy: policy::FileSource,
     ) -> Result<Self, SourcesError> {
         let now = Timestamp::now();
-        cluster.refresh(now).map_err(SourcesError::Cluster)?;
-        if let Some(associations) = &mut associations {
-            associations
+        match &mut cluster {
+            cluster::Source::File(file) => file
                 .refresh(now)
-                .map_err(SourcesError::Associations)?;
+                .map_err(|error| SourcesError::Cluster(error.to_string()))?,
+        };
+        if let association::Source::File(file) = &mut associations {
+            file.refresh(now)
+                .map_err(|error| SourcesError::Associations(error.to_string()))?;
         }
-        policy.refresh().map_err(SourcesError::Policy)?;
+        policy
+            .refresh()
+            .map_err(|error| SourcesError::Policy(error.to_string()))?;
         Ok(Self {
             cluster,
             associations,
@@ -58,28 +65,32 @@ impl Sources {
 
     /// Looks at all of them; `now` is taken before. Returns what changed for better or worse.
     pub fn refresh(&mut self, now: Timestamp) -> Vec<Health> {
-        let errors = [
-            self.cluster.refresh(now).err(),
-            self.associations
-                .as_mut()
-                .and_then(|source| source.refresh(now).err()),
-            self.policy.refresh().err(),
+        let policy = self.policy.refresh().err();
+        let troubles = [
+            self.cluster.refresh(now),
+            self.associations.refresh(now),
+            policy.map(|error| format!("{error}; what was read before stays in force")),
+        ];
+        let is_file = [
+            matches!(self.cluster, cluster::Source::File(_)),
+            matches!(self.associations, association::Source::File(_)),
+            true,
         ];
         let mut changes = Vec::new();
-        for ((component, error), said) in COMPONENTS.iter().zip(errors).zip(&mut self.said) {
-            if *said == error {
+        for (index, (trouble, said)) in troubles.into_iter().zip(&mut self.said).enumerate() {
+            if *said == trouble {
                 continue;
             }
-            let (state, message) = match &error {
-                Some(error) => (
-                    "reload-refused",
-                    format!("{error}; what was read before stays in force"),
-                ),
-                None => ("ok", format!("the {component} file can be read again")),
+            let component = COMPONENTS[index];
+            let (state, message) = match (&trouble, is_file[index]) {
+                (Some(trouble), true) => ("reload-refused", trouble.clone()),
+                (Some(trouble), false) => ("degraded", trouble.clone()),
+                (None, true) => ("ok", format!("the {component} file can be read again")),
+                (None, false) => ("ok", format!("the {component} source answers again")),
             };
-            *said = error;
+            *said = trouble;
             changes.push(Health {
-                component: (*component).to_owned(),
+                component: component.to_owned(),
                 state: state.to_owned(),
                 message,
             });
@@ -91,11 +102,17 @@ impl Sources {
         self.cluster.store()
     }
 
-    /// `None` with `--associations none`.
+    pub fn cluster_source(&self) -> &cluster::Source {
+        &self.cluster
+    }
+
+    pub fn cluster_source_mut(&mut self) -> &mut cluster::Source {
+        &mut self.cluster
+    }
+
+    /// `None` with `--associations none`, and before the first reading.
     pub fn bindings(&self) -> Option<&association::Snapshot> {
-        self.associations
-            .as_ref()
-            .and_then(association::FileSource::snapshot)
+        self.associations.snapshot()
     }
 
     pub fn policy(&self) -> &Policy {

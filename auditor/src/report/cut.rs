@@ -4,9 +4,9 @@
 
 use super::trim::{cut, cut_list, cut_map, cut_numbers, cut_shared};
 use crate::event::{
-    Access, Attribution, Binding, Body, Connection, ConnectionClosed, Container, CredentialConnect,
-    Evidence, Finding, Health, HookStatus, Injected, Loss, OwnerRef, PodRef, Process, Ready,
-    Stopped, TokenOpen, TokenRef,
+    Access, AgentAccept, Attribution, Binding, Body, Connection, ConnectionClosed, Container,
+    CredentialConnect, Evidence, Finding, Health, HookStatus, Injected, Listen, ListenSocket, Loss,
+    OwnerRef, PodRef, Posture, PostureSubject, Process, Ready, Stopped, TokenOpen, TokenRef,
 };
 
 /// How many bytes of JSON each kind of field may take.
@@ -139,6 +139,84 @@ pub(super) fn body(body: &mut Body, caps: Caps) {
             cut_findings(findings, caps);
             each(pod, |p| cut_pod(p, caps));
             cut_connection(connection, caps);
+        }
+        Body::AgentAccept(accept) => {
+            let AgentAccept {
+                verdict: _,
+                undetermined,
+                findings,
+                endpoint,
+                peer,
+                local,
+                net_ns: _,
+                pod,
+                listener,
+                connect_id,
+                binding,
+                evidence,
+                attribution,
+            } = &mut **accept;
+            cut_list(undetermined, caps.list);
+            cut_findings(findings, caps);
+            for text in [endpoint, peer, local] {
+                cut(text, caps.name);
+            }
+            each(pod, |p| cut_pod(p, caps));
+            each(listener, |p| cut_pod(p, caps));
+            each(connect_id, |s| cut(s, caps.name));
+            each(binding, |b| cut_binding(b, caps));
+            cut_evidence(evidence, caps);
+            cut_attribution(attribution, caps);
+        }
+        Body::Listen(listen) => {
+            let Listen {
+                verdict: _,
+                undetermined,
+                findings,
+                process,
+                container,
+                pod,
+                socket:
+                    ListenSocket {
+                        endpoint,
+                        local,
+                        net_ns: _,
+                        agent_net_ns: _,
+                    },
+                attribution,
+            } = &mut **listen;
+            cut_list(undetermined, caps.list);
+            cut_findings(findings, caps);
+            cut_process(process, caps);
+            each(container, |c| cut_container(c, caps));
+            each(pod, |p| cut_pod(p, caps));
+            cut(endpoint, caps.name);
+            cut(local, caps.name);
+            cut_attribution(attribution, caps);
+        }
+        Body::Posture(posture) => {
+            let Posture {
+                state: _,
+                subject:
+                    PostureSubject {
+                        kind,
+                        namespace,
+                        name,
+                        uid,
+                        service_account,
+                    },
+                findings,
+                binding,
+                evidence,
+            } = &mut **posture;
+            cut(kind, caps.name);
+            for text in [namespace, name, service_account] {
+                cut_shared(text, caps.name);
+            }
+            each(uid, |s| cut_shared(s, caps.name));
+            cut_findings(findings, caps);
+            each(binding, |b| cut_binding(b, caps));
+            cut_evidence(evidence, caps);
         }
         Body::Ready(Ready {
             version: _,
@@ -313,6 +391,7 @@ fn cut_access(
         via: _,
         flags,
         backend,
+        errno: _,
     }: &mut Access,
     caps: Caps,
 ) {
@@ -342,10 +421,20 @@ fn cut_binding(binding: &mut Binding, caps: Caps) {
         kind: _,
         association_id,
         role_arn,
+        target_role_arn,
+        external_id,
+        session_tags: _,
         session_name_prefix,
     } = binding;
     cut(source, caps.text);
-    for field in [hash, association_id, role_arn, session_name_prefix] {
+    for field in [
+        hash,
+        association_id,
+        role_arn,
+        target_role_arn,
+        external_id,
+        session_name_prefix,
+    ] {
         each(field, |s| cut(s, caps.name));
     }
 }
@@ -361,11 +450,20 @@ fn cut_evidence(evidence: &mut Evidence, caps: Caps) {
         bindings_age_ms: _,
         policy_hash,
         observed_since,
+        token_opened_at,
+        taken,
         candidates,
     } = evidence;
-    for field in [irsa_role, sa_role_arn, policy_hash, observed_since] {
+    for field in [
+        irsa_role,
+        sa_role_arn,
+        policy_hash,
+        observed_since,
+        token_opened_at,
+    ] {
         each(field, |s| cut(s, caps.name));
     }
+    cut_list(taken, caps.list);
     cut_list(candidates, caps.list);
 }
 
@@ -374,6 +472,7 @@ fn cut_attribution(attribution: &mut Attribution, caps: Caps) {
         process,
         owner,
         latency_us: _,
+        cluster_age_ms: _,
         waited_ms: _,
         reason,
     } = attribution;

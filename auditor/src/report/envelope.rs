@@ -69,7 +69,10 @@ fn binding(body: &Body) -> Option<&Binding> {
     match body {
         Body::TokenOpen(open) => open.binding.as_ref(),
         Body::CredentialConnect(connect) => connect.binding.as_ref(),
+        Body::AgentAccept(accept) => accept.binding.as_ref(),
+        Body::Posture(posture) => posture.binding.as_ref(),
         Body::ConnectionClosed(_)
+        | Body::Listen(_)
         | Body::Ready(_)
         | Body::Stopped(_)
         | Body::Loss(_)

@@ -39,8 +39,14 @@ pub trait Observer: Send + Sync {
 /// Stands for a use of a credential, as opposed to the auditor's words about itself.
 fn is_event(body: &Body) -> bool {
     match body {
-        Body::TokenOpen(_) | Body::CredentialConnect(_) | Body::ConnectionClosed(_) => true,
-        Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => false,
+        Body::TokenOpen(_)
+        | Body::CredentialConnect(_)
+        | Body::ConnectionClosed(_)
+        | Body::AgentAccept(_)
+        | Body::Listen(_) => true,
+        Body::Posture(_) | Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {
+            false
+        }
     }
 }
 
@@ -50,7 +56,11 @@ fn is_urgent(body: &Body) -> bool {
         Body::TokenOpen(open) => open.verdict == Verdict::Violation,
         Body::CredentialConnect(connect) => connect.verdict == Verdict::Violation,
         Body::ConnectionClosed(closed) => closed.verdict == Verdict::Violation,
-        Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => true,
+        Body::AgentAccept(accept) => accept.verdict == Verdict::Violation,
+        Body::Listen(listen) => listen.verdict == Verdict::Violation,
+        Body::Posture(_) | Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {
+            true
+        }
     }
 }
 

@@ -52,7 +52,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::environment)?;
 
     // Cheap refusals first.
-    let sources = setup::sources(&config)?;
+    let sources = setup::sources(&config).await?;
     setup::check_agent_netns(&config)?;
     let doubts = setup::doubts(&config, &sources);
     let cgroups = setup::cgroups(&config)?;
@@ -126,7 +126,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             .as_ref()
             .map_or_else(|| "memory".to_owned(), |path| path.display().to_string()),
         policy_hash: sources.policy().hash.clone(),
-        pods: sources.cluster().pod_count() as u64,
+        pods: Some(sources.cluster().pod_count() as u64),
         associations: sources.bindings().map(|bindings| bindings.len() as u64),
         metrics: Some(metrics_address.to_string()),
     };

@@ -31,17 +31,18 @@ pub fn endpoints(config: &RunConfig) -> Vec<Endpoint> {
     built_in.chain(named).collect()
 }
 
-pub fn sources(config: &RunConfig) -> Result<Sources, Failure> {
+pub async fn sources(config: &RunConfig) -> Result<Sources, Failure> {
     let cluster = match &config.cluster {
-        ClusterSource::File(path) => cluster::FileSource::new(path.clone(), &config.node_name),
+        ClusterSource::File(path) => {
+            cluster::Source::File(cluster::FileSource::new(path.clone(), &config.node_name))
+        }
         ClusterSource::Kube => return Err(later("--cluster kube")),
     };
     let associations = match &config.associations {
-        AssociationSource::File(path) => Some(association::FileSource::new(
-            path.clone(),
-            config.cluster_name.clone(),
+        AssociationSource::File(path) => association::Source::File(Box::new(
+            association::FileSource::new(path.clone(), config.cluster_name.clone()),
         )),
-        AssociationSource::None => None,
+        AssociationSource::None => association::Source::None,
         AssociationSource::ConfigMap { .. } | AssociationSource::Eks | AssociationSource::Ack => {
             return Err(later("this --associations source"));
         }

@@ -60,8 +60,7 @@ pub fn node_role_fallback_at_close(case: &CloseCase<'_>) -> Ruling {
     if !knowledge.associations_tell_of_absence_at(case.time) {
         return Ruling::Lacks(Input::Associations);
     }
-    let is_told_of = knowledge.service_account(pod).is_some();
-    if !is_told_of || !knowledge.annotations_tell_of_absence_at(case.time) {
+    if !knowledge.annotations_tell_of_absence_at(pod, case.time) {
         return Ruling::Lacks(Input::ServiceAccount);
     }
     Ruling::Clear

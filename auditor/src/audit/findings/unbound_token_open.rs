@@ -32,8 +32,7 @@ fn irsa(case: &OpenCase<'_>, owner: &Pod) -> Ruling {
     if owner.env_role(None).is_some() || annotated_role(owner, knowledge).is_some() {
         return Ruling::Clear;
     }
-    let is_told_of = knowledge.service_account(owner).is_some();
-    if !is_told_of || !knowledge.annotations_tell_of_absence_at(case.time) {
+    if !knowledge.annotations_tell_of_absence_at(owner, case.time) {
         return Ruling::Lacks(Input::ServiceAccount);
     }
     Ruling::finding(
