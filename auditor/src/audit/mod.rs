@@ -1,13 +1,14 @@
 //! The product's judgement: an event, who did it, and what is bound, to verdict and findings.
 //!
 //! Pure functions: no I/O, no clock. Each finding has a function of its own in `findings`, with its table of cases; to add one, write
-//! it there and name it in [`judge_open`], [`judge_connect`] or [`judge_close`].
+//! it there and name it in [`judge_open`], [`judge_denied`], [`judge_connect`] or [`judge_close`].
 //!
 //! A judgement with `undetermined` inputs may be given again once more is known: for files, look at them and judge anew.
 
 mod binding;
 mod case;
 mod connect;
+mod denied;
 mod evidence;
 mod findings;
 mod history;
@@ -17,8 +18,9 @@ mod ruling;
 mod token;
 
 pub use binding::{binding_of, own_binding, session_name_prefix};
-pub use case::{Actor, CloseCase, ConnectCase, Judgement, Knowledge, OpenCase};
+pub use case::{Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase};
 pub use connect::{judge_close, judge_connect};
+pub use denied::judge_denied;
 pub use history::{History, PodHistory};
 pub use open::judge_open;
 pub use relation::relation;

@@ -1,6 +1,7 @@
 //! One rule a file: a function from the case to a [`Ruling`](super::ruling::Ruling), and the table of its cases.
 
 mod agent_connect_without_token;
+mod denied_token_open;
 mod exec_session_token_open;
 mod foreign_token_open;
 mod host_token_open;
@@ -12,6 +13,7 @@ mod unassociated_agent_connect;
 mod unbound_token_open;
 
 pub use agent_connect_without_token::agent_connect_without_token;
+pub use denied_token_open::denied_token_open;
 pub use exec_session_token_open::exec_session_token_open;
 pub use foreign_token_open::foreign_token_open;
 pub use host_token_open::host_token_open;
