@@ -29,7 +29,7 @@ pub use self::{
     totals::Totals,
 };
 use crate::{
-    audit::{History, Knowledge},
+    audit::{Harvests, History, Knowledge},
     event::{Body, Health, Stopped},
     metrics::Metrics,
     node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes},
@@ -62,6 +62,7 @@ pub struct Pipeline {
     pub(crate) kubelet: Kubelet,
     pub(crate) sources: Sources,
     pub(crate) history: History,
+    harvests: Harvests,
     pub(crate) clock: Clock,
     pub(crate) reporter: Reporter,
     pub(crate) metrics: Arc<Metrics>,
@@ -110,6 +111,7 @@ impl Pipeline {
             kubelet,
             sources,
             history: History::new(live_since),
+            harvests: Harvests::default(),
             clock: Clock::now(),
             reporter,
             metrics,

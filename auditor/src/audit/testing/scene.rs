@@ -10,7 +10,7 @@ use crate::audit::{
 use crate::{
     association::{Association, Snapshot},
     cluster::{Container, Pod, ServiceAccount, ServiceAccounts, testing::pod},
-    event::{self, EndpointKind, Outcome, Process, TokenKind, TokenRef},
+    event::{self, EndpointKind, Outcome, OwnerRef, Process, TokenKind, TokenRef},
     policy::Policy,
 };
 
@@ -24,6 +24,8 @@ pub(in crate::audit) struct Scene {
     policy: Policy,
     pub(in crate::audit) process: Process,
     pub(in crate::audit) for_write: bool,
+    pub(in crate::audit) taken: Vec<OwnerRef>,
+    pub(in crate::audit) duration_us: Option<u64>,
     pub(in crate::audit) history: Option<PodHistory>,
     container: event::Container,
     candidates: Vec<String>,
@@ -67,6 +69,8 @@ impl Scene {
             policy: Policy::default(),
             process: process(),
             for_write: false,
+            taken: Vec::new(),
+            duration_us: None,
             history: None,
             container: event::Container {
                 id: "9c".repeat(32),
@@ -80,6 +84,10 @@ impl Scene {
 
     pub(in crate::audit) fn pod(&self, name: &str) -> &Pod {
         &self.pods[name]
+    }
+
+    pub(in crate::audit) fn owner(&self, name: &str) -> OwnerRef {
+        self.pod(name).owner_ref()
     }
 
     pub(in crate::audit) fn edit_pod(mut self, name: &str, edit: impl FnOnce(&mut Pod)) -> Self {
@@ -107,6 +115,13 @@ impl Scene {
     pub(in crate::audit) fn without_service_accounts(mut self) -> Self {
         self.service_accounts = ServiceAccounts::default();
         self
+    }
+
+    /// `shop/web` was asked for after the event, and there is none.
+    pub(in crate::audit) fn account_is_gone(&mut self) {
+        let (namespace, name) = ("shop".into(), "web".into());
+        self.service_accounts
+            .learn(&namespace, &name, None, seconds_later(1));
     }
 
     /// Seconds after the event.
@@ -214,6 +229,7 @@ impl Scene {
             token: &token,
             owner_pod,
             for_write: self.for_write,
+            taken: &self.taken,
             knowledge: self.knowledge(),
         })
     }
@@ -283,6 +299,7 @@ impl Scene {
             process: &self.process,
             endpoint,
             outcome,
+            duration_us: self.duration_us,
             history: self.history,
             knowledge: self.knowledge(),
         }
