@@ -14,9 +14,11 @@ mod findings;
 mod harvest;
 mod history;
 mod open;
+mod posture;
 mod relation;
 mod ruling;
 mod token;
+mod uses;
 
 pub use binding::{binding_of, own_binding, session_name_prefix};
 pub use case::{Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase};
@@ -25,8 +27,10 @@ pub use denied::judge_denied;
 pub use harvest::{Harvests, OpenerKey, is_counted_theft};
 pub use history::{History, PodHistory};
 pub use open::judge_open;
+pub use posture::{StateFound, judge_bindings, judge_pod, use_key};
 pub use relation::relation;
 pub use token::{IsToken, TokenSpec, is_token_file, token_kind};
+pub use uses::{Use, UseKey, Uses};
 
 #[cfg(test)]
 mod testing;

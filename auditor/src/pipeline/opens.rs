@@ -164,6 +164,11 @@ impl Pipeline {
         self.count_unattributed(&who);
         let relation = judgement.relation.unwrap_or(Relation::Unknown);
         self.history.note_open(&token, relation, time);
+        if let Some(pod) = who.pod() {
+            let binding = judgement.binding.as_ref();
+            self.postures
+                .note_open(pod, &token, relation, binding, time);
+        }
         if let (Some(opener), Some(owner)) = (opener, &token.owner)
             && is_counted_theft(&judgement.findings, relation)
         {

@@ -148,6 +148,14 @@ impl Scene {
         self.bindings_begun_at(1, true)
     }
 
+    /// When the associations were made, in seconds after the event.
+    pub(in crate::audit) fn associated_at(mut self, seconds: i64) -> Self {
+        for association in &mut self.associations {
+            association.created = Some(seconds_later(seconds));
+        }
+        self.bindings_begun_at(1, true)
+    }
+
     /// Seconds after the event.
     pub(in crate::audit) fn bindings_begun_at(mut self, seconds: i64, complete: bool) -> Self {
         self.snapshot = Some(Snapshot::new(
