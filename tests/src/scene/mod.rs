@@ -4,9 +4,11 @@
 
 mod agent;
 mod exec;
+mod findings;
 mod identity;
 mod imds;
 mod own;
+mod posture;
 mod recycled;
 mod role;
 mod theft;
@@ -51,6 +53,8 @@ pub fn all() -> Vec<&'static Scene> {
         role::SCENES,
         imds::SCENES,
         volume::SCENES,
+        findings::SCENES,
+        posture::SCENES,
     ]
     .into_iter()
     .flatten()
