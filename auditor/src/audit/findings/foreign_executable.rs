@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// A pod's process runs a program that is not of its image, and touches a credential: a memfd, a deleted file, or one that was written into
-/// the container since it was made.
+/// the container since it was made (also one that an entrypoint's `chown -R` copied up: policy exempts it).
 ///
 /// What lies on a volume (an emptyDir that an init container filled) is none of these, and where the kernel cannot tell there is no finding.
 pub fn foreign_executable(actor: &Actor<'_>, process: &Process) -> Ruling {
@@ -21,7 +21,7 @@ pub fn foreign_executable(actor: &Actor<'_>, process: &Process) -> Ruling {
     } else if process.exe_unlinked {
         "which is deleted"
     } else if process.exe_upper_layer == Some(true) {
-        "which is not of the container's image: it was written there later"
+        "which is not as in the container's image: it was written or changed since"
     } else {
         return Ruling::Clear;
     };
