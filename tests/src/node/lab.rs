@@ -20,6 +20,9 @@ pub const NODE_NAME: &str = "ip-10-0-1-5.eu-west-1.compute.internal";
 pub const CLUSTER_NAME: &str = "prod";
 pub const INSTANCE_ID: &str = "i-0123456789abcdef0";
 
+/// As it is shipped: what it allows is what the scenes are held against.
+const DEFAULT_POLICY: &str = include_str!("../../../manifests/policy/default.yaml");
+
 /// A pod on the node.
 pub(super) struct Running {
     pub(super) spec: Arc<PodSpec>,
@@ -130,13 +133,13 @@ impl Lab {
     /// The lab's policy, with `more` keys at its end.
     pub fn set_policy(&mut self, more: &str) -> Result<()> {
         let kubelet = self.helpers.join("kubelet");
+        let default = DEFAULT_POLICY.replacen(
+            "exempt:\n",
+            "exempt:\n  - {match: {namespace: ops, service_account: scanner, finding: foreign-token-open}, reason: scanner}\n",
+            1,
+        );
         let policy = format!(
-            "version: 1\n\
-             agent: [{{namespace: kube-system, daemonset: eks-pod-identity-agent}}]\n\
-             kubelet: {{cgroup: /{}, executable: {}}}\n\
-             node_role: [{{namespace: kube-system, service_account: aws-node, reason: CNI}}]\n\
-             exempt: [{{match: {{namespace: ops, service_account: scanner, finding: foreign-token-open}}, reason: scanner}}]\n\
-             log: {{allowed_service_account_opens: count}}\n{more}",
+            "{default}\nkubelet: {{cgroup: /{}, executable: {}}}\n{more}",
             cgroup::KUBELET,
             kubelet.display(),
         );

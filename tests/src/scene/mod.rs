@@ -3,6 +3,7 @@
 //! Every scene uses ServiceAccounts of its own, so that none depends on another's bindings.
 
 mod agent;
+mod benign;
 mod exec;
 mod findings;
 mod identity;
@@ -53,6 +54,7 @@ pub fn all() -> Vec<&'static Scene> {
         role::SCENES,
         imds::SCENES,
         volume::SCENES,
+        benign::SCENES,
         findings::SCENES,
         posture::SCENES,
     ]

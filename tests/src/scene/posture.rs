@@ -47,7 +47,9 @@ pub const SCENES: &[Scene] = &[
             let (dormant, role) = annotated(&mut stage.lab, "shop", "dormant")?;
             stage.lab.set_policy("unused_after: 3s\n")?;
             thread::sleep(UNUSED * patience());
-            stage.lab.run(&dormant, &["peek", &token_path(&dormant, IRSA)])?;
+            stage
+                .lab
+                .run(&dormant, &["peek", &token_path(&dormant, IRSA)])?;
             thread::sleep(GONE * patience());
             // Those of others are cleared by this, too.
             stage.lab.set_policy("")?;
