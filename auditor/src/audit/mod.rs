@@ -5,21 +5,25 @@
 //!
 //! A judgement with `undetermined` inputs may be given again once more is known: for files, look at them and judge anew.
 
+mod accept;
 mod binding;
 mod case;
 mod connect;
 mod evidence;
 mod findings;
 mod history;
+mod listen;
 mod open;
 mod relation;
 mod ruling;
 mod token;
 
+pub use accept::{AcceptCase, judge_accept};
 pub use binding::{binding_of, own_binding, session_name_prefix};
 pub use case::{Actor, CloseCase, ConnectCase, Judgement, Knowledge, OpenCase};
 pub use connect::{judge_close, judge_connect};
 pub use history::{History, PodHistory};
+pub use listen::{ListenCase, Listener, judge_listen};
 pub use open::judge_open;
 pub use relation::relation;
 pub use token::{IsToken, TokenSpec, is_token_file, token_kind};
