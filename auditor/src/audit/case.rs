@@ -58,6 +58,21 @@ pub struct OpenCase<'a> {
     pub knowledge: Knowledge<'a>,
 }
 
+/// An open of a token was refused; token and owner are as the path claims.
+#[derive(Clone, Copy, Debug)]
+pub struct DeniedCase<'a> {
+    /// When it happened.
+    pub time: Timestamp,
+    pub actor: Actor<'a>,
+    pub process: &'a Process,
+    pub token: &'a TokenRef,
+    /// The claimed owner; null where the cluster has not told of it.
+    pub owner_pod: Option<&'a Pod>,
+    /// Positive, as in errno(3).
+    pub errno: i32,
+    pub knowledge: Knowledge<'a>,
+}
+
 /// A credential endpoint was connected to, and the outcome is known or was not within its time.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectCase<'a> {
@@ -169,16 +184,7 @@ impl<'a> Knowledge<'a> {
 impl OpenCase<'_> {
     /// The owner as messages name it.
     pub(super) fn describe_owner(&self) -> String {
-        if let Some(pod) = self.owner_pod {
-            return pod.full_name();
-        }
-        match &self.token.owner {
-            Some(owner) => match (&owner.namespace, &owner.name) {
-                (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
-                _ => format!("pod {}", owner.uid),
-            },
-            None => "an unknown pod".to_owned(),
-        }
+        describe_owner(self.owner_pod, self.token)
     }
 
     pub(super) fn describe_actor(&self) -> String {
@@ -195,5 +201,28 @@ impl OpenCase<'_> {
             self.relation(),
             Relation::Own | Relation::SameServiceAccount
         )
+    }
+}
+
+impl DeniedCase<'_> {
+    pub(super) fn describe_owner(&self) -> String {
+        describe_owner(self.owner_pod, self.token)
+    }
+
+    pub(super) fn relation(&self) -> Relation {
+        super::relation(&self.actor, self.token.owner.as_ref())
+    }
+}
+
+fn describe_owner(pod: Option<&Pod>, token: &TokenRef) -> String {
+    if let Some(pod) = pod {
+        return pod.full_name();
+    }
+    match &token.owner {
+        Some(owner) => match (&owner.namespace, &owner.name) {
+            (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+            _ => format!("pod {}", owner.uid),
+        },
+        None => "an unknown pod".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! The product's judgement: an event, who did it, and what is bound, to verdict and findings.
 //!
 //! Pure functions: no I/O, no clock. Each finding has a function of its own in `findings`, with its table of cases; to add one, write
-//! it there and name it in [`judge_open`], [`judge_connect`] or [`judge_close`].
+//! it there and name it in [`judge_open`], [`judge_denied`], [`judge_connect`] or [`judge_close`].
 //!
 //! A judgement with `undetermined` inputs may be given again once more is known: for files, look at them and judge anew.
 
@@ -9,6 +9,7 @@ mod accept;
 mod binding;
 mod case;
 mod connect;
+mod denied;
 mod evidence;
 mod findings;
 mod history;
@@ -20,8 +21,9 @@ mod token;
 
 pub use accept::{AcceptCase, judge_accept};
 pub use binding::{binding_of, own_binding, session_name_prefix};
-pub use case::{Actor, CloseCase, ConnectCase, Judgement, Knowledge, OpenCase};
+pub use case::{Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase};
 pub use connect::{judge_close, judge_connect};
+pub use denied::judge_denied;
 pub use history::{History, PodHistory};
 pub use listen::{ListenCase, Listener, judge_listen};
 pub use open::judge_open;

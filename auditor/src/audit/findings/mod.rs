@@ -2,6 +2,7 @@
 
 mod agent_connect_without_token;
 mod agent_impersonation;
+mod denied_token_open;
 mod exec_session_token_open;
 mod foreign_token_open;
 mod host_token_open;
@@ -15,6 +16,7 @@ mod unbound_token_open;
 
 pub use agent_connect_without_token::agent_connect_without_token;
 pub use agent_impersonation::agent_impersonation;
+pub use denied_token_open::denied_token_open;
 pub use exec_session_token_open::exec_session_token_open;
 pub use foreign_token_open::foreign_token_open;
 pub use host_token_open::host_token_open;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{ROLE, Said, Who, Whose, event_time, process, seconds_later, untold};
 use crate::audit::{
-    Actor, CloseCase, ConnectCase, Judgement, Knowledge, OpenCase, PodHistory, judge_close,
-    judge_connect, judge_open, ruling::Ruling,
+    Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase, PodHistory,
+    judge_close, judge_connect, judge_denied, judge_open, ruling::Ruling,
 };
 use crate::{
     association::{Association, Snapshot},
@@ -235,6 +235,45 @@ impl Scene {
         kind: TokenKind,
     ) -> Judgement {
         self.with_open(who, whose, kind, judge_open)
+    }
+
+    fn with_denied<T>(
+        &self,
+        who: Who,
+        whose: Whose,
+        kind: TokenKind,
+        then: impl FnOnce(&DeniedCase<'_>) -> T,
+    ) -> T {
+        self.with_open(who, whose, kind, |open| {
+            then(&DeniedCase {
+                time: open.time,
+                actor: open.actor,
+                process: open.process,
+                token: open.token,
+                owner_pod: open.owner_pod,
+                errno: libc::EACCES,
+                knowledge: open.knowledge,
+            })
+        })
+    }
+
+    pub(in crate::audit) fn denied(
+        &self,
+        who: Who,
+        whose: Whose,
+        kind: TokenKind,
+        rule: fn(&DeniedCase<'_>) -> Ruling,
+    ) -> Said {
+        self.with_denied(who, whose, kind, rule).into()
+    }
+
+    pub(in crate::audit) fn judge_denied(
+        &self,
+        who: Who,
+        whose: Whose,
+        kind: TokenKind,
+    ) -> Judgement {
+        self.with_denied(who, whose, kind, judge_denied)
     }
 
     fn connect_case(&self, who: Who, endpoint: EndpointKind, outcome: Outcome) -> ConnectCase<'_> {
