@@ -184,7 +184,13 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
             state.tuple.src = now.src;
             state.tuple.src_port = now.src_port;
         }
-        remember(&state.tuple, socket, state.time, state.net_ns, state.endpoint);
+        remember(
+            &state.tuple,
+            socket,
+            state.time,
+            state.net_ns,
+            state.endpoint,
+        );
     }
     count(if state.endpoint == CANARY_ENDPOINT {
         Counter::Canary

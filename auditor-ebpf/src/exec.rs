@@ -37,11 +37,7 @@ unsafe fn emit(task: Address) {
         // The kernel makes the thread that executes its group's leader, and gives it the leader's start (fs/exec.c `de_thread`).
         (*record).start_time = read(task, off!(task_start));
         (*record).cgroup_id = crate::task::cgroup_id(task);
-        command_line(
-            task,
-            &raw mut (*record).args,
-            &raw mut (*record).args_len,
-        );
+        command_line(task, &raw mut (*record).args, &raw mut (*record).args_len);
     }
     entry.submit(0);
 }

@@ -11,7 +11,7 @@ use super::{
     agent::Holder,
     connects::Endpoint,
     knowledge,
-    tuple::{address, socket},
+    tuple::{ip, socket},
 };
 use crate::{
     audit::{AcceptCase, Judgement, judge_accept},
@@ -46,7 +46,12 @@ impl Pipeline {
     }
 
     fn consider_accept(&mut self, record: &AcceptRecord, again: bool, last: bool) {
-        let Some(endpoint) = self.settings.endpoints.get(record.endpoint as usize).cloned() else {
+        let Some(endpoint) = self
+            .settings
+            .endpoints
+            .get(record.endpoint as usize)
+            .cloned()
+        else {
             self.undecodable(&"a connection to an endpoint that was never registered");
             return;
         };
@@ -83,7 +88,7 @@ impl Pipeline {
             let time = self.clock.wall(record.header.time);
             self.agent.may_have_missed(time, seen)
         };
-        let peer_pod = address(record.tuple.dst).and_then(|ip| self.pod_by_address(ip));
+        let peer_pod = self.pod_by_address(ip(record.tuple.dst));
         let peer = socket(record.tuple.dst, record.tuple.dst_port);
         let judgement = judge_accept(&AcceptCase {
             time: self.clock.wall(record.header.time),
@@ -115,10 +120,15 @@ impl Pipeline {
             Holder::Agent => self.pod_of_cgroup(record.listener_cgroup_id),
             _ => None,
         };
-        self.write_accept(record, again, &endpoint, judgement, peer, peer_pod, listener, missed);
+        self.write_accept(
+            record, again, &endpoint, judgement, peer, peer_pod, listener, missed,
+        );
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is one field of the line, and known to the caller only")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one field of the line, and known to the caller only"
+    )]
     fn write_accept(
         &mut self,
         record: &AcceptRecord,
@@ -144,13 +154,23 @@ impl Pipeline {
             peer,
             local: socket(record.tuple.src, record.tuple.src_port),
             net_ns: record.net_ns,
-            pod: peer_pod.as_deref().map(|pod| self.sources.cluster().pod_ref(pod)),
+            pod: peer_pod
+                .as_deref()
+                .map(|pod| self.sources.cluster().pod_ref(pod)),
             listener,
-            connect_id: self.connects.id_of(&record.connect).map(|id| id.to_string()),
+            connect_id: self
+                .connects
+                .id_of(&record.connect)
+                .map(|id| id.to_string()),
             binding: judgement.binding,
             evidence: judgement.evidence,
             attribution: Attribution {
-                process: if peer_pod.is_some() { "address" } else { "unknown" }.to_owned(),
+                process: if peer_pod.is_some() {
+                    "address"
+                } else {
+                    "unknown"
+                }
+                .to_owned(),
                 owner: None,
                 latency_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
                 cluster_age_ms: self.cluster_age_ms(),

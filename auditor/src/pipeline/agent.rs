@@ -9,13 +9,7 @@ use auditor_common::{Counter, TUPLES};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Pipeline, actor::Who};
-use crate::{
-    audit::Listener,
-    cluster::Pod,
-    event::{InodeId, Process},
-    node::Member,
-    probe::Maps,
-};
+use crate::{audit::Listener, cluster::Pod, event::InodeId, node::Member, probe::Maps};
 
 /// A connect that began before the probes were live is accepted soon after, or it is sent again after a second (RFC 6298 2.1).
 const START: SignedDuration = SignedDuration::from_secs(2);
@@ -108,7 +102,7 @@ impl Agent {
     /// A container's executable, pinned where it is the first: whether it is that one.
     fn admits_in_container(&mut self, cgroup_id: u64, executable: Option<InodeId>) -> bool {
         let Some(executable) = executable else {
-            return false;
+            return true;
         };
         if let Some(pinned) = self.containers.get(&cgroup_id) {
             return *pinned == executable;
@@ -171,28 +165,28 @@ impl Agent {
         // Half: the kernel's LRU gives up entries before the whole map is in use (kernel/bpf/bpf_lru_list.c).
         let before = self.connects.front().map_or(0, |(_, seen)| *seen);
         if connects_seen.saturating_sub(before) > u64::from(TUPLES / 2) {
-            return Some("so many connects were made lately that the kernel half may have forgotten one");
+            return Some(
+                "so many connects were made lately that the kernel half may have forgotten one",
+            );
         }
         None
     }
 }
 
 impl Pipeline {
-    /// Whether a listening process is the agent, by who it is and its executable.
+    /// Whether a listening process is the agent, by who it is and its executable; null where that is not to be compared.
     pub(super) fn holder_of_process(
         &mut self,
         who: &Who,
-        process: &Process,
+        executable: Option<InodeId>,
         cgroup_id: u64,
     ) -> Holder {
         let admitted = match who {
             Who::Pod { pod, .. } => {
                 self.sources.policy().is_agent(pod)
-                    && self.agent.admits_in_container(cgroup_id, process.exe_inode)
+                    && self.agent.admits_in_container(cgroup_id, executable)
             }
-            Who::Host => {
-                !self.has_agent_pod() && self.agent.admits_on_host(cgroup_id, process.exe_inode)
-            }
+            Who::Host => !self.has_agent_pod() && self.agent.admits_on_host(cgroup_id, executable),
             _ => false,
         };
         match who {
@@ -258,7 +252,7 @@ mod tests {
         assert!(agent.admits_in_container(1, executable(5)));
         assert!(!agent.admits_in_container(1, executable(6)));
         assert!(agent.admits_in_container(2, executable(6)), "an upgrade");
-        assert!(!agent.admits_in_container(3, None));
+        assert!(agent.admits_in_container(1, None), "nothing to compare");
         for cgroup in 10..200 {
             agent.admits_in_container(cgroup, executable(5));
         }
@@ -271,8 +265,14 @@ mod tests {
         assert!(agent.admits_on_host(1, None), "seen accepting");
         assert!(!agent.admits_on_host(2, executable(6)), "somebody else");
         assert!(agent.admits_on_host(1, executable(5)));
-        assert!(!agent.admits_on_host(1, executable(6)), "its neighbour in the cgroup");
-        assert!(agent.admits_on_host(2, executable(5)), "restarted elsewhere");
+        assert!(
+            !agent.admits_on_host(1, executable(6)),
+            "its neighbour in the cgroup"
+        );
+        assert!(
+            agent.admits_on_host(2, executable(5)),
+            "restarted elsewhere"
+        );
         assert!(agent.admits_on_host(1, None));
         assert!(!agent.admits_on_host(2, None));
     }

@@ -9,12 +9,13 @@ use uuid::Uuid;
 use super::{
     Pipeline,
     actor::{Attributed, Who},
+    agent::Holder,
     knowledge,
     tuple::socket,
 };
 use crate::{
     audit::{ListenCase, judge_listen},
-    event::{Attribution, Body, EndpointKind, Listen, ListenSocket, Verdict},
+    event::{Attribution, Body, EndpointKind, InodeId, Listen, ListenSocket, Verdict},
     node::{Clock, FoundListener, Member},
 };
 
@@ -31,6 +32,8 @@ struct Found {
     time: Timestamp,
     attributed: Attributed,
     cgroup_id: u64,
+    /// To compare with what was seen of the agent.
+    executable: Option<InodeId>,
     endpoint: usize,
     socket: ListenSocket,
     latency_us: u64,
@@ -56,7 +59,12 @@ impl Pipeline {
 
     fn consider_listen(&mut self, record: &ListenRecord, again: bool, last: bool) {
         let endpoint = record.endpoint as usize;
-        let Some(name) = self.settings.endpoints.get(endpoint).map(|e| e.name.clone()) else {
+        let Some(name) = self
+            .settings
+            .endpoints
+            .get(endpoint)
+            .map(|e| e.name.clone())
+        else {
             self.undecodable(&"a listener on an endpoint that was never registered");
             return;
         };
@@ -65,8 +73,9 @@ impl Pipeline {
         let since = Clock::since(record.header.time);
         let found = Found {
             time: self.clock.wall(record.header.time),
-            attributed,
             cgroup_id: record.task.cgroup_id,
+            executable: attributed.process.exe_inode,
+            attributed,
             endpoint,
             socket: ListenSocket {
                 endpoint: name.to_string(),
@@ -102,7 +111,7 @@ impl Pipeline {
             let cgroup_id = listener
                 .cgroup
                 .as_deref()
-                .and_then(|path| self.cgroups.id_of_whole_path(path))
+                .and_then(|path| self.cgroups.id_of_process(path))
                 .unwrap_or(0);
             let who = self.who_in_cgroup(cgroup_id);
             let by = match who {
@@ -112,12 +121,17 @@ impl Pipeline {
             };
             let found = Found {
                 time: Timestamp::now(),
+                cgroup_id,
+                // stat's inode of a container's file need not be the kernel's own (fs/overlayfs/inode.c `ovl_map_dev_ino`).
+                executable: match who {
+                    Who::Host => listener.process.exe_inode,
+                    _ => None,
+                },
                 attributed: Attributed {
                     who,
                     by,
                     process: listener.process,
                 },
-                cgroup_id,
                 endpoint,
                 socket: ListenSocket {
                     endpoint: self.settings.endpoints[endpoint].name.to_string(),
@@ -156,12 +170,14 @@ impl Pipeline {
     fn judge_listener(&mut self, found: Found, may_wait_since: Option<u64>) -> bool {
         let Found {
             time,
-            attributed: Attributed {
-                who,
-                by,
-                mut process,
-            },
+            attributed:
+                Attributed {
+                    who,
+                    by,
+                    mut process,
+                },
             cgroup_id,
+            executable,
             endpoint,
             socket,
             latency_us,
@@ -172,7 +188,7 @@ impl Pipeline {
             .endpoints
             .get(endpoint)
             .map_or(EndpointKind::Custom, |endpoint| endpoint.kind);
-        let holder = self.holder_of_listener(&who, &process, cgroup_id, kind, &socket);
+        let holder = self.holder_of_listener(&who, executable, cgroup_id, kind, &socket);
         let judgement = judge_listen(&ListenCase {
             time,
             actor: who.actor(),
@@ -219,14 +235,13 @@ impl Pipeline {
     fn holder_of_listener(
         &mut self,
         who: &Who,
-        process: &crate::event::Process,
+        executable: Option<InodeId>,
         cgroup_id: u64,
         kind: EndpointKind,
         socket: &ListenSocket,
-    ) -> super::agent::Holder {
-        use super::agent::Holder;
+    ) -> Holder {
         if kind == EndpointKind::PodIdentityAgent && socket.agent_net_ns {
-            return self.holder_of_process(who, process, cgroup_id);
+            return self.holder_of_process(who, executable, cgroup_id);
         }
         match who {
             Who::Pod { pod, .. } => Holder::Pod(pod.clone()),

@@ -87,7 +87,10 @@ mod tests {
         sessions.note(&exec(7, 100, b"probe\0"));
         let args = sessions.args_of(&child_of(7, 100));
         assert_eq!(args, [vec!["probe"], vec!["sh", "-c", "exec probe"]]);
-        assert!(sessions.args_of(&child_of(7, 101)).is_empty(), "a later process");
+        assert!(
+            sessions.args_of(&child_of(7, 101)).is_empty(),
+            "a later process"
+        );
         let mut unknown = child_of(7, 100);
         unknown.flags = 0;
         assert!(sessions.args_of(&unknown).is_empty());
@@ -103,6 +106,9 @@ mod tests {
         }
         assert_eq!(sessions.commands.len(), SESSIONS);
         assert_eq!(sessions.order.len(), SESSIONS);
-        assert_eq!(sessions.args_of(&child_of(SESSIONS as u32, 1)).len(), COMMANDS);
+        assert_eq!(
+            sessions.args_of(&child_of(SESSIONS as u32, 1)).len(),
+            COMMANDS
+        );
     }
 }

@@ -112,11 +112,7 @@ pub enum ConnectProof {
 }
 
 /// Connects to a listener of our own.
-pub fn connect(
-    maps: &mut Maps,
-    rings: &mut Rings,
-    proof: ConnectProof,
-) -> Result<(), CanaryError> {
+pub fn connect(maps: &mut Maps, rings: &mut Rings, proof: ConnectProof) -> Result<(), CanaryError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address: SocketAddr = listener.local_addr()?;
     with_endpoint(maps, address, || {
@@ -192,7 +188,9 @@ pub fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         let found = rings.find_denied(|bytes| match decode(bytes) {
-            Ok(Record::Denied(record)) if prefix(&record.path, record.path_len) == path.as_bytes() => {
+            Ok(Record::Denied(record))
+                if prefix(&record.path, record.path_len) == path.as_bytes() =>
+            {
                 Found::Yes
             }
             _ => Found::No,

@@ -77,8 +77,22 @@ mod tests {
             (unlisted, agent, true, false, false, critical),
             (pod, agent, true, false, false, Said::Clear),
             (Listener::Host, agent, true, false, false, Said::Clear),
-            (Listener::Agent, EndpointKind::Imds, true, false, false, Said::Clear),
-            (Listener::Agent, EndpointKind::Custom, true, false, false, Said::Clear),
+            (
+                Listener::Agent,
+                EndpointKind::Imds,
+                true,
+                false,
+                false,
+                Said::Clear,
+            ),
+            (
+                Listener::Agent,
+                EndpointKind::Custom,
+                true,
+                false,
+                false,
+                Said::Clear,
+            ),
         ] {
             let case = AcceptCase {
                 listener,
@@ -126,9 +140,6 @@ mod tests {
             is_matched: true,
             ..case(&scene)
         });
-        assert_eq!(
-            ids(&judgement.findings),
-            [FindingId::AgentImpersonation]
-        );
+        assert_eq!(ids(&judgement.findings), [FindingId::AgentImpersonation]);
     }
 }
