@@ -10,6 +10,7 @@ pub mod cli;
 pub mod cluster;
 pub mod eks;
 pub mod event;
+pub mod kube;
 pub mod metrics;
 pub mod node;
 pub mod pipeline;
