@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
-
 /// Injected, so that tests need not wait.
 #[derive(Clone, Debug)]
 pub struct Pace {
@@ -45,27 +43,23 @@ impl Default for Pace {
 
 impl Pace {
     /// Before attempt `attempt`, counted from 1 (the first repetition): exponential with full jitter (AWS Architecture Blog,
-    /// "Exponential Backoff And Jitter"), and no less than the server asked for. `random` is of 0..1.
+    /// "Exponential Backoff And Jitter"), and no less than the server asked for. `jitter` gives a time from zero to the one it is
+    /// given.
     #[must_use]
-    pub fn wait(&self, attempt: u32, retry_after: Option<Duration>, random: f64) -> Duration {
+    pub fn wait(
+        &self,
+        attempt: u32,
+        retry_after: Option<Duration>,
+        jitter: impl Fn(Duration) -> Duration,
+    ) -> Duration {
         let doubled = 1_u32.checked_shl(attempt.saturating_sub(1));
         let ceiling = doubled
             .and_then(|factor| self.backoff.checked_mul(factor))
             .map_or(self.backoff_limit, |wait| wait.min(self.backoff_limit));
-        let jittered = ceiling.mul_f64(random.clamp(0.0, 1.0));
         // A server that asks for more than this is asked again by the next reading.
         let asked = retry_after.map_or(Duration::ZERO, |asked| asked.min(self.backoff_limit * 3));
-        asked + jittered
+        asked + jitter(ceiling)
     }
-}
-
-/// Of 0..1, uniform; for jitter, not for secrets.
-#[must_use]
-pub fn random() -> f64 {
-    let bytes = Uuid::now_v7().into_bytes();
-    // The end of a version 7 UUID is random.
-    let [.., a, b, c, d] = bytes;
-    f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)
 }
 
 #[cfg(test)]
@@ -75,31 +69,23 @@ mod tests {
     #[test]
     fn waits_double_to_a_limit_and_spread() {
         let pace = Pace::default();
-        let most = |attempt| pace.wait(attempt, None, 1.0).as_millis();
+        let most = |attempt| pace.wait(attempt, None, |most| most).as_millis();
         assert_eq!(
             [1, 2, 3, 4, 5, 6, 7, 40].map(most),
             [500, 1000, 2000, 4000, 8000, 16_000, 20_000, 20_000]
         );
-        assert_eq!(pace.wait(5, None, 0.0), Duration::ZERO);
-        assert_eq!(pace.wait(5, None, 0.5), Duration::from_secs(4));
-        assert_eq!(pace.wait(5, None, f64::INFINITY), Duration::from_secs(8));
+        assert_eq!(pace.wait(5, None, |_| Duration::ZERO), Duration::ZERO);
+        assert_eq!(pace.wait(5, None, |most| most / 2), Duration::from_secs(4));
     }
 
     #[test]
     fn a_server_that_says_when_is_heard_within_reason() {
         let pace = Pace::default();
-        let after = |seconds| pace.wait(1, Some(Duration::from_secs(seconds)), 0.0);
+        let after = |seconds| pace.wait(1, Some(Duration::from_secs(seconds)), |_| Duration::ZERO);
         assert_eq!(after(7), Duration::from_secs(7));
         assert_eq!(after(86_400), Duration::from_secs(60));
         // Jitter comes on top: all who were told the same do not come back at once.
-        assert!(pace.wait(1, Some(Duration::from_secs(7)), 0.5) > Duration::from_secs(7));
-    }
-
-    #[test]
-    fn random_is_spread() {
-        let numbers: Vec<f64> = (0..1000).map(|_| random()).collect();
-        assert!(numbers.iter().all(|number| (0.0..1.0).contains(number)));
-        let mean = numbers.iter().sum::<f64>() / 1000.0;
-        assert!((0.4..0.6).contains(&mean), "{mean}");
+        let seven = Some(Duration::from_secs(7));
+        assert!(pace.wait(1, seven, |most| most / 2) > Duration::from_secs(7));
     }
 }

@@ -11,13 +11,16 @@ use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Error, Pace, Settings, backoff,
+    Error, Pace, Settings,
     config::partition,
     credentials::CredentialsCache,
     http::{self, Answer},
     sign::sign_get,
 };
-use crate::association::{Association, Page, parse_one, parse_page};
+use crate::{
+    association::{Association, Page, parse_one, parse_page},
+    kube::jitter,
+};
 
 const LIST: &str = "ListPodIdentityAssociations";
 const DESCRIBE: &str = "DescribePodIdentityAssociation";
@@ -153,7 +156,7 @@ impl Client {
             if attempt >= self.pace.attempts {
                 return Err(error);
             }
-            let wait = self.pace.wait(attempt, retry_after, backoff::random());
+            let wait = self.pace.wait(attempt, retry_after, jitter);
             tracing::debug!(%error, attempt, ?wait, "EKS: will try again");
             sleep(wait).await;
             attempt += 1;

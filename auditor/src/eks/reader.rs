@@ -74,8 +74,9 @@ impl Reader {
             );
             return self.reading(started_at, false, Some(trouble));
         }
-        let until = Instant::now() + self.client.pace().describe_for;
-        let new = self.new_ones();
+        let now = Instant::now();
+        let until = now + self.client.pace().describe_for;
+        let (new, old) = (self.new_ones(), self.old_ones(now));
         if self.takes_long(&new) {
             let trouble = format!(
                 "{} associations are yet to be described: their roles are unknown",
@@ -85,7 +86,6 @@ impl Reader {
         }
         let mut failed = self.describe(new, until).await;
         if !failed.as_ref().is_some_and(Error::concerns_all) {
-            let old = self.old_ones(Instant::now());
             if self.takes_long(&old) {
                 let trouble = self.trouble(failed.as_ref());
                 interim(self.reading(started_at, true, trouble));

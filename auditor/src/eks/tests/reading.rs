@@ -48,7 +48,6 @@ async fn all_pages_and_each_described_once() {
     assert_eq!((reading.associations.len(), roles(&reading)), (26, 26));
     let state = eks.state();
     let described = state.described();
-    // Three of 26, to which the new one belongs by now.
     assert_eq!(described.len(), 4);
     assert_eq!(described[0], "a-9999");
 }
