@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use super::{Failure, Timing};
+
 /// A time from zero to below `most`, evenly spread.
 #[must_use]
 pub fn jitter(most: Duration) -> Duration {
@@ -40,6 +42,19 @@ impl Backoff {
         self.next = (most * 2).min(self.most);
         // Never nothing at all: that would be a busy loop now and then.
         most / 20 + jitter(most - most / 20)
+    }
+
+    /// How long to wait after that failure: longer where somebody must change something first, and never shorter than
+    /// the server asks for.
+    pub fn wait_after(&mut self, failure: &Failure, timing: &Timing) -> Duration {
+        let mut wait = self.wait();
+        if failure.is_refusal() {
+            wait += timing.refused / 2 + jitter(timing.refused / 2);
+        }
+        if let Some(asked) = failure.retry_after() {
+            wait += asked + jitter(asked / 5);
+        }
+        wait
     }
 
     /// It went well.

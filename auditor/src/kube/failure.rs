@@ -36,6 +36,12 @@ impl Failure {
     /// An error and its causes, each said once.
     pub(super) fn chain(error: &dyn std::error::Error) -> String {
         let mut text = error.to_string();
+        // kube's names for where it noticed.
+        for name in ["ServiceError: ", "HyperError: "] {
+            if let Some(rest) = text.strip_prefix(name) {
+                text = rest.to_owned();
+            }
+        }
         let mut next = error.source();
         while let Some(cause) = next {
             let cause_text = cause.to_string();
@@ -71,11 +77,11 @@ impl Failure {
     }
 
     /// Nothing but somebody's deed will change it.
-    pub(super) fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(self.code(), Some(400..=407 | 422))
     }
 
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             Self::Unreachable(_) | Self::Cut(_) | Self::Garbled(_) => None,

@@ -15,6 +15,7 @@ mod list_watch;
 mod page;
 mod resource;
 mod timing;
+mod trouble;
 
 pub use api::Api;
 pub use backoff::{Backoff, jitter};
@@ -23,6 +24,7 @@ pub use failure::Failure;
 pub use list_watch::{Change, ListWatch};
 pub use resource::Resource;
 pub use timing::Timing;
+pub(crate) use trouble::Trouble;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -3,7 +3,6 @@
 //! It never ends while somebody listens, never forgets where it was, and never asks without a pause after a failure.
 
 mod listing;
-mod trouble;
 mod watching;
 
 use std::marker::PhantomData;
@@ -15,8 +14,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use self::trouble::Trouble;
-use super::{Api, Backoff, Failure, Resource, jitter};
+use super::{Api, Backoff, Failure, Resource, Trouble, jitter};
 
 /// Of answers that nobody can read, from one place in history: then a listing may help.
 const MOST_GARBLED: u8 = 2;
@@ -162,14 +160,7 @@ impl<K: DeserializeOwned> ListWatch<K> {
         if let Some(text) = self.trouble.failed(&failure, description) {
             self.tell(Change::Trouble(Some(text))).await?;
         }
-        let timing = self.api.timing();
-        let mut wait = self.backoff.wait();
-        if failure.is_refusal() {
-            wait += timing.refused / 2 + jitter(timing.refused / 2);
-        }
-        if let Some(asked) = failure.retry_after() {
-            wait = asked + jitter(asked / 5) + wait;
-        }
+        let wait = self.backoff.wait_after(&failure, self.api.timing());
         tokio::select! {
             () = sleep(wait) => Ok(()),
             () = self.sink.closed() => Err(Stop::Abandoned),

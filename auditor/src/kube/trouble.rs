@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::kube::Failure;
+use super::Failure;
 
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     patience: Duration,
     failing_since: Option<Instant>,
     last_heard: Option<Timestamp>,
