@@ -157,7 +157,11 @@ fn refuse(status: &Status, exchange: &Exchange) -> Response<Body> {
 }
 
 fn answer(code: u16, kind: &'static str, body: Bytes, exchange: &Exchange) -> Response<Body> {
-    with_type(code, kind, Body::whole(body, exchange.entry.clone()))
+    with_type(
+        code,
+        kind,
+        Body::whole(body, exchange.entry.clone()).chunked_when_long(),
+    )
 }
 
 fn with_type(code: u16, kind: &'static str, body: Body) -> Response<Body> {

@@ -33,6 +33,8 @@ pub struct Body {
     entry: Arc<Entry>,
     /// It is cut off at the next look.
     cut: bool,
+    /// From this length on it is sent in chunks, its length untold.
+    chunked_from: usize,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,15 @@ impl Body {
             kind: Kind::Whole(Some(bytes.into())),
             entry,
             cut: false,
+            chunked_from: usize::MAX,
         }
+    }
+
+    /// As Go's net/http does it: the length of what fits into its buffer is told, what is longer is chunked.
+    #[must_use]
+    pub fn chunked_when_long(mut self) -> Self {
+        self.chunked_from = 2_048;
+        self
     }
 
     /// A body that is sent as its chunks come.
@@ -59,6 +69,7 @@ impl Body {
             kind: Kind::Stream(receiver),
             entry,
             cut: false,
+            chunked_from: usize::MAX,
         };
         (sender, body)
     }
@@ -108,11 +119,10 @@ impl hyper::body::Body for Body {
         matches!(self.kind, Kind::Whole(None))
     }
 
-    /// As Go's net/http does it: the length of what fits into its buffer is known, what is longer is chunked.
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Whole(bytes) => match bytes.as_ref().map_or(0, Bytes::len) {
-                length @ ..2_048 => SizeHint::with_exact(length as u64),
+                length if length < self.chunked_from => SizeHint::with_exact(length as u64),
                 _ => SizeHint::default(),
             },
             Kind::Stream(_) => SizeHint::default(),
