@@ -44,6 +44,14 @@ impl Source {
         }
     }
 
+    /// Whether ServiceAccounts are read when they are wanted, so that a wanted one may come.
+    #[must_use]
+    pub fn reads_one_by_one(&self) -> bool {
+        match self {
+            Self::File(_) => false,
+        }
+    }
+
     /// A judgement needs this ServiceAccount, and where `after` is given, as it is after that time: read it again if what is
     /// known is older.
     pub fn want_service_account(&mut self, namespace: &str, name: &str, after: Option<Timestamp>) {

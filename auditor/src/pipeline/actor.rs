@@ -40,6 +40,16 @@ pub struct Attributed {
     pub process: Process,
 }
 
+impl Attributed {
+    /// Whether a later look would find the same: the cluster has told of the pod, or there is none to tell of.
+    pub fn is_settled(&self) -> bool {
+        match self.who {
+            Who::Pod { .. } | Who::Host | Who::Conflict { .. } => true,
+            Who::UnlistedPod { .. } | Who::Unknown { .. } => false,
+        }
+    }
+}
+
 impl Who {
     pub fn actor(&self) -> audit::Actor<'_> {
         match self {

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use auditor_common::{CANARY_ENDPOINT, ConnectKey, ConnectRecord, OutcomeRecord};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{
     Pipeline,
     actor::{Attributed, Who},
-    held::{Attempt, may_become_clear},
+    held::{Attempt, NextLook, lacks_service_account},
     knowledge,
     tuple::{describe_outcome, socket},
 };
@@ -48,12 +48,16 @@ pub struct Connects {
     order: VecDeque<ConnectKey>,
     open: HashMap<ConnectKey, Open>,
     open_order: VecDeque<ConnectKey>,
+    /// Ended, and waiting for what their verdict lacks.
+    closing: VecDeque<Closing>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     record: ConnectRecord,
     latency_us: u64,
+    attributed: Option<Attributed>,
+    next_look: Option<NextLook>,
     outcome: Option<OutcomeRecord>,
     closed: Option<OutcomeRecord>,
 }
@@ -66,6 +70,13 @@ struct Open {
     who: Who,
     process: Process,
     connection: Connection,
+}
+
+#[derive(Debug)]
+struct Closing {
+    open: Open,
+    record: OutcomeRecord,
+    next_look: NextLook,
 }
 
 impl Pipeline {
@@ -91,6 +102,8 @@ impl Pipeline {
         let waiting = Waiting {
             record: *record,
             latency_us,
+            attributed: None,
+            next_look: None,
             outcome: None,
             closed: None,
         };
@@ -128,7 +141,7 @@ impl Pipeline {
         if let Some(waiting) = self.connects.waiting.get_mut(&record.key) {
             waiting.closed = Some(*record);
         } else if let Some(open) = self.connects.open.remove(&record.key) {
-            self.finish_connection(open, record);
+            self.finish_connection(open, record, None, false);
         } else {
             // Its connect is only counted, was lost, or is too long ago.
             self.count_only();
@@ -137,6 +150,7 @@ impl Pipeline {
 
     /// Looks at everything that waits once more; `last`: nothing may wait any longer.
     pub(super) fn retry_connects(&mut self, last: bool) {
+        let now = Instant::now();
         for _ in 0..self.connects.order.len() {
             let Some(key) = self.connects.order.pop_front() else {
                 return;
@@ -145,8 +159,9 @@ impl Pipeline {
                 continue;
             };
             let overdue = waiting.outcome.is_some() || Clock::since(key.time) >= PATIENCE;
-            if overdue || last {
-                self.consider_connect(key, Attempt::next(key.time, last));
+            let is_due = waiting.next_look.is_none_or(|look| look.is_due(now));
+            if (overdue && is_due) || last {
+                self.consider_connect(key, Attempt::again(last));
             }
             if self.connects.waiting.contains_key(&key) {
                 self.connects.order.push_back(key);
@@ -156,20 +171,30 @@ impl Pipeline {
 
     /// Writes the line, unless a later attempt may know more.
     fn consider_connect(&mut self, key: ConnectKey, attempt: Attempt) {
-        let Some(waiting) = self.connects.waiting.remove(&key) else {
+        let Some(mut waiting) = self.connects.waiting.remove(&key) else {
             return;
         };
         let Some(endpoint) = self.endpoint(waiting.record.endpoint) else {
             return;
         };
         self.refresh_sources();
-        let record = &waiting.record;
-        let time = self.clock.wall(key.time);
+        let attributed = match waiting.attributed.take() {
+            Some(attributed) => attributed,
+            None => self.attribute(&waiting.record.task),
+        };
+        if attributed.is_settled() {
+            waiting.attributed = Some(attributed.clone());
+        }
         let Attributed {
             who,
             by,
             mut process,
-        } = self.attribute(&record.task);
+        } = attributed;
+        let record = &waiting.record;
+        let time = self.clock.wall(key.time);
+        if let Some(pod) = who.pod() {
+            self.want_service_account(pod, None);
+        }
         let outcome = waiting.outcome.as_ref();
         let connection = connection(&endpoint, record, outcome);
         let judgement = judge_connect(&ConnectCase {
@@ -181,7 +206,17 @@ impl Pipeline {
             history: who.pod().map(|pod| self.history.of(&pod.uid, pod.created)),
             knowledge: knowledge(&self.sources, &self.settings),
         });
-        if attempt != Attempt::Last && may_become_clear(&judgement) {
+        if attempt != Attempt::Last && self.may_become_clear(&judgement, key.time) {
+            if let Some(pod) = who.pod()
+                && lacks_service_account(&judgement)
+            {
+                self.want_service_account(pod, Some(time));
+            }
+            let now = Instant::now();
+            waiting.next_look = Some(match waiting.next_look {
+                Some(look) => look.later(now),
+                None => NextLook::first(now),
+            });
             self.connects.waiting.insert(key, waiting);
             return;
         }
@@ -203,7 +238,7 @@ impl Pipeline {
                 process: by.to_owned(),
                 owner: None,
                 latency_us: waiting.latency_us,
-                cluster_age_ms: None,
+                cluster_age_ms: self.cluster_age_ms(),
                 // For its pod: that for the outcome is the connection's own duration.
                 waited_ms: outcome.and_then(|_| attempt.waited_ms(key.time)),
                 reason: who.reason().map(str::to_owned),
@@ -221,13 +256,38 @@ impl Pipeline {
             connection,
         };
         match &waiting.closed {
-            Some(closed) => self.finish_connection(open, closed),
+            Some(closed) => {
+                self.finish_connection(open, closed, None, attempt == Attempt::Last);
+            }
             None if goes_on => self.connects.remember(key, open),
             None => {}
         }
     }
 
-    fn finish_connection(&mut self, open: Open, record: &OutcomeRecord) {
+    /// Looks at the ended connections whose time has come; `last`: nothing may wait any longer.
+    pub(super) fn retry_closing(&mut self, last: bool) {
+        let now = Instant::now();
+        for _ in 0..self.connects.closing.len() {
+            let Some(closing) = self.connects.closing.pop_front() else {
+                return;
+            };
+            if closing.next_look.is_due(now) || last {
+                let looked = Some(closing.next_look);
+                self.finish_connection(closing.open, &closing.record, looked, last);
+            } else {
+                self.connects.closing.push_back(closing);
+            }
+        }
+    }
+
+    /// Writes the end's line, unless a later look may know more.
+    fn finish_connection(
+        &mut self,
+        open: Open,
+        record: &OutcomeRecord,
+        looked: Option<NextLook>,
+        last: bool,
+    ) {
         self.refresh_sources();
         let time = self.clock.wall(record.header.time);
         let judgement = judge_close(&CloseCase {
@@ -238,6 +298,15 @@ impl Pipeline {
             bytes_received: record.bytes_received,
             knowledge: knowledge(&self.sources, &self.settings),
         });
+        if !last && self.may_become_clear(&judgement, record.header.time) {
+            if let Some(pod) = open.who.pod()
+                && lacks_service_account(&judgement)
+            {
+                self.want_service_account(pod, Some(time));
+            }
+            self.hold_closing(open, record, looked);
+            return;
+        }
         let line = ConnectionClosed {
             connect_id: open.id.to_string(),
             bytes_sent: record.bytes_sent,
@@ -250,6 +319,21 @@ impl Pipeline {
             connection: open.connection,
         };
         self.emit(time, Uuid::now_v7(), Body::ConnectionClosed(Box::new(line)));
+    }
+
+    fn hold_closing(&mut self, open: Open, record: &OutcomeRecord, looked: Option<NextLook>) {
+        if self.connects.closing.len() >= WAITING
+            && let Some(oldest) = self.connects.closing.pop_front()
+        {
+            let looked = Some(oldest.next_look);
+            self.finish_connection(oldest.open, &oldest.record, looked, true);
+        }
+        let now = Instant::now();
+        self.connects.closing.push_back(Closing {
+            open,
+            record: *record,
+            next_look: looked.map_or_else(|| NextLook::first(now), |look| look.later(now)),
+        });
     }
 
     fn endpoint(&self, index: u32) -> Option<Endpoint> {

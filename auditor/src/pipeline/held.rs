@@ -1,16 +1,25 @@
-//! Events of pods that the cluster has not told of yet: they wait, bounded in time and number, and hold up nobody else.
+//! Events whose judgement may become clear: of pods that the cluster has not told of yet, of bindings that a later snapshot
+//! may hold. They wait, bounded in time and number, and hold up nobody else.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use auditor_common::OpenRecord;
 
-use super::Pipeline;
-use crate::{audit::Judgement, event::Verdict, node::Clock};
+use super::{Pipeline, actor::Attributed};
+use crate::{
+    audit::Judgement,
+    event::Verdict,
+    node::{Clock, OwnerSource, VolumeOwner},
+};
 
-/// How long the cluster may take to tell of a pod.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// 2.7 MB of records. One more, and the oldest goes out as it is.
 const CAPACITY: usize = 1024;
+/// Between looks at one event; doubled each time.
+const FIRST_LOOK: Duration = Duration::from_millis(200);
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// Which look at an event this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +31,8 @@ pub enum Attempt {
 }
 
 impl Attempt {
-    /// The next look at an event of that time.
-    pub fn next(boot_ns: u64, last: bool) -> Self {
-        if last || Clock::since(boot_ns) >= PATIENCE {
-            Self::Last
-        } else {
-            Self::Again
-        }
+    pub fn again(last: bool) -> Self {
+        if last { Self::Last } else { Self::Again }
     }
 
     pub fn waited_ms(self, boot_ns: u64) -> Option<u64> {
@@ -37,37 +41,119 @@ impl Attempt {
     }
 }
 
+/// When to look again.
+#[derive(Clone, Copy, Debug)]
+pub struct NextLook {
+    at: Instant,
+    after: Duration,
+}
+
+impl NextLook {
+    pub fn first(now: Instant) -> Self {
+        Self {
+            at: now + FIRST_LOOK,
+            after: FIRST_LOOK,
+        }
+    }
+
+    pub fn is_due(&self, now: Instant) -> bool {
+        now >= self.at
+    }
+
+    pub fn later(&self, now: Instant) -> Self {
+        let after = (2 * self.after).min(LAST_LOOK);
+        Self {
+            at: now + after,
+            after,
+        }
+    }
+}
+
+/// What was found out at the first look stays so: processes, cgroups and volumes go away meanwhile.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub owner: Option<(VolumeOwner, OwnerSource)>,
+    pub attributed: Option<Attributed>,
+    pub next_look: Option<NextLook>,
+}
+
+#[derive(Debug)]
+struct HeldOpen {
+    record: Box<OpenRecord>,
+    found: Found,
+}
+
 /// Opens, oldest first.
 #[derive(Debug, Default)]
 pub struct Held {
-    opens: VecDeque<Box<OpenRecord>>,
+    opens: VecDeque<HeldOpen>,
 }
 
-/// Whether a later look at the cluster may change the verdict. A theft never waits.
-pub fn may_become_clear(judgement: &Judgement) -> bool {
-    judgement.verdict == Verdict::Undetermined
-        && judgement
-            .undetermined
-            .iter()
-            .any(|lacking| lacking == "pod")
+/// What was read of it after the event would decide.
+pub fn lacks_service_account(judgement: &Judgement) -> bool {
+    let mut lacking = judgement.undetermined.iter();
+    lacking.any(|lacking| lacking == "serviceaccount")
 }
 
 impl Pipeline {
-    pub(super) fn hold(&mut self, record: &OpenRecord) {
+    /// Whether a later look may change the verdict of something of that time. A theft never waits.
+    pub(super) fn may_become_clear(&self, judgement: &Judgement, boot_ns: u64) -> bool {
+        judgement.verdict == Verdict::Undetermined
+            && judgement
+                .undetermined
+                .iter()
+                .filter_map(|lacking| self.sources.patience(lacking))
+                .max()
+                .is_some_and(|patience| Clock::since(boot_ns) < patience)
+    }
+
+    pub(super) fn hold(&mut self, record: &OpenRecord, mut found: Found) {
         if self.held.opens.len() >= CAPACITY
             && let Some(oldest) = self.held.opens.pop_front()
         {
-            self.consider_open(&oldest, Attempt::Last);
+            self.consider_open(&oldest.record, oldest.found, Attempt::Last);
         }
-        self.held.opens.push_back(Box::new(*record));
+        let now = Instant::now();
+        found.next_look = Some(match found.next_look {
+            Some(look) => look.later(now),
+            None => NextLook::first(now),
+        });
+        let record = Box::new(*record);
+        self.held.opens.push_back(HeldOpen { record, found });
     }
 
-    /// Looks at every held open once more; `last`: nothing may wait any longer.
+    /// Looks at the held opens whose time has come; `last`: nothing may wait any longer.
     pub(super) fn retry_held(&mut self, last: bool) {
+        let now = Instant::now();
         for _ in 0..self.held.opens.len() {
-            if let Some(record) = self.held.opens.pop_front() {
-                self.consider_open(&record, Attempt::next(record.header.time, last));
+            let Some(held) = self.held.opens.pop_front() else {
+                return;
+            };
+            let is_due = held.found.next_look.is_none_or(|look| look.is_due(now));
+            if is_due || last {
+                self.consider_open(&held.record, held.found, Attempt::again(last));
+            } else {
+                self.held.opens.push_back(held);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_become_rarer() {
+        let start = Instant::now();
+        let mut look = NextLook::first(start);
+        assert!(!look.is_due(start));
+        assert!(look.is_due(start + FIRST_LOOK));
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            look = look.later(start);
+            waits.push(look.after.as_millis());
+        }
+        assert_eq!(waits, [400, 800, 1600, 3200, 5000, 5000, 5000]);
     }
 }

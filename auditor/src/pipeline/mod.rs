@@ -163,6 +163,7 @@ impl Pipeline {
         self.refresh_sources();
         self.retry_held(false);
         self.retry_connects(false);
+        self.retry_closing(false);
         self.report_losses();
         self.sources.measure(&self.metrics);
         self.metrics.set_queue_depth(self.reporter.queued());
@@ -177,6 +178,7 @@ impl Pipeline {
     ) -> (Reporter, impl FnOnce(SinkTotals) -> Stopped) {
         self.retry_held(true);
         self.retry_connects(true);
+        self.retry_closing(true);
         self.report_losses();
         let Self {
             maps,
@@ -194,6 +196,24 @@ impl Pipeline {
 
     pub(crate) fn health(&self, health: Health) {
         self.emit(Timestamp::now(), Uuid::now_v7(), Body::Health(health));
+    }
+
+    /// How long ago the API server was last heard.
+    fn cluster_age_ms(&self) -> Option<u64> {
+        let age = self.sources.cluster_source().age(Timestamp::now())?;
+        Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The pod's ServiceAccount counts for a judgement, and where `after` is given only as it is after that time.
+    fn want_service_account(&mut self, pod: &crate::cluster::Pod, after: Option<Timestamp>) {
+        // A static pod has none.
+        if !pod.service_account.is_empty() {
+            self.sources.cluster_source_mut().want_service_account(
+                &pod.namespace,
+                &pod.service_account,
+                after,
+            );
+        }
     }
 
     fn refresh_sources(&mut self) {

@@ -1,13 +1,14 @@
 //! Opens of token files.
 
 use auditor_common::{FileInfo, OpenRecord, backend, class};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
     Pipeline,
     actor::{Attributed, Who},
     files::TokenFile,
-    held::{Attempt, may_become_clear},
+    held::{Attempt, Found, lacks_service_account},
     knowledge,
 };
 use crate::{
@@ -32,19 +33,26 @@ impl Pipeline {
         if record.file.class == class::CANARY {
             return;
         }
-        self.consider_open(record, Attempt::First);
+        self.consider_open(record, Found::default(), Attempt::First);
     }
 
-    pub(super) fn consider_open(&mut self, record: &OpenRecord, attempt: Attempt) {
-        let owner = match self.volumes.owner_of(&record.file, &mut self.maps) {
-            Whose::Pod(owner, source) => Some((owner, source)),
-            Whose::Unknown => None,
-            Whose::AnotherKubelets => {
-                self.count_only();
-                return;
-            }
-        };
-        let volume = owner.as_ref().map(|(volume, _)| volume);
+    pub(super) fn consider_open(
+        &mut self,
+        record: &OpenRecord,
+        mut found: Found,
+        attempt: Attempt,
+    ) {
+        if found.owner.is_none() {
+            found.owner = match self.volumes.owner_of(&record.file, &mut self.maps) {
+                Whose::Pod(owner, source) => Some((owner, source)),
+                Whose::Unknown => None,
+                Whose::AnotherKubelets => {
+                    self.count_only();
+                    return;
+                }
+            };
+        }
+        let volume = found.owner.as_ref().map(|(volume, _)| volume);
         if record.task.pid == self.settings.own_tgid
             || self.settings.own_cgroup == Some(record.task.cgroup_id)
             || volume.is_some_and(|volume| !volume.may_hold_tokens())
@@ -65,13 +73,8 @@ impl Pipeline {
             return;
         }
         let token = self.token(file, volume, pod.as_deref());
-        self.judge(
-            record,
-            owner.map(|(_, source)| source),
-            token,
-            pod.as_deref(),
-            attempt,
-        );
+        self.want_account(&token, pod.as_deref(), None);
+        self.judge(record, found, token, pod.as_deref(), attempt);
     }
 
     fn token(&self, file: TokenFile, volume: Option<&VolumeOwner>, pod: Option<&Pod>) -> TokenRef {
@@ -112,26 +115,42 @@ impl Pipeline {
         }
     }
 
+    /// What the owner's ServiceAccount says counts for credentials of AWS, and `after` a time only as it is then.
+    fn want_account(&mut self, token: &TokenRef, owner: Option<&Pod>, after: Option<Timestamp>) {
+        let Some(owner) = owner else { return };
+        if !matches!(token.kind, TokenKind::ServiceAccount | TokenKind::Unknown) {
+            self.want_service_account(owner, after);
+        }
+    }
+
     fn judge(
         &mut self,
         record: &OpenRecord,
-        source: Option<OwnerSource>,
+        mut found: Found,
         token: TokenRef,
         owner: Option<&Pod>,
         attempt: Attempt,
     ) {
         let time = self.clock.wall(record.header.time);
+        let source = found.owner.as_ref().map(|(_, source)| *source);
+        let attributed = match found.attributed.take() {
+            Some(attributed) => attributed,
+            None => self.attribute(&record.task),
+        };
+        if attributed.is_settled() {
+            found.attributed = Some(attributed.clone());
+        }
         let Attributed {
             who,
             by,
             mut process,
-        } = self.attribute(&record.task);
+        } = attributed;
         let attribution = Attribution {
             process: by.to_owned(),
             owner: Some(source.map_or("unknown", OwnerSource::name).to_owned()),
             latency_us: u64::try_from(Clock::since(record.header.time).as_micros())
                 .unwrap_or(u64::MAX),
-            cluster_age_ms: None,
+            cluster_age_ms: self.cluster_age_ms(),
             waited_ms: attempt.waited_ms(record.header.time),
             reason: who
                 .reason()
@@ -149,8 +168,11 @@ impl Pipeline {
             for_write: record.file.mode & FMODE_WRITE != 0,
             knowledge: knowledge(&self.sources, &self.settings),
         });
-        if attempt != Attempt::Last && may_become_clear(&judgement) {
-            self.hold(record);
+        if attempt != Attempt::Last && self.may_become_clear(&judgement, record.header.time) {
+            if lacks_service_account(&judgement) {
+                self.want_account(&token, owner, Some(time));
+            }
+            self.hold(record, found);
             return;
         }
         if source.is_none() {

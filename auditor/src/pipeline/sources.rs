@@ -1,6 +1,8 @@
 //! What the cluster says: pods and ServiceAccounts, associations, policy. They are looked at before every judgement, so
 //! that what a file does not hold was not there when the event happened either.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -29,6 +31,11 @@ pub struct Sources {
     /// What was last said of each, so that a failure is announced once.
     said: [Option<String>; 3],
 }
+
+/// How long the API server may take to tell of a pod or a ServiceAccount.
+const POD_PATIENCE: Duration = Duration::from_secs(30);
+/// Of a source that has not said how often it is renewed: `sync-associations`' default.
+const SYNC_INTERVAL: Duration = Duration::from_secs(60);
 
 const COMPONENTS: [&str; 3] = ["cluster", "associations", "policy"];
 
@@ -117,6 +124,22 @@ impl Sources {
 
     pub fn policy(&self) -> &Policy {
         self.policy.policy()
+    }
+
+    /// How long to wait for an input that a judgement lacked; `None` where waiting brings nothing.
+    pub(super) fn patience(&self, lacking: &str) -> Option<Duration> {
+        match lacking {
+            "pod" => Some(POD_PATIENCE),
+            "serviceaccount" => self.cluster.reads_one_by_one().then_some(POD_PATIENCE),
+            "associations" => match &self.associations {
+                association::Source::Live(_) => {
+                    let interval = self.bindings().and_then(|bindings| bindings.interval);
+                    Some(2 * interval.unwrap_or(SYNC_INTERVAL))
+                }
+                association::Source::None | association::Source::File(_) => None,
+            },
+            _ => None,
+        }
     }
 
     pub(super) fn measure(&self, metrics: &Metrics) {
