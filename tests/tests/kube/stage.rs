@@ -40,7 +40,7 @@ impl Stage {
             program: support::auditor(),
             backend: support::backend(),
             output: lab.dir().join("out.jsonl"),
-            args: ["--api-start-jitter", "0", "--log-level", "debug"]
+            args: ["--api-start-jitter", "0", "--log-level", "info,auditor=debug"]
                 .map(String::from)
                 .to_vec(),
             env: vec![(
@@ -110,7 +110,8 @@ impl Stage {
         }
         ensure!(
             tally.exact(),
-            "{tally}lines: {lines:#?}\nhealth: {:?}\n{}",
+            "{tally}lines: {}\nhealth: {:?}\n{}",
+            Value::Array(lines),
             self.messages(),
             self.auditor()?.log_tail()
         );
