@@ -9,6 +9,7 @@ mod held;
 mod loss;
 mod namespaces;
 mod opens;
+mod posture;
 mod sources;
 mod totals;
 mod tuple;
@@ -21,7 +22,7 @@ use uuid::Uuid;
 
 use self::{
     connects::Connects, containers::Containers, files::TokenFiles, held::Held, loss::LossWatch,
-    namespaces::MountNamespaces,
+    namespaces::MountNamespaces, posture::Postures,
 };
 pub use self::{
     connects::Endpoint,
@@ -29,7 +30,7 @@ pub use self::{
     totals::Totals,
 };
 use crate::{
-    audit::{History, Knowledge},
+    audit::{Harvests, History, Knowledge, Use},
     event::{Body, Health, Stopped},
     metrics::Metrics,
     node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes},
@@ -62,6 +63,8 @@ pub struct Pipeline {
     pub(crate) kubelet: Kubelet,
     pub(crate) sources: Sources,
     pub(crate) history: History,
+    harvests: Harvests,
+    postures: Postures,
     pub(crate) clock: Clock,
     pub(crate) reporter: Reporter,
     pub(crate) metrics: Arc<Metrics>,
@@ -86,6 +89,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// When the probes became live.
     pub live_since: Timestamp,
+    /// Of bindings, as an earlier run knew them.
+    pub uses: Vec<Use>,
 }
 
 impl Pipeline {
@@ -100,6 +105,7 @@ impl Pipeline {
             reporter,
             metrics,
             live_since,
+            uses,
         } = parts;
         Self {
             loss: LossWatch::new(&maps, live_since),
@@ -110,6 +116,8 @@ impl Pipeline {
             kubelet,
             sources,
             history: History::new(live_since),
+            harvests: Harvests::default(),
+            postures: Postures::new(uses),
             clock: Clock::now(),
             reporter,
             metrics,
@@ -164,6 +172,7 @@ impl Pipeline {
         self.retry_held(false);
         self.retry_connects(false);
         self.retry_closing(false);
+        self.look_at_postures(Timestamp::now());
         self.report_losses();
         self.sources.measure(&self.metrics);
         self.metrics.set_queue_depth(self.reporter.queued());

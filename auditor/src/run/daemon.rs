@@ -60,12 +60,15 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let run_id = Uuid::now_v7();
     let mut state = None;
     let mut previous = None;
+    let mut uses = Vec::new();
+    let mut forgotten = None;
     if let Some(path) = &config.state_dir {
         let (directory, before) =
             StateDir::open(path, run_id.to_string().into()).map_err(|error| {
                 let help = error.help();
                 Failure::environment(error).help(help)
             })?;
+        (uses, forgotten) = directory.uses();
         state = Some(directory);
         previous = before;
     }
@@ -153,6 +156,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         reporter,
         metrics: metrics.clone(),
         live_since,
+        uses,
     });
     // Volumes that are there already are known to the kernel half before `ready` says that all is watched.
     pipeline.on_mounts_changed();
@@ -162,7 +166,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     {
         pipeline.health(gap);
     }
-    for doubt in doubts {
+    for doubt in doubts.into_iter().chain(forgotten) {
         pipeline.health(doubt);
     }
     pipeline.emit(Timestamp::now(), Uuid::now_v7(), Body::Ready(ready));
@@ -214,8 +218,12 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                 programs.flush_log();
             }
             _ = heartbeat.tick() => {
-                if let Some(health) = state.as_mut().and_then(|state| state.beat(Timestamp::now())) {
-                    pipeline.health(health);
+                if let Some(state) = &mut state {
+                    let now = Timestamp::now();
+                    let troubles = [state.beat(now), state.keep_uses(pipeline.uses(), now)];
+                    for health in troubles.into_iter().flatten() {
+                        pipeline.health(health);
+                    }
                 }
             }
         }
@@ -236,6 +244,12 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         .more
     {}
     stop.cancel();
+    if let Some(Err(error)) = state
+        .as_ref()
+        .map(|state| state.write_uses(pipeline.uses()))
+    {
+        tracing::warn!(%error, "the next run will know less of which bindings are used");
+    }
     let (reporter, last) = pipeline.close(reason.to_owned(), started.elapsed(), queued);
     let finished = reporter.finish(deadline, |totals| {
         (
