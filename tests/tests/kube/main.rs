@@ -7,4 +7,6 @@ mod support;
 mod faults;
 mod rest;
 mod stage;
+mod sync;
+mod syncer;
 mod told;

@@ -40,9 +40,14 @@ impl Stage {
             program: support::auditor(),
             backend: support::backend(),
             output: lab.dir().join("out.jsonl"),
-            args: ["--api-start-jitter", "0", "--log-level", "info,auditor=debug"]
-                .map(String::from)
-                .to_vec(),
+            args: [
+                "--api-start-jitter",
+                "0",
+                "--log-level",
+                "info,auditor=debug",
+            ]
+            .map(String::from)
+            .to_vec(),
             env: vec![(
                 "KUBECONFIG".to_owned(),
                 kubeconfig.to_string_lossy().into_owned(),
@@ -55,6 +60,11 @@ impl Stage {
             options,
             health: Vec::new(),
         })
+    }
+
+    /// More of it for the auditor.
+    pub fn environment(&mut self, more: Vec<(String, String)>) {
+        self.options.env.extend(more);
     }
 
     /// Starts the auditor, and returns its `ready`.
@@ -247,6 +257,23 @@ impl Stage {
 /// `pod` opened its own IRSA token, as it may.
 pub fn allowed(pod: &Pod, role: &str) -> Expected {
     Expected::own_open(pod, IRSA).bound("irsa", role)
+}
+
+/// `pod` opened its own token, and nobody has told of it. What node and kernel know is there: a volume's owner by its UID.
+pub fn unknown(pod: &Pod) -> Expected {
+    let open = Expected::own_open(pod, IRSA)
+        .whatever("container")
+        .whatever("audience")
+        .judged("undetermined", "");
+    open.with(&[
+        ("undetermined", "pod"),
+        ("pod", "null"),
+        ("service_account", "null"),
+        ("kind", "unknown"),
+        ("owner", "null"),
+        ("owner_uid", &pod.spec.uid),
+        ("binding", "null"),
+    ])
 }
 
 pub fn is_watch(seen: &Seen, plural: &str) -> bool {

@@ -44,21 +44,17 @@ impl Role {
     /// A right of a Role with `resourceNames` covers lists and watches whose field selector names that object.
     #[must_use]
     pub fn may(self, target: &Target) -> bool {
-        use Verb::{Create, Get, List, Patch, Update, Watch};
+        use Verb::{Create, Get, List, Update, Watch};
         let is_named = target.name.is_some() || named(target).is_some();
         match (self, target.resource, target.verb) {
             (Self::Admin, ..)
-            | (Self::Node, Resource::Pods | Resource::PodIdentityAssociations, List | Watch)
-            | (Self::Node, Resource::ServiceAccounts, Get)
-            | (
-                Self::Sync,
-                Resource::ConfigMaps | Resource::Leases,
-                Get | Create | Update | Patch,
-            ) => true,
-            (Self::Node, Resource::ConfigMaps, Get | List | Watch) => {
-                target.namespace.is_some() && is_named
+            | (Self::Node, Resource::Pods, List | Watch)
+            | (Self::Node | Self::Sync, Resource::PodIdentityAssociations, List | Watch)
+            | (Self::Node, Resource::ServiceAccounts, Get) => true,
+            (Self::Sync, Resource::ConfigMaps | Resource::Leases, Get | Create | Update) => {
+                target.namespace.is_some()
             }
-            (Self::Sync, Resource::ConfigMaps | Resource::Leases, List | Watch) => {
+            (Self::Node, Resource::ConfigMaps, Get | List | Watch) => {
                 target.namespace.is_some() && is_named
             }
             _ => false,
