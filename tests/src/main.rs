@@ -75,6 +75,7 @@ impl AuditorArgs {
             program,
             backend: self.backend,
             output: std::path::absolute(self.output_file)?,
+            watch_denied: false,
         })
     }
 }

@@ -28,6 +28,18 @@ pub struct Options {
     pub backend: String,
     /// Where its lines go.
     pub output: PathBuf,
+    pub watch_denied: bool,
+}
+
+impl Options {
+    /// The same with `--watch-denied`, and lines of its own beside the others'.
+    pub fn watching_denied(&self) -> Self {
+        Self {
+            output: self.output.with_extension("denied.jsonl"),
+            watch_denied: true,
+            ..self.clone()
+        }
+    }
 }
 
 pub struct Auditor {
@@ -59,6 +71,9 @@ impl Auditor {
             .arg("--backend")
             .arg(&options.backend);
         command.arg("--output-file").arg(&options.output);
+        if options.watch_denied {
+            command.arg("--watch-denied");
+        }
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -3,10 +3,13 @@
 //! Every scene uses ServiceAccounts of its own, so that none depends on another's bindings.
 
 mod agent;
+mod agent_side;
 mod benign;
+mod denied;
 mod exec;
 mod identity;
 mod imds;
+mod impersonation;
 mod own;
 mod recycled;
 mod role;
@@ -52,11 +55,21 @@ pub fn all() -> Vec<&'static Scene> {
         role::SCENES,
         imds::SCENES,
         volume::SCENES,
+        agent_side::SCENES,
+        impersonation::SCENES,
+        denied::SCENES,
         benign::SCENES,
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The scene is about `--watch-denied`.
+pub fn is_denied(scene: &Scene) -> bool {
+    denied::SCENES
+        .iter()
+        .any(|denied| denied.name == scene.name)
 }
 
 /// Where pods that may see the kubelet's directory see it.
