@@ -34,6 +34,18 @@ pub struct Options {
     pub env: Vec<(String, String)>,
 }
 
+impl Options {
+    /// The same with `--watch-denied`, and lines of its own beside the others'.
+    pub fn watching_denied(&self) -> Self {
+        let mut options = Self {
+            output: self.output.with_extension("denied.jsonl"),
+            ..self.clone()
+        };
+        options.args.push("--watch-denied".to_owned());
+        options
+    }
+}
+
 pub struct Auditor {
     child: Child,
     lines: Lines,

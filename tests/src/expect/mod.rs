@@ -25,6 +25,7 @@ impl Expected {
         this.facts.extend([
             ("relation", "own".into()),
             ("via", "open".into()),
+            ("errno", "null".into()),
             ("comm", "peek".into()),
         ]);
         this
@@ -79,6 +80,42 @@ impl Expected {
             ("subject", subject.into()),
             ("findings", findings.into()),
             ("exempted", String::new()),
+            ("binding", "null".into()),
+        ]))
+    }
+
+    /// `pod` listens on `local` (`ADDR:PORT`), and is not the agent.
+    pub fn impostor(pod: &Pod, endpoint: &str, local: &str) -> Self {
+        let mut this = Self::of_pod("listen", pod);
+        for unknown in [
+            "host_namespaces",
+            "candidates",
+            "observed_since",
+            "repeats",
+            "binding",
+        ] {
+            this = this.whatever(unknown);
+        }
+        this.with(&[
+            ("endpoint", endpoint),
+            ("local", local),
+            ("comm", "agent"),
+            ("agent_net_ns", "true"),
+        ])
+        .judged("violation", "agent-impersonation:critical")
+    }
+
+    /// `listener` accepted a connection from `peer`'s address on `local`.
+    pub fn accepted(peer: &Pod, listener: &Pod, endpoint: &str, local: &str) -> Self {
+        Self::must(Facts::from([
+            ("event", "agent_accept".into()),
+            ("undetermined", String::new()),
+            ("exempted", String::new()),
+            ("pod", peer.key()),
+            ("listener", listener.key()),
+            ("attribution", "address".into()),
+            ("endpoint", endpoint.into()),
+            ("local", local.into()),
             ("binding", "null".into()),
         ]))
     }
