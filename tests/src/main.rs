@@ -75,7 +75,8 @@ impl AuditorArgs {
             program,
             backend: self.backend,
             output: std::path::absolute(self.output_file)?,
-            watch_denied: false,
+            args: Vec::new(),
+            env: Vec::new(),
         })
     }
 }

@@ -12,23 +12,29 @@ mod connect;
 mod denied;
 mod evidence;
 mod findings;
+mod harvest;
 mod history;
 mod listen;
 mod open;
+mod posture;
 mod relation;
 mod ruling;
 mod token;
+mod uses;
 
 pub use accept::{AcceptCase, judge_accept};
 pub use binding::{binding_of, own_binding, session_name_prefix};
 pub use case::{Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase};
 pub use connect::{judge_close, judge_connect};
 pub use denied::judge_denied;
+pub use harvest::{Harvests, OpenerKey, is_counted_theft};
 pub use history::{History, PodHistory};
 pub use listen::{ListenCase, Listener, judge_listen};
 pub use open::judge_open;
+pub use posture::{StateFound, judge_bindings, judge_pod, use_key};
 pub use relation::relation;
 pub use token::{IsToken, TokenSpec, is_token_file, token_kind};
+pub use uses::{Use, UseKey, Uses};
 
 #[cfg(test)]
 mod testing;

@@ -203,6 +203,7 @@ impl Pipeline {
             process: &process,
             endpoint: endpoint.kind,
             outcome: connection.outcome,
+            duration_us: connection.duration_us,
             history: who.pod().map(|pod| self.history.of(&pod.uid, pod.created)),
             knowledge: knowledge(&self.sources, &self.settings),
         });

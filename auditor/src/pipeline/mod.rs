@@ -13,6 +13,7 @@ mod listens;
 mod loss;
 mod namespaces;
 mod opens;
+mod posture;
 mod sessions;
 mod sources;
 mod totals;
@@ -26,7 +27,8 @@ use uuid::Uuid;
 
 use self::{
     accepts::Accepts, agent::Agent, connects::Connects, containers::Containers, files::TokenFiles,
-    held::Held, listens::Listens, loss::LossWatch, namespaces::MountNamespaces, sessions::Sessions,
+    held::Held, listens::Listens, loss::LossWatch, namespaces::MountNamespaces, posture::Postures,
+    sessions::Sessions,
 };
 pub use self::{
     connects::Endpoint,
@@ -34,7 +36,7 @@ pub use self::{
     totals::Totals,
 };
 use crate::{
-    audit::{History, Knowledge},
+    audit::{Harvests, History, Knowledge, Use},
     event::{Body, Health, Stopped},
     metrics::Metrics,
     node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes},
@@ -69,6 +71,8 @@ pub struct Pipeline {
     pub(crate) kubelet: Kubelet,
     pub(crate) sources: Sources,
     pub(crate) history: History,
+    harvests: Harvests,
+    postures: Postures,
     pub(crate) clock: Clock,
     pub(crate) reporter: Reporter,
     pub(crate) metrics: Arc<Metrics>,
@@ -97,6 +101,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// When the probes became live.
     pub live_since: Timestamp,
+    /// Of bindings, as an earlier run knew them.
+    pub uses: Vec<Use>,
 }
 
 impl Pipeline {
@@ -111,6 +117,7 @@ impl Pipeline {
             reporter,
             metrics,
             live_since,
+            uses,
         } = parts;
         Self {
             loss: LossWatch::new(&maps, live_since),
@@ -125,6 +132,8 @@ impl Pipeline {
             kubelet,
             sources,
             history: History::new(live_since),
+            harvests: Harvests::default(),
+            postures: Postures::new(uses),
             clock: Clock::now(),
             reporter,
             metrics,
@@ -183,6 +192,7 @@ impl Pipeline {
         self.retry_held(false);
         self.retry_connects(false);
         self.retry_closing(false);
+        self.look_at_postures(Timestamp::now());
         self.retry_listens(false);
         self.retry_accepts(false);
         self.agent.sample(&self.maps);
@@ -220,6 +230,11 @@ impl Pipeline {
 
     pub(crate) fn health(&self, health: Health) {
         self.emit(Timestamp::now(), Uuid::now_v7(), Body::Health(health));
+    }
+
+    /// Whether all pods of the node have been told of once.
+    pub fn is_told(&self) -> bool {
+        self.sources.cluster_source().is_told()
     }
 
     /// How long ago the API server was last heard.

@@ -12,7 +12,7 @@ use super::{
     knowledge,
 };
 use crate::{
-    audit::{OpenCase, TokenSpec, judge_open, token_kind},
+    audit::{OpenCase, OpenerKey, TokenSpec, is_counted_theft, judge_open, token_kind},
     cluster::Pod,
     event::{
         Access, AccessFlag, Attribution, Body, OwnerRef, Process, Relation, TokenKind, TokenOpen,
@@ -163,6 +163,10 @@ impl Pipeline {
                 .map(str::to_owned),
         };
         let ancestors_args = self.ancestors_args(&who, &process, &record.task);
+        let opener = opener_key(&who, &process, record.task.cgroup_id);
+        let taken = opener
+            .as_ref()
+            .map_or_else(Vec::new, |opener| self.harvests.taken(opener, time));
         let judgement = judge_open(&OpenCase {
             time,
             actor: who.actor(),
@@ -171,6 +175,7 @@ impl Pipeline {
             token: &token,
             owner_pod: owner,
             for_write: record.file.mode & FMODE_WRITE != 0,
+            taken: &taken,
             knowledge: knowledge(&self.sources, &self.settings),
         });
         if attempt != Attempt::Last && self.may_become_clear(&judgement, record.header.time) {
@@ -186,6 +191,16 @@ impl Pipeline {
         self.count_unattributed(&who);
         let relation = judgement.relation.unwrap_or(Relation::Unknown);
         self.history.note_open(&token, relation, time);
+        if let Some(pod) = who.pod() {
+            let binding = judgement.binding.as_ref();
+            self.postures
+                .note_open(pod, &token, relation, binding, time);
+        }
+        if let (Some(opener), Some(owner)) = (opener, &token.owner)
+            && is_counted_theft(&judgement.findings, relation)
+        {
+            self.harvests.note(opener, owner, time);
+        }
         // client-go reads its token each minute.
         if token.kind == TokenKind::ServiceAccount
             && relation == Relation::Own
@@ -232,6 +247,20 @@ impl Pipeline {
             .filter_map(|parent| read_args(&self.settings.host_proc, parent.pid))
             .chain(self.sessions.args_of(task))
             .collect()
+    }
+}
+
+/// Null where nothing is known that would outlive the process.
+fn opener_key(who: &Who, process: &Process, cgroup_id: u64) -> Option<OpenerKey> {
+    match who {
+        Who::Pod { pod, .. } => Some(OpenerKey::Pod(pod.uid.clone())),
+        Who::UnlistedPod { owner } => Some(OpenerKey::Pod(owner.pod_uid.as_str().into())),
+        Who::Host => Some(OpenerKey::Host {
+            cgroup_id,
+            executable: process.exe_inode,
+        }),
+        Who::Conflict { .. } => Some(OpenerKey::Conflict { cgroup_id }),
+        Who::Unknown { .. } => None,
     }
 }
 

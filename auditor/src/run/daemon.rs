@@ -53,19 +53,23 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::environment)?;
 
     // Cheap refusals first.
-    let sources = setup::sources(&config).await?;
+    let metrics = Arc::new(Metrics::default());
+    let sources = setup::sources(&config, &metrics).await?;
     let agent_net_ns = setup::agent_net_ns(&config)?;
     let doubts = setup::doubts(&config, &sources);
     let cgroups = setup::cgroups(&config)?;
     let run_id = Uuid::now_v7();
     let mut state = None;
     let mut previous = None;
+    let mut uses = Vec::new();
+    let mut forgotten = None;
     if let Some(path) = &config.state_dir {
         let (directory, before) =
             StateDir::open(path, run_id.to_string().into()).map_err(|error| {
                 let help = error.help();
                 Failure::environment(error).help(help)
             })?;
+        (uses, forgotten) = directory.uses();
         state = Some(directory);
         previous = before;
     }
@@ -94,7 +98,6 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     setup::trim_heap();
     let (mut programs, maps, mut rings, hooks, canary) = probes.into_parts();
 
-    let metrics = Arc::new(Metrics::default());
     let readiness = Arc::new(Readiness::default());
     let envelope = Envelope::new(
         run_id,
@@ -127,7 +130,10 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             .as_ref()
             .map_or_else(|| "memory".to_owned(), |path| path.display().to_string()),
         policy_hash: sources.policy().hash.clone(),
-        pods: Some(sources.cluster().pod_count() as u64),
+        pods: sources
+            .cluster_source()
+            .is_told()
+            .then(|| sources.cluster().pod_count() as u64),
         associations: sources.bindings().map(|bindings| bindings.len() as u64),
         metrics: Some(metrics_address.to_string()),
     };
@@ -153,6 +159,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         reporter,
         metrics: metrics.clone(),
         live_since,
+        uses,
     });
     let older_listeners = agent_net_ns.map_or_else(Vec::new, |net_ns| {
         find_listeners(&config.host_proc, net_ns, &addresses)
@@ -165,7 +172,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     {
         pipeline.health(gap);
     }
-    for doubt in doubts {
+    for doubt in doubts.into_iter().chain(forgotten) {
         pipeline.health(doubt);
     }
     pipeline.emit(Timestamp::now(), Uuid::now_v7(), Body::Ready(ready));
@@ -180,7 +187,12 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     ));
     let watch = rings.watch().map_err(Failure::environment)?;
     let mounts = MountWatch::new(&config.host_proc).map_err(Failure::environment)?;
-    readiness.set_ready();
+    let mut is_told = pipeline.is_told();
+    if is_told {
+        readiness.set_ready();
+    } else {
+        readiness.set_not_ready("the API server has not listed this node's pods yet");
+    }
 
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -206,11 +218,19 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             },
             _ = tick.tick() => {
                 pipeline.on_tick();
+                if !is_told && pipeline.is_told() {
+                    is_told = true;
+                    readiness.set_ready();
+                }
                 programs.flush_log();
             }
             _ = heartbeat.tick() => {
-                if let Some(health) = state.as_mut().and_then(|state| state.beat(Timestamp::now())) {
-                    pipeline.health(health);
+                if let Some(state) = &mut state {
+                    let now = Timestamp::now();
+                    let troubles = [state.beat(now), state.keep_uses(pipeline.uses(), now)];
+                    for health in troubles.into_iter().flatten() {
+                        pipeline.health(health);
+                    }
                 }
             }
         }
@@ -231,6 +251,12 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         .more
     {}
     stop.cancel();
+    if let Some(Err(error)) = state
+        .as_ref()
+        .map(|state| state.write_uses(pipeline.uses()))
+    {
+        tracing::warn!(%error, "the next run will know less of which bindings are used");
+    }
     let (reporter, last) = pipeline.close(reason.to_owned(), started.elapsed(), queued);
     let finished = reporter.finish(deadline, |totals| {
         (

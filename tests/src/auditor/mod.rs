@@ -28,17 +28,19 @@ pub struct Options {
     pub backend: String,
     /// Where its lines go.
     pub output: PathBuf,
-    pub watch_denied: bool,
+    /// Further flags.
+    pub args: Vec<String>,
+    /// Further environment.
+    pub env: Vec<(String, String)>,
 }
 
 impl Options {
     /// The same with `--watch-denied`, and lines of its own beside the others'.
     pub fn watching_denied(&self) -> Self {
-        Self {
-            output: self.output.with_extension("denied.jsonl"),
-            watch_denied: true,
-            ..self.clone()
-        }
+        let mut this = self.clone();
+        this.output = self.output.with_extension("denied.jsonl");
+        this.args.push("--watch-denied".into());
+        this
     }
 }
 
@@ -69,11 +71,10 @@ impl Auditor {
             .arg("run")
             .args(flags(lab))
             .arg("--backend")
-            .arg(&options.backend);
+            .arg(&options.backend)
+            .args(&options.args)
+            .envs(options.env.iter().map(|(name, value)| (name, value)));
         command.arg("--output-file").arg(&options.output);
-        if options.watch_denied {
-            command.arg("--watch-denied");
-        }
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -178,14 +179,14 @@ pub fn terminate(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
 /// The flags that point an auditor at this lab.
 pub fn flags(lab: &Lab) -> Vec<String> {
     let path = |p: &Path| p.to_string_lossy().into_owned();
-    let file = |p: &Path| format!("file:{}", p.display());
+    let [cluster, associations] = lab.cluster.sources();
     let state = lab.dir().join("state");
     [
         ("--node-name", NODE_NAME.to_owned()),
         ("--cluster-name", CLUSTER_NAME.to_owned()),
         ("--instance-id", INSTANCE_ID.to_owned()),
-        ("--cluster", file(&lab.cluster.objects_file())),
-        ("--associations", file(&lab.cluster.associations_file())),
+        ("--cluster", cluster),
+        ("--associations", associations),
         ("--policy", path(&lab.policy_file())),
         ("--kubelet-root", path(&lab.kubelet_root())),
         ("--cgroup-root", path(lab.cgroup_root())),

@@ -7,10 +7,12 @@ mod agent_side;
 mod benign;
 mod denied;
 mod exec;
+mod findings;
 mod identity;
 mod imds;
 mod impersonation;
 mod own;
+mod posture;
 mod recycled;
 mod role;
 mod theft;
@@ -59,6 +61,8 @@ pub fn all() -> Vec<&'static Scene> {
         impersonation::SCENES,
         denied::SCENES,
         benign::SCENES,
+        findings::SCENES,
+        posture::SCENES,
     ]
     .into_iter()
     .flatten()
