@@ -37,12 +37,10 @@ pub struct Options {
 impl Options {
     /// The same with `--watch-denied`, and lines of its own beside the others'.
     pub fn watching_denied(&self) -> Self {
-        let mut options = Self {
-            output: self.output.with_extension("denied.jsonl"),
-            ..self.clone()
-        };
-        options.args.push("--watch-denied".to_owned());
-        options
+        let mut this = self.clone();
+        this.output = self.output.with_extension("denied.jsonl");
+        this.args.push("--watch-denied".into());
+        this
     }
 }
 
@@ -146,19 +144,11 @@ impl Auditor {
 
     /// The end of what it wrote to stderr.
     pub fn log_tail(&self) -> String {
-        format!("the end of the auditor's log:\n  {}", tail(&self.log))
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(20)..];
+        format!("the end of the auditor's log:\n  {}", tail.join("\n  "))
     }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-/// The last lines of a log.
-pub fn tail(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n  ")
 }
 
 impl Drop for Auditor {

@@ -72,24 +72,13 @@ impl Expected {
         this
     }
 
-    /// A state of `subject` (`pod NAMESPACE/NAME`, `service-account NAMESPACE/NAME`) is told.
-    pub fn posture(state: &str, subject: &str, findings: &str) -> Self {
-        Self::must(Facts::from([
-            ("event", "finding".into()),
-            ("state", state.into()),
-            ("subject", subject.into()),
-            ("findings", findings.into()),
-            ("exempted", String::new()),
-            ("binding", "null".into()),
-        ]))
-    }
-
     /// `pod` listens on `local` (`ADDR:PORT`), and is not the agent.
     pub fn impostor(pod: &Pod, endpoint: &str, local: &str) -> Self {
         let mut this = Self::of_pod("listen", pod);
         for unknown in [
             "host_namespaces",
             "candidates",
+            "taken",
             "observed_since",
             "repeats",
             "binding",
@@ -116,6 +105,18 @@ impl Expected {
             ("attribution", "address".into()),
             ("endpoint", endpoint.into()),
             ("local", local.into()),
+            ("binding", "null".into()),
+        ]))
+    }
+
+    /// A state of `subject` (`pod NAMESPACE/NAME`, `service-account NAMESPACE/NAME`) is told.
+    pub fn posture(state: &str, subject: &str, findings: &str) -> Self {
+        Self::must(Facts::from([
+            ("event", "finding".into()),
+            ("state", state.into()),
+            ("subject", subject.into()),
+            ("findings", findings.into()),
+            ("exempted", String::new()),
             ("binding", "null".into()),
         ]))
     }
