@@ -135,6 +135,8 @@ impl Scene {
         let pod = &self.pods[name];
         self.associations.push(Association {
             id: format!("a-{name}").into(),
+            arn: None,
+            cluster: None,
             namespace: pod.namespace.clone(),
             service_account: pod.service_account.clone(),
             role_arn: Some(ROLE.into()),
