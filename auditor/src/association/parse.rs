@@ -113,8 +113,8 @@ pub fn parse_one(bytes: &[u8]) -> Result<Association, ParseError> {
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ParseError> {
     let mut parser = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut parser)
-        .map_err(|e| ParseError::Shape(e.to_string()))?;
+    let value =
+        serde_path_to_error::deserialize(&mut parser).map_err(|e| ParseError::Shape(located(e)))?;
     parser.end().map_err(|e| ParseError::Shape(e.to_string()))?;
     Ok(value)
 }
@@ -129,21 +129,27 @@ struct Document {
     interval_seconds: Option<u64>,
 }
 
+/// `associations[3]: missing field …`; the path of the whole document is `.`, which says nothing.
+fn located(error: serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    let message = error.into_inner();
+    match path.as_str() {
+        "." => message.to_string(),
+        path => format!("{path}: {message}"),
+    }
+}
+
 /// The bare object, or as the CLI prints it: `{"association":{…}}`.
 struct Entry(Raw);
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
-        let at = |e: serde_path_to_error::Error<serde_json::Error>| {
-            let path = e.path().to_string();
-            D::Error::custom(format!("{path}: {}", e.into_inner()))
-        };
         let mut value = serde_json::Value::deserialize(deserializer)?;
         let inner = value.get_mut("association").map(serde_json::Value::take);
         serde_path_to_error::deserialize(inner.unwrap_or(value))
             .map(Self)
-            .map_err(at)
+            .map_err(|e| D::Error::custom(located(e)))
     }
 }
 
