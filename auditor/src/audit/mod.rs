@@ -5,6 +5,7 @@
 //!
 //! A judgement with `undetermined` inputs may be given again once more is known: for files, look at them and judge anew.
 
+mod accept;
 mod binding;
 mod case;
 mod connect;
@@ -13,6 +14,7 @@ mod evidence;
 mod findings;
 mod harvest;
 mod history;
+mod listen;
 mod open;
 mod posture;
 mod relation;
@@ -20,12 +22,14 @@ mod ruling;
 mod token;
 mod uses;
 
+pub use accept::{AcceptCase, judge_accept};
 pub use binding::{binding_of, own_binding, session_name_prefix};
 pub use case::{Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase};
 pub use connect::{judge_close, judge_connect};
 pub use denied::judge_denied;
 pub use harvest::{Harvests, OpenerKey, is_counted_theft};
 pub use history::{History, PodHistory};
+pub use listen::{ListenCase, Listener, judge_listen};
 pub use open::judge_open;
 pub use posture::{StateFound, judge_bindings, judge_pod, use_key};
 pub use relation::relation;

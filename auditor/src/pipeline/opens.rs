@@ -1,6 +1,6 @@
 //! Opens of token files.
 
-use auditor_common::{FileInfo, OpenRecord, backend, class};
+use auditor_common::{OpenRecord, TaskContext, backend, class};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -77,7 +77,12 @@ impl Pipeline {
         self.judge(record, found, token, pod.as_deref(), attempt);
     }
 
-    fn token(&self, file: TokenFile, volume: Option<&VolumeOwner>, pod: Option<&Pod>) -> TokenRef {
+    pub(super) fn token(
+        &self,
+        file: TokenFile,
+        volume: Option<&VolumeOwner>,
+        pod: Option<&Pod>,
+    ) -> TokenRef {
         let unknown = TokenSpec {
             kind: TokenKind::Unknown,
             audience: None,
@@ -157,7 +162,7 @@ impl Pipeline {
                 .or(source.is_none().then_some(NO_VOLUME))
                 .map(str::to_owned),
         };
-        let ancestors_args = self.ancestors_args(&who, &process);
+        let ancestors_args = self.ancestors_args(&who, &process, &record.task);
         let opener = opener_key(&who, &process, record.task.cgroup_id);
         let taken = opener
             .as_ref()
@@ -216,7 +221,7 @@ impl Pipeline {
             container: who.container(),
             pod: self.pod_ref(&who),
             token,
-            access: access(&record.file, record.header.backend),
+            access: access(record.file.flags, record.header.backend, None),
             binding: judgement.binding,
             evidence: judgement.evidence,
             attribution,
@@ -227,8 +232,8 @@ impl Pipeline {
 }
 
 impl Pipeline {
-    /// A probe's `sh -c` waits for what it started, so its argv can still be read.
-    fn ancestors_args(&self, who: &Who, process: &Process) -> Vec<Vec<String>> {
+    /// A probe's `sh -c` waits for what it started, so its argv can still be read; what began the session was told of.
+    fn ancestors_args(&self, who: &Who, process: &Process, task: &TaskContext) -> Vec<Vec<String>> {
         let has_commands = who.pod().is_some_and(|pod| {
             pod.containers
                 .iter()
@@ -240,6 +245,7 @@ impl Pipeline {
         let parents = process.parents.iter();
         parents
             .filter_map(|parent| read_args(&self.settings.host_proc, parent.pid))
+            .chain(self.sessions.args_of(task))
             .collect()
     }
 }
@@ -258,9 +264,9 @@ fn opener_key(who: &Who, process: &Process, cgroup_id: u64) -> Option<OpenerKey>
     }
 }
 
-fn access(file: &FileInfo, by: u16) -> Access {
-    let flag = |bit: i32| file.flags & bit.cast_unsigned() != 0;
-    let mode = match file.flags.cast_signed() & libc::O_ACCMODE {
+pub(super) fn access(flags: u32, by: u16, errno: Option<i32>) -> Access {
+    let flag = |bit: i32| flags & bit.cast_unsigned() != 0;
+    let mode = match flags.cast_signed() & libc::O_ACCMODE {
         libc::O_WRONLY => AccessFlag::OWronly,
         libc::O_RDWR => AccessFlag::ORdwr,
         _ => AccessFlag::ORdonly,
@@ -291,6 +297,6 @@ fn access(file: &FileInfo, by: u16) -> Access {
         via: Via::Open,
         flags,
         backend: backend.to_owned(),
-        errno: None,
+        errno,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +17,7 @@ use crate::{
     cli::{self, Failure, NodeFacts, RunArgs, RunConfig},
     event::{Body, Health, HookStatus, Ready},
     metrics::{self, Listener, Metrics, Readiness},
-    node::Member,
+    node::{Member, find_listeners},
     pipeline::{Parts, Pipeline, Settings},
     probe::Rings,
     report::{Envelope, Output, QUEUE_CAPACITY, Reporter},
@@ -54,7 +55,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     // Cheap refusals first.
     let metrics = Arc::new(Metrics::default());
     let sources = setup::sources(&config, &metrics).await?;
-    setup::check_agent_netns(&config)?;
+    let agent_net_ns = setup::agent_net_ns(&config)?;
     let doubts = setup::doubts(&config, &sources);
     let cgroups = setup::cgroups(&config)?;
     let run_id = Uuid::now_v7();
@@ -138,6 +139,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     };
     let own_cgroup =
         matches!(cgroups.member(canary.own_cgroup), Member::Pod(_)).then_some(canary.own_cgroup);
+    let addresses: Vec<SocketAddr> = endpoints.iter().map(|endpoint| endpoint.address).collect();
     let mut pipeline = Pipeline::new(Parts {
         settings: Settings {
             cluster_name: config.cluster_name.clone(),
@@ -147,6 +149,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             host_mnt_ns: canary.host_mnt_ns,
             host_proc: config.host_proc.clone(),
             endpoints,
+            agent_net_ns,
         },
         maps,
         cgroups,
@@ -157,6 +160,9 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         metrics: metrics.clone(),
         live_since,
         uses,
+    });
+    let older_listeners = agent_net_ns.map_or_else(Vec::new, |net_ns| {
+        find_listeners(&config.host_proc, net_ns, &addresses)
     });
     // Volumes that are there already are known to the kernel half before `ready` says that all is watched.
     pipeline.on_mounts_changed();
@@ -170,6 +176,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         pipeline.health(doubt);
     }
     pipeline.emit(Timestamp::now(), Uuid::now_v7(), Body::Ready(ready));
+    pipeline.on_older_listeners(older_listeners);
 
     let stop = CancellationToken::new();
     let serving = tokio::spawn(metrics::serve(

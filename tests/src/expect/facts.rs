@@ -68,6 +68,7 @@ pub fn facts(line: &Value) -> Facts {
                 ("file", text(&token["file"])),
                 ("audience", text(&token["audience"])),
                 ("owner", name(&token["owner"])),
+                ("owner_uid", text(&token["owner"]["uid"])),
                 ("via", text(&line["access"]["via"])),
             ]);
         }
