@@ -55,6 +55,9 @@ pub struct Binding {
     pub hash: Option<String>,
     pub kind: BindingKind,
     pub association_id: Option<String>,
+    /// `arn:aws:eks:REGION:ACCOUNT:podidentityassociation/CLUSTER/ID`, where the source tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub association_arn: Option<String>,
     pub role_arn: Option<String>,
     /// The role that `role_arn` assumes in turn, of any account; only where the association has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
