@@ -96,7 +96,7 @@ fn answer(path: &str, seed: &AtomicU64, clock: &AtomicU32, has_streaming: bool) 
         let all = things(at.unwrap_or(now));
         let half = all.len() / 2;
         return match at {
-            Some(_) if random(seed) % 4 == 0 => Reply::status(410, "expired"),
+            Some(_) if random(seed).is_multiple_of(4) => Reply::status(410, "expired"),
             Some(at) => page(at, "", &all[half..]),
             None => page(now, &now.to_string(), &all[..half]),
         };
