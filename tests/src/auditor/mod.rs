@@ -144,11 +144,19 @@ impl Auditor {
 
     /// The end of what it wrote to stderr.
     pub fn log_tail(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = &lines[lines.len().saturating_sub(20)..];
-        format!("the end of the auditor's log:\n  {}", tail.join("\n  "))
+        format!("the end of the auditor's log:\n  {}", tail(&self.log))
     }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+/// The last lines of a log.
+pub fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n  ")
 }
 
 impl Drop for Auditor {
