@@ -7,6 +7,7 @@ mod objects;
 mod origin;
 mod run;
 mod target;
+mod work;
 mod writer;
 
 pub use run::run;

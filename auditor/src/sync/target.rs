@@ -24,7 +24,7 @@ const ATTEMPTS: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(500);
 
 pub enum Target {
-    ConfigMap(ConfigMapTarget),
+    ConfigMap(Box<ConfigMapTarget>),
     File(PathBuf),
 }
 
@@ -61,6 +61,12 @@ impl TargetError {
 }
 
 impl Target {
+    /// Whether those who read it are told what went wrong, even where nothing else could be told.
+    #[must_use]
+    pub fn tells_trouble(&self) -> bool {
+        matches!(self, Self::ConfigMap(_))
+    }
+
     /// # Errors
     /// When it cannot be read; and when a later version wrote it, which we must not undo.
     pub async fn load(&mut self) -> Result<Before, TargetError> {

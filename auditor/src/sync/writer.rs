@@ -100,6 +100,10 @@ impl Writer {
         {
             return Err(WriteError::Unreadable(why.clone()));
         }
+        // An empty file would tell nobody why.
+        if self.ledger.is_empty() && !self.ledger.complete && !self.target.tells_trouble() {
+            return Ok(());
+        }
         let sheet = Sheet {
             ledger: self.ledger.clone(),
             interval: Some(self.interval),

@@ -141,11 +141,12 @@ async fn whose_lease_is_taken_leaves_and_whose_is_deleted_makes_it_anew() {
             sleep(Duration::from_millis(10)).await;
         }
         // As somebody may do by hand.
-        let mut state = api.state();
-        let mut taken = state.objects[&path].clone();
-        taken["spec"]["holderIdentity"] = "two".into();
-        state.put(&path, taken);
-        drop(state);
+        {
+            let mut state = api.state();
+            let mut taken = state.objects[&path].clone();
+            taken["spec"]["holderIdentity"] = "two".into();
+            state.put(&path, taken);
+        }
         std::future::pending::<()>().await;
     };
     let lost = tokio::select! {

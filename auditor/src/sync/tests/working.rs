@@ -20,9 +20,9 @@ use crate::{
         leadership::{Leadership, Timing},
         objects::Objects,
         origin::Origin,
-        run::Work,
         target::{ConfigMapTarget, Target},
         testing::{CONFIG_MAPS, FakeApi, LEASES},
+        work::Work,
         writer::Writer,
     },
 };
@@ -35,7 +35,7 @@ async fn eks_origin(eks: &FakeEks) -> Origin {
 
 async fn config_map_target(api: &FakeApi) -> Target {
     let objects = Objects::config_maps(&api.client().await, "ns");
-    Target::ConfigMap(ConfigMapTarget::new(objects, "a".to_owned()))
+    Target::ConfigMap(Box::new(ConfigMapTarget::new(objects, "a".to_owned())))
 }
 
 fn work(origin: Origin, target: Target) -> Work {
@@ -296,6 +296,11 @@ async fn a_file_is_what_associations_file_reads() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("associations.json");
     let target = || Target::File(path.clone());
+    // Nothing at all is no file.
+    eks.state().list_faults.push_back(refused());
+    let mut failing = work(eks_origin(&eks).await, target());
+    failing.go_on(None).await.unwrap_err();
+    assert!(!path.exists());
     let mut first = work(eks_origin(&eks).await, target());
     first.go_on(None).await.unwrap();
     let mut source = FileSource::new(path.clone(), Some("prod".into()));
