@@ -4,6 +4,7 @@
 //! - [`node`]: the node itself ([`node::Lab`]) and its parts: [`cgroup`], [`volume`], [`network`], [`container`], [`token`].
 //! - [`scene`]: what happens, and the exact lines that the design asks for.
 //! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
+//! - [`load`]: what one node asks of an API server.
 //! - [`guest`]: the same as PID 1 of a virtual machine.
 //! - `src/bin`: the programs that run in the lab. They know nothing of the auditor.
 
@@ -15,6 +16,7 @@ pub mod container;
 pub mod expect;
 pub mod guest;
 pub mod http;
+pub mod load;
 pub mod network;
 pub mod node;
 pub mod play;
