@@ -56,7 +56,7 @@ fn main() -> Result<()> {
         expected: 0,
     };
     let send = |segment: Vec<u8>| sendto(&socket, &segment, SendFlags::empty(), &server);
-    let mut answer = |stack: &Stack| -> Result<Segment> {
+    let answer = |stack: &Stack| -> Result<Segment> {
         let deadline = Instant::now() + PATIENCE;
         let mut buffer = [0u8; 4096];
         while Instant::now() < deadline {
