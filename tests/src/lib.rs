@@ -3,6 +3,7 @@
 //!
 //! - [`node`]: the node itself ([`node::Lab`]) and its parts: [`cgroup`], [`volume`], [`network`], [`container`], [`token`].
 //! - [`scene`]: what happens, and the exact lines that the design asks for.
+//! - [`containerd`]: the same with containers that a real runtime makes.
 //! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
 //! - [`guest`]: the same as PID 1 of a virtual machine.
 //! - `src/bin`: the programs that run in the lab. They know nothing of the auditor.
@@ -12,6 +13,7 @@ pub mod cgroup;
 pub mod churn;
 pub mod cleanup;
 pub mod container;
+pub mod containerd;
 pub mod expect;
 pub mod guest;
 pub mod http;

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use lab::{
     auditor::Options,
     churn::{self, Churn},
-    cleanup, guest, helpers_beside_self,
-    play::{self, Play},
+    cleanup, containerd, guest, helpers_beside_self,
+    play::{self, Play, Score},
     report::{Color, Paint},
     scene,
 };
@@ -51,8 +51,28 @@ enum Action {
         #[arg(long, default_value_t = 1_000)]
         cycles: u32,
     },
+    /// End to end with real parts.
+    #[command(subcommand)]
+    E2e(EndToEnd),
     /// Be PID 1 of a virtual machine and run the jobs of /job.
     Guest,
+}
+
+#[derive(Subcommand)]
+enum EndToEnd {
+    /// Containers made by containerd and runc; the lab plays the kubelet. Ends with `N passed, N failed, N skipped`.
+    Containerd {
+        #[command(flatten)]
+        auditor: AuditorArgs,
+        /// Play only this scene; repeatable.
+        #[arg(long = "scene", value_name = "NAME")]
+        scenes: Vec<String>,
+        /// Short-lived containers, each in a pod of its own, after the scenes; 0 for none.
+        #[arg(long, default_value_t = 1_000)]
+        count: u32,
+        #[arg(long, value_enum, default_value_t)]
+        color: Color,
+    },
 }
 
 #[derive(Args)]
@@ -117,12 +137,7 @@ fn act(command: Action) -> Result<bool> {
             };
             let score = play::run(&play)?;
             println!("{}", output.display());
-            let skipped = match score.skipped {
-                0 => String::new(),
-                skipped => format!(", {skipped} skipped"),
-            };
-            println!("{} passed, {} failed{skipped}", score.passed, score.failed);
-            Ok(score.failed == 0 && score.passed + score.skipped > 0)
+            Ok(summary(score))
         }
         Action::List => {
             for scene in scene::all() {
@@ -149,8 +164,34 @@ fn act(command: Action) -> Result<bool> {
             );
             Ok(t.wrong == 0 && t.right + t.unknown == t.opens)
         }
+        Action::E2e(EndToEnd::Containerd {
+            auditor,
+            scenes,
+            count,
+            color,
+        }) => {
+            clean_up_on_signals()?;
+            let options = containerd::Options {
+                auditor: auditor.options()?,
+                helpers: helpers_beside_self()?,
+                scenes,
+                churn: count,
+                paint: Paint::new(color),
+            };
+            Ok(summary(containerd::run(&options)?))
+        }
         Action::Guest => guest::run().map(|()| true),
     }
+}
+
+/// Prints the line that ends a run; whether all was as it should be.
+fn summary(score: Score) -> bool {
+    let skipped = match score.skipped {
+        0 => String::new(),
+        skipped => format!(", {skipped} skipped"),
+    };
+    println!("{} passed, {} failed{skipped}", score.passed, score.failed);
+    score.failed == 0 && score.passed + score.skipped > 0
 }
 
 /// Ctrl-C leaves nothing behind either.

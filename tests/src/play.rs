@@ -138,13 +138,13 @@ pub fn stage(mut lab: Lab) -> Result<Stage> {
 }
 
 /// A pod whose own token open marks the end of a scene: what the auditor wrote before that open's line is the scene's.
-struct Fence {
-    pod: Pod,
-    role: String,
+pub struct Fence {
+    pub pod: Pod,
+    pub role: String,
 }
 
 impl Fence {
-    fn start(lab: &mut Lab) -> Result<Self> {
+    pub fn start(lab: &mut Lab) -> Result<Self> {
         let role = format!("{ROLES}/fence");
         lab.cluster.annotate("lab", "fence", &role)?;
         let pod = lab.start(PodSpec::new("lab", "fence").with_irsa(&role))?;
@@ -176,7 +176,18 @@ fn perform(
     auditor: &mut Auditor,
     fence: &Fence,
 ) -> Result<(Tally, Vec<Value>)> {
-    let (expected, played) = match (scene.play)(stage).context("playing the scene") {
+    let played = (scene.play)(stage).context("playing the scene");
+    settle(played, &mut stage.lab, auditor, fence)
+}
+
+/// Collects the lines of what was just played, and holds them against what that expects.
+pub fn settle(
+    played: Result<Vec<Expected>>,
+    lab: &mut Lab,
+    auditor: &mut Auditor,
+    fence: &Fence,
+) -> Result<(Tally, Vec<Value>)> {
+    let (expected, played) = match played {
         Ok(expected) => (expected, Ok(())),
         Err(e) => (Vec::new(), Err(e)),
     };
@@ -192,7 +203,7 @@ fn perform(
         lines.push(line);
     }
 
-    let mut end = fence.pass(&mut stage.lab)?;
+    let mut end = fence.pass(lab)?;
     let deadline = Instant::now() + Duration::from_secs(15) * patience();
     loop {
         match auditor.next(deadline)? {
@@ -218,7 +229,7 @@ fn perform(
 }
 
 /// Stops the auditor: nothing may be left to write, and its totals must add up.
-fn finish(auditor: Auditor) -> Result<()> {
+pub fn finish(auditor: Auditor) -> Result<()> {
     let rest = auditor.stop()?;
     let (stopped, late) = rest.split_last().context("no lines at the end")?;
     let mut strays = Tally::default();
@@ -249,7 +260,7 @@ fn finish(auditor: Auditor) -> Result<()> {
     Ok(())
 }
 
-fn introduction(ready: &Value) -> String {
+pub fn introduction(ready: &Value) -> String {
     let backends: Vec<String> = ready["backends"]
         .as_object()
         .into_iter()
