@@ -12,7 +12,12 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{cgroup, node::Lab, patience};
+use rustix::fs::{FsWord, statfs};
+
+use crate::{cgroup, node::Lab, patience, sys::mounts};
+
+/// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
+const OVERLAY: FsWord = 0x794c_7630;
 
 /// The namespace that the kubelet's containers are in.
 const NAMESPACE: &str = "k8s.io";
@@ -53,6 +58,10 @@ impl Runtime {
     pub fn start(lab: &Lab) -> Result<Self> {
         let dir = lab.dir().join("containerd");
         fs::create_dir(&dir)?;
+        // An overlay takes no other overlay for its upper layer; this machine may be a container itself.
+        if statfs(&dir)?.f_type == OVERLAY {
+            mounts::tmpfs(&dir, "mode=0711")?;
+        }
         let config = dir.join("config.toml");
         fs::write(&config, configuration(&dir))?;
         let log = File::create(dir.join("log"))?;
