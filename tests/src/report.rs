@@ -71,7 +71,7 @@ impl Paint {
 
 /// One line a scene: whether it is as it should be, what happened, what the auditor said.
 pub fn scene(paint: Paint, mark: Mark, name: &str, about: &str, lines: &[Value]) -> String {
-    let said: Vec<String> = lines.iter().map(|line| said(paint, line)).collect();
+    let said = counted(lines.iter().map(|line| said(paint, line)));
     let said = if said.is_empty() {
         paint.dim("nothing")
     } else {
@@ -92,6 +92,26 @@ pub fn step(paint: Paint, mark: Mark, name: &str, about: &str) -> String {
         Mark::Skipped => paint.dim("skip"),
     };
     format!("{mark} {name:<30} {about}")
+}
+
+/// Many of the same are told once, with their number; few stay as they came.
+fn counted(said: impl Iterator<Item = String>) -> Vec<String> {
+    let said: Vec<String> = said.collect();
+    if said.len() <= 6 {
+        return said;
+    }
+    let mut kinds: Vec<(String, usize)> = Vec::new();
+    for what in said {
+        match kinds.iter_mut().find(|(kind, _)| *kind == what) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((what, 1)),
+        }
+    }
+    let told = |(kind, count): (String, usize)| match count {
+        1 => kind,
+        _ => format!("{kind} ({count} times)"),
+    };
+    kinds.into_iter().map(told).collect()
 }
 
 fn said(paint: Paint, line: &Value) -> String {

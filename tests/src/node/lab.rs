@@ -20,6 +20,9 @@ pub const NODE_NAME: &str = "ip-10-0-1-5.eu-west-1.compute.internal";
 pub const CLUSTER_NAME: &str = "prod";
 pub const INSTANCE_ID: &str = "i-0123456789abcdef0";
 
+/// As it is shipped: what it allows is what the scenes are held against.
+const DEFAULT_POLICY: &str = include_str!("../../../manifests/policy/default.yaml");
+
 /// A pod on the node.
 pub(super) struct Running {
     pub(super) spec: Arc<PodSpec>,
@@ -135,11 +138,7 @@ impl Lab {
     fn write_policy(&mut self) -> Result<()> {
         let kubelet = self.helpers.join("kubelet");
         let policy = format!(
-            "version: 1\n\
-             agent: [{{namespace: kube-system, daemonset: eks-pod-identity-agent}}]\n\
-             kubelet: {{cgroup: /{}, executable: {}}}\n\
-             node_role: [{{namespace: kube-system, service_account: aws-node, reason: CNI}}]\n\
-             log: {{allowed_service_account_opens: count}}\n",
+            "{DEFAULT_POLICY}\nkubelet: {{cgroup: /{}, executable: {}}}\n",
             cgroup::KUBELET,
             kubelet.display(),
         );

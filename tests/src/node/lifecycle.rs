@@ -215,6 +215,11 @@ impl Lab {
         self.take_down(running)
     }
 
+    /// The control plane deletes the pod, and the kubelet takes it down.
+    pub fn retire(&mut self, pod: &Pod) -> Result<()> {
+        self.delete(pod.slot)
+    }
+
     /// Removes a pod's cgroup, volumes and network at once; the control plane still knows it.
     pub fn remove_from_node(&mut self, pod: &Pod) -> Result<()> {
         match self.pods.get_mut(pod.slot).and_then(Option::take) {

@@ -151,6 +151,12 @@ pub const SCENES: &[Scene] = &[
 
 /// `pod` asks the agent with a token that came to it by another way than its own volume.
 fn replay(stage: &mut Stage, pod: &Pod) -> anyhow::Result<()> {
+    let token = token_in_inbox(stage, pod)?;
+    stage.lab.run(pod, &["dial", ADDRESS, &token]).map(drop)
+}
+
+/// Writes a token of `pod` to the inbox; its path for pods that have that at `/inbox`.
+pub(super) fn token_in_inbox(stage: &Stage, pod: &Pod) -> anyhow::Result<String> {
     let subject = Subject {
         namespace: &pod.spec.namespace,
         service_account: &pod.spec.service_account,
@@ -161,8 +167,5 @@ fn replay(stage: &mut Stage, pod: &Pod) -> anyhow::Result<()> {
     let name = format!("{}.jwt", pod.spec.name);
     let token = token::issue(subject, token::PODS, 86_400, Timestamp::now());
     fs::write(stage.lab.inbox().join(&name), token)?;
-    stage
-        .lab
-        .run(pod, &["dial", ADDRESS, &format!("/inbox/{name}")])
-        .map(drop)
+    Ok(format!("/inbox/{name}"))
 }

@@ -3,6 +3,7 @@
 //! Every scene uses ServiceAccounts of its own, so that none depends on another's bindings.
 
 mod agent;
+mod benign;
 mod exec;
 mod identity;
 mod imds;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<&'static Scene> {
         role::SCENES,
         imds::SCENES,
         volume::SCENES,
+        benign::SCENES,
     ]
     .into_iter()
     .flatten()

@@ -150,7 +150,7 @@ pub const SCENES: &[Scene] = &[
             for fact in ["volume", "undetermined", "repeats"] {
                 line = line.whatever(fact);
             }
-            Ok(line.one_to(3))
+            Ok(line.one_to(60))
         },
     },
 ];
