@@ -9,6 +9,7 @@ pub mod audit;
 pub mod cli;
 pub mod cluster;
 pub mod event;
+pub mod kube;
 pub mod metrics;
 pub mod node;
 pub mod pipeline;

@@ -29,6 +29,14 @@ pub enum Command {
 }
 
 const RUN_EXAMPLES: &str = r#"EXAMPLES:
+  On a node, as a DaemonSet runs it: the pod's own ServiceAccount, NODE_NAME from the downward API:
+    NODE_NAME=ip-10-0-1-5.ec2.internal auditor run --cluster kube \
+      --cluster-name prod --host-proc /host/proc
+
+  By hand, with a kubeconfig, asking at once:
+    KUBECONFIG=admin.conf auditor run --cluster kube --api-start-jitter 0 \
+      --node-name ip-10-0-1-5.ec2.internal
+
   What the cluster knows, from files:
     kubectl get pods,serviceaccounts -A -o json > cluster.json
     auditor run --cluster file:cluster.json --associations file:assoc.json
@@ -75,11 +83,22 @@ pub struct RunArgs {
     #[arg(long, value_name = "ID", help_heading = "Who we are")]
     pub instance_id: Option<String>,
 
-    /// Where pods and ServiceAccounts are read: `file:PATH` holds a v1 List in JSON or YAML, as `kubectl get
-    /// pods,serviceaccounts -A -o json` prints it, and is read again when it changes. `kube` (the API server) comes
-    /// with a later version. Required
+    /// Where pods and ServiceAccounts are read. `kube`: the API server, by $KUBECONFIG, ~/.kube/config or the pod's own
+    /// ServiceAccount; it must allow list and watch on pods, and get on serviceaccounts, in the whole cluster. What it
+    /// said last stays in force while it is away. `file:PATH` holds a v1 List in JSON or YAML, as `kubectl get
+    /// pods,serviceaccounts -A -o json` prints it, and is read again when it changes. Required
     #[arg(long, value_name = "kube|file:PATH", help_heading = "What is known")]
     pub cluster: Option<String>,
+
+    /// The API server is first asked within this time, at random, so that the nodes of a large cluster do not ask
+    /// together; events of pods that it has not told of yet wait up to 30 seconds. 0 asks at once
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "30s",
+        help_heading = "What is known"
+    )]
+    pub api_start_jitter: String,
 
     /// Where Pod Identity associations are read: `file:PATH` holds `{"associations":[…]}`, each as `aws eks
     /// describe-pod-identity-association` returns it, and is read again when it changes. With `none`, what depends on

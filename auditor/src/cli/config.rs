@@ -4,11 +4,14 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::ValueEnum;
 
-use super::{AssociationSource, ClusterSource, Endpoint, NodeFacts, RunArgs, endpoint, log};
+use super::{
+    AssociationSource, ClusterSource, Endpoint, NodeFacts, RunArgs, duration, endpoint, log,
+};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
@@ -55,6 +58,8 @@ pub struct RunConfig {
     pub instance_id: Option<Arc<str>>,
     pub region: Option<Arc<str>>,
     pub cluster: ClusterSource,
+    /// The first request to the API server is made within this time.
+    pub api_start_jitter: Duration,
     pub associations: AssociationSource,
     pub policy: Option<PathBuf>,
     pub kubelet_root: PathBuf,
@@ -136,6 +141,7 @@ impl RunConfig {
             cluster_name,
             instance_id,
             cluster,
+            api_start_jitter,
             associations,
             policy,
             kubelet_root,
@@ -178,7 +184,8 @@ impl RunConfig {
             cluster_name: given(cluster_name),
             instance_id: given(instance_id).or(facts.instance_id),
             region: facts.region,
-            cluster: cluster.available()?,
+            cluster,
+            api_start_jitter: duration::parse("--api-start-jitter", &api_start_jitter)?,
             associations: associations.available()?,
             policy,
             kubelet_root,

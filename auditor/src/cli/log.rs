@@ -15,7 +15,8 @@ pub fn parse_filter(filter: &str) -> Result<EnvFilter, ParseError> {
 /// # Errors
 /// When `filter` is malformed; [`super::RunConfig`] holds none such.
 pub fn init_logging(filter: &str) -> Result<(), ParseError> {
-    let filter = parse_filter(filter)?;
+    // kube's client calls each failed request an error; whether it is one is said by who made it.
+    let filter = parse_filter(&format!("kube_client=off,{filter}"))?;
     // Fails only where a log is set up already, as in tests.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -6,6 +6,7 @@
 mod args;
 mod config;
 mod defaults;
+mod duration;
 mod endpoint;
 mod exit;
 mod log;

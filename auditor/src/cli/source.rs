@@ -51,18 +51,6 @@ impl ClusterSource {
             )),
         }
     }
-
-    /// # Errors
-    /// When this version cannot read that source yet.
-    pub fn available(self) -> Result<Self, UsageError> {
-        match self {
-            Self::File(_) => Ok(self),
-            Self::Kube => Err(UsageError::Later {
-                flag: "--cluster kube".to_owned(),
-                instead: "--cluster file:PATH, with what `kubectl get pods,serviceaccounts -A -o json` prints in PATH",
-            }),
-        }
-    }
 }
 
 impl AssociationSource {

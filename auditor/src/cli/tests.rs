@@ -126,6 +126,7 @@ fn values_without_a_meaning_are_refused() {
         "--associations=kube:UPPER/x",
         "--associations=kube:a/b/c",
         "--associations=nope",
+        "--api-start-jitter=soon",
         "--output=xml",
         "--endpoint=10.0.0.1:80",
         "--endpoint=x=localhost:80",
@@ -164,14 +165,18 @@ fn values_without_a_meaning_are_refused() {
 }
 
 #[test]
+fn the_api_server_is_asked_within_half_a_minute_unless_told_otherwise() {
+    let default = config(&["--cluster=kube"]).unwrap();
+    assert_eq!(default.cluster, ClusterSource::Kube);
+    assert_eq!(default.api_start_jitter.as_secs(), 30);
+    let at_once = config(&["--cluster=kube", "--api-start-jitter=0"]).unwrap();
+    assert!(at_once.api_start_jitter.is_zero());
+}
+
+#[test]
 fn what_comes_later_is_refused_with_what_to_use_now() {
     let cluster = "--cluster=file:c.json";
     for (args, flag, instead) in [
-        (
-            vec!["--cluster=kube"],
-            "--cluster kube",
-            "--cluster file:PATH",
-        ),
         (
             vec![cluster, "--associations=kube:kube-system/a"],
             "--associations kube:kube-system/a",
@@ -276,9 +281,9 @@ fn examples_in_the_help_are_accepted() {
     let joined = help.replace("\\\n", " ");
     let examples: Vec<_> = joined
         .lines()
-        .filter_map(|l| l.trim().strip_prefix("auditor run "))
+        .filter_map(|l| Some(l.split_once("auditor run ")?.1))
         .collect();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 6);
     for example in examples {
         let args: Vec<_> = example
             .split('|')

@@ -4,6 +4,7 @@
 
 mod convert;
 mod file;
+mod kube;
 mod mount;
 mod parse;
 mod pod;
@@ -14,6 +15,7 @@ mod store;
 mod volume;
 
 pub use file::FileSource;
+pub use kube::{AccountTiming, KubeSource, News};
 pub use mount::Mount;
 pub use parse::{Contents, ParseError, parse};
 pub use pod::{Container, CredentialEnv, Pod};

@@ -57,10 +57,6 @@ impl ServiceAccounts {
         self.all_told_at
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the API server's reader comes next")
-    )]
     /// Takes over a reading of one, begun at `at`; null where there is none of that name. An older one changes nothing.
     pub(crate) fn learn(
         &mut self,
@@ -82,10 +78,6 @@ impl ServiceAccounts {
             .insert(name.clone(), told);
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the API server's reader comes next")
-    )]
     /// Forgets those that no pod uses any longer.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str, &str) -> bool) {
         for (namespace, accounts) in &mut self.by_namespace {

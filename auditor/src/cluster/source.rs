@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::{FileSource, Store};
+use super::{FileSource, KubeSource, News, Store};
 
 #[derive(Debug)]
 pub enum Source {
     File(FileSource),
+    Kube(Box<KubeSource>),
 }
 
 impl Source {
@@ -17,6 +18,7 @@ impl Source {
                 .refresh(now)
                 .err()
                 .map(|error| format!("{error}; what was read before stays in force")),
+            Self::Kube(kube) => kube.refresh(now),
         }
     }
 
@@ -24,15 +26,16 @@ impl Source {
     pub fn store(&self) -> &Store {
         match self {
             Self::File(file) => file.store(),
+            Self::Kube(kube) => kube.store(),
         }
     }
 
     /// How long ago the API server was last heard; null for a file, which is looked at before each judgement.
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Option<std::time::Duration> {
-        let _ = now;
         match self {
             Self::File(_) => None,
+            Self::Kube(kube) => kube.age(now),
         }
     }
 
@@ -41,6 +44,15 @@ impl Source {
     pub fn is_told(&self) -> bool {
         match self {
             Self::File(_) => true,
+            Self::Kube(kube) => kube.is_told(),
+        }
+    }
+
+    /// What is worth a line of its own, once: that all pods of the node have been told of, where `ready` came before.
+    pub fn take_news(&mut self) -> Option<News> {
+        match self {
+            Self::File(_) => None,
+            Self::Kube(kube) => kube.take_news(),
         }
     }
 
@@ -49,16 +61,17 @@ impl Source {
     pub fn reads_one_by_one(&self) -> bool {
         match self {
             Self::File(_) => false,
+            Self::Kube(_) => true,
         }
     }
 
     /// A judgement needs this ServiceAccount, and where `after` is given, as it is after that time: read it again if what is
     /// known is older.
     pub fn want_service_account(&mut self, namespace: &str, name: &str, after: Option<Timestamp>) {
-        let _ = (namespace, name, after);
         match self {
             // It tells of all, each time.
             Self::File(_) => {}
+            Self::Kube(kube) => kube.want_service_account(namespace, name, after),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -87,30 +88,73 @@ impl Store {
         }
     }
 
+    /// The pod that has this address of its own. One that runs comes before one that has ended or is only remembered: an
+    /// address is given to the next pod at once. Null where several have it.
+    #[must_use]
+    pub fn pod_by_ip(&self, ip: IpAddr) -> Option<&Arc<Pod>> {
+        let ip = ip.to_canonical();
+        let has_it = |entry: &&Entry| !entry.pod.host_network && entry.pod.ips.contains(&ip);
+        let (mut running, mut ended) = (Vec::new(), Vec::new());
+        for entry in self.pods.values().filter(has_it) {
+            if entry.gone_at.is_none() && entry.pod.active {
+                running.push(&entry.pod);
+            } else {
+                ended.push(&entry.pod);
+            }
+        }
+        let candidates = if running.is_empty() { ended } else { running };
+        match candidates.as_slice() {
+            [pod] => Some(pod),
+            _ => None,
+        }
+    }
+
     /// Takes over a complete reading that was begun at `read_at`.
     pub fn replace(&mut self, contents: Contents, read_at: Timestamp) {
-        let pods = contents.pods.into_iter();
-        let ours: Vec<Pod> = pods
-            .filter(|p| p.node_name.as_ref().is_none_or(|node| *node == self.node))
-            .collect();
-        let present: HashSet<Arc<str>> = ours.iter().map(|p| p.uid.clone()).collect();
-        for (uid, entry) in &mut self.pods {
-            if entry.gone_at.is_none() && !present.contains(uid) {
-                entry.gone_at = Some(read_at);
-            }
-        }
-        for pod in ours {
-            if let Some(hash) = &pod.mirror_hash {
-                self.by_mirror_hash.insert(hash.clone(), pod.uid.clone());
-            }
-            let entry = Entry {
-                pod: Arc::new(pod),
-                gone_at: None,
-            };
-            self.pods.insert(entry.pod.uid.clone(), entry);
-        }
+        self.list(contents.pods, read_at);
         self.service_accounts.replace(contents.service_accounts);
         self.confirm(read_at);
+    }
+
+    /// Takes over all pods as a listing begun at `begun_at` tells of them.
+    pub(super) fn list(&mut self, pods: Vec<Pod>, begun_at: Timestamp) {
+        let present: HashSet<Arc<str>> = pods.iter().map(|pod| pod.uid.clone()).collect();
+        for (uid, entry) in &mut self.pods {
+            if entry.gone_at.is_none() && !present.contains(uid) {
+                entry.gone_at = Some(begun_at);
+            }
+        }
+        for pod in pods {
+            self.apply(pod);
+        }
+    }
+
+    /// A pod was made or has changed. One of another node is passed over.
+    pub(super) fn apply(&mut self, pod: Pod) {
+        if pod
+            .node_name
+            .as_ref()
+            .is_some_and(|node| *node != self.node)
+        {
+            return;
+        }
+        if let Some(hash) = &pod.mirror_hash {
+            self.by_mirror_hash.insert(hash.clone(), pod.uid.clone());
+        }
+        let entry = Entry {
+            pod: Arc::new(pod),
+            gone_at: None,
+        };
+        self.pods.insert(entry.pod.uid.clone(), entry);
+    }
+
+    /// A pod was deleted by `at`; `last` is how it was then. It stays known for 15 minutes.
+    pub(super) fn delete(&mut self, last: Pod, at: Timestamp) {
+        let uid = last.uid.clone();
+        self.apply(last);
+        if let Some(entry) = self.pods.get_mut(&uid) {
+            entry.gone_at = Some(at);
+        }
     }
 
     /// A look that was begun at `read_at` found nothing changed.
@@ -119,7 +163,19 @@ impl Store {
         self.expire(read_at);
     }
 
-    fn expire(&mut self, now: Timestamp) {
+    pub(super) fn service_accounts_mut(&mut self) -> &mut ServiceAccounts {
+        &mut self.service_accounts
+    }
+
+    /// Namespaces and names of the ServiceAccounts that known pods run as.
+    pub(super) fn used_service_accounts(&self) -> HashSet<(Arc<str>, Arc<str>)> {
+        let pods = self.pods.values().map(|entry| &entry.pod);
+        pods.map(|pod| (pod.namespace.clone(), pod.service_account.clone()))
+            .collect()
+    }
+
+    /// Forgets what has been gone for long.
+    pub(super) fn expire(&mut self, now: Timestamp) {
         let kept = |gone: Timestamp| now.duration_since(gone) < RETENTION;
         self.pods.retain(|_, entry| entry.gone_at.is_none_or(kept));
         let pods = &self.pods;
@@ -128,87 +184,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::{ServiceAccount, testing::pod};
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn pods(pods: Vec<Pod>) -> Contents {
-        Contents {
-            pods,
-            service_accounts: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn keeps_only_pods_of_this_node() {
-        let mut store = Store::new("n1");
-        let (mut here, mut there, nowhere) = (pod("a", "1"), pod("a", "2"), pod("a", "3"));
-        here.node_name = Some("n1".into());
-        there.node_name = Some("n2".into());
-        store.replace(pods(vec![here, there, nowhere]), at(0));
-        assert!(store.pod("uid-1").is_some());
-        assert!(store.pod("uid-2").is_none());
-        assert!(store.pod("uid-3").is_some());
-    }
-
-    #[test]
-    fn remembers_a_gone_pod_for_a_quarter_of_an_hour() {
-        let mut store = Store::new("n1");
-        store.replace(pods(vec![pod("a", "1")]), at(0));
-        store.replace(pods(vec![]), at(10));
-        store.replace(pods(vec![]), at(20));
-        assert_eq!(store.pod_count(), 0);
-        store.confirm(at(10 + 15 * 60 - 1));
-        assert!(store.pod("uid-1").is_some());
-        store.confirm(at(10 + 15 * 60));
-        assert!(store.pod("uid-1").is_none());
-    }
-
-    #[test]
-    fn a_pod_that_comes_back_is_not_forgotten() {
-        let mut store = Store::new("n1");
-        store.replace(pods(vec![pod("a", "1")]), at(0));
-        store.replace(pods(vec![]), at(10));
-        store.replace(pods(vec![pod("a", "1")]), at(20));
-        store.confirm(at(100_000));
-        assert!(store.pod("uid-1").is_some());
-    }
-
-    #[test]
-    fn finds_a_static_pod_by_its_hash_until_it_is_forgotten() {
-        let mut store = Store::new("n1");
-        let mut proxy = pod("kube-system", "proxy");
-        proxy.mirror_hash = Some("1db680c2883dc532f70b6887258b2aa2".into());
-        store.replace(pods(vec![proxy]), at(0));
-        let found = store.pod("1db680c2883dc532f70b6887258b2aa2").unwrap();
-        assert_eq!(&*found.uid, "uid-proxy");
-        store.replace(pods(vec![]), at(1));
-        store.confirm(at(100_000));
-        assert!(store.by_mirror_hash.is_empty());
-    }
-
-    #[test]
-    fn names_the_service_accounts_uid() {
-        let mut store = Store::new("n1");
-        let account = ServiceAccount {
-            namespace: "shop".into(),
-            name: "default".into(),
-            uid: Some("sa-uid".into()),
-            role_arn: None,
-            audience: None,
-        };
-        let contents = Contents {
-            pods: vec![pod("shop", "web")],
-            service_accounts: vec![account],
-        };
-        assert_eq!(store.read_at(), None);
-        store.replace(contents, at(7));
-        assert_eq!(store.read_at(), Some(at(7)));
-        let line = store.pod_ref(store.pod("uid-web").unwrap());
-        assert_eq!(line.service_account_uid.as_deref(), Some("sa-uid"));
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ use prometheus_client::{
 };
 
 use super::{
+    api::ApiMetrics,
     labels::{
         BindingLabels, EventLabels, FindingLabels, HashLabels, ProbeLabels, ReasonLabels, word,
     },
@@ -48,6 +49,7 @@ pub struct Metrics {
     bindings_sync: Gauge<f64, AtomicU64>,
     queue_depth: Gauge,
     policy: Family<HashLabels, Gauge>,
+    api: ApiMetrics,
     /// Of `findings`, those that came too late included.
     label_sets: AtomicUsize,
     max_label_sets: usize,
@@ -81,6 +83,7 @@ impl Metrics {
             bindings_sync: Gauge::default(),
             queue_depth: Gauge::default(),
             policy: Family::default(),
+            api: ApiMetrics::default(),
             label_sets: AtomicUsize::new(0),
             max_label_sets,
         };
@@ -136,6 +139,7 @@ impl Metrics {
             all.queue_depth.clone(),
         );
         ours.register("policy_info", "The policy in force", all.policy.clone());
+        all.api.register(ours);
         ours.register(
             "build",
             "This auditor",
@@ -147,6 +151,12 @@ impl Metrics {
             all.lost.get_or_create(&ReasonLabels { reason }).inc_by(0);
         }
         all
+    }
+
+    /// For those who ask the Kubernetes API server.
+    #[must_use]
+    pub fn api(&self) -> ApiMetrics {
+        self.api.clone()
     }
 
     /// Adds to `events_counted_only_total`.

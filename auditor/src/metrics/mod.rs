@@ -1,5 +1,6 @@
 //! Metrics, and the HTTP server that hands them out.
 
+mod api;
 mod families;
 mod http;
 mod labels;
@@ -7,6 +8,7 @@ mod listen;
 mod process;
 mod readiness;
 
+pub use api::ApiMetrics;
 pub use families::{MAX_LABEL_SETS, Metrics};
 pub use http::serve;
 pub use listen::{BindError, Listener};

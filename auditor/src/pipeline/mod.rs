@@ -198,6 +198,11 @@ impl Pipeline {
         self.emit(Timestamp::now(), Uuid::now_v7(), Body::Health(health));
     }
 
+    /// Whether all pods of the node have been told of once.
+    pub fn is_told(&self) -> bool {
+        self.sources.cluster_source().is_told()
+    }
+
     /// How long ago the API server was last heard.
     fn cluster_age_ms(&self) -> Option<u64> {
         let age = self.sources.cluster_source().age(Timestamp::now())?;

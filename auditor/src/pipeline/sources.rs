@@ -53,8 +53,11 @@ impl Sources {
         match &mut cluster {
             cluster::Source::File(file) => file
                 .refresh(now)
+                .map(drop)
                 .map_err(|error| SourcesError::Cluster(error.to_string()))?,
-        };
+            // It may be away: what it will tell is told when it comes.
+            cluster::Source::Kube(_) => {}
+        }
         if let association::Source::File(file) = &mut associations {
             file.refresh(now)
                 .map_err(|error| SourcesError::Associations(error.to_string()))?;
@@ -102,6 +105,11 @@ impl Sources {
                 message,
             });
         }
+        changes.extend(self.cluster.take_news().map(|news| Health {
+            component: "cluster".to_owned(),
+            state: if news.is_good { "ok" } else { "degraded" }.to_owned(),
+            message: news.message,
+        }));
         changes
     }
 

@@ -52,7 +52,8 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::environment)?;
 
     // Cheap refusals first.
-    let sources = setup::sources(&config).await?;
+    let metrics = Arc::new(Metrics::default());
+    let sources = setup::sources(&config, &metrics).await?;
     setup::check_agent_netns(&config)?;
     let doubts = setup::doubts(&config, &sources);
     let cgroups = setup::cgroups(&config)?;
@@ -93,7 +94,6 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     setup::trim_heap();
     let (mut programs, maps, mut rings, hooks, canary) = probes.into_parts();
 
-    let metrics = Arc::new(Metrics::default());
     let readiness = Arc::new(Readiness::default());
     let envelope = Envelope::new(
         run_id,
@@ -126,7 +126,10 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             .as_ref()
             .map_or_else(|| "memory".to_owned(), |path| path.display().to_string()),
         policy_hash: sources.policy().hash.clone(),
-        pods: Some(sources.cluster().pod_count() as u64),
+        pods: sources
+            .cluster_source()
+            .is_told()
+            .then(|| sources.cluster().pod_count() as u64),
         associations: sources.bindings().map(|bindings| bindings.len() as u64),
         metrics: Some(metrics_address.to_string()),
     };
@@ -173,7 +176,12 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     ));
     let watch = rings.watch().map_err(Failure::environment)?;
     let mounts = MountWatch::new(&config.host_proc).map_err(Failure::environment)?;
-    readiness.set_ready();
+    let mut is_told = pipeline.is_told();
+    if is_told {
+        readiness.set_ready();
+    } else {
+        readiness.set_not_ready("the API server has not listed this node's pods yet");
+    }
 
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -199,6 +207,10 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             },
             _ = tick.tick() => {
                 pipeline.on_tick();
+                if !is_told && pipeline.is_told() {
+                    is_told = true;
+                    readiness.set_ready();
+                }
                 programs.flush_log();
             }
             _ = heartbeat.tick() => {

@@ -7,6 +7,8 @@ use crate::{
     cli::{self, AssociationSource, ClusterSource, Failure, RunConfig},
     cluster,
     event::{EndpointKind, Health},
+    kube,
+    metrics::Metrics,
     node::{ArgsMode, CgroupError, Cgroups, Kubelet, Volumes, find_cgroup_root},
     pipeline::{Endpoint, Sources},
     policy,
@@ -31,12 +33,17 @@ pub fn endpoints(config: &RunConfig) -> Vec<Endpoint> {
     built_in.chain(named).collect()
 }
 
-pub async fn sources(config: &RunConfig) -> Result<Sources, Failure> {
+pub async fn sources(config: &RunConfig, metrics: &Metrics) -> Result<Sources, Failure> {
     let cluster = match &config.cluster {
         ClusterSource::File(path) => {
             cluster::Source::File(cluster::FileSource::new(path.clone(), &config.node_name))
         }
-        ClusterSource::Kube => return Err(later("--cluster kube")),
+        ClusterSource::Kube => {
+            let api = api(config, metrics).await?;
+            let timing = cluster::AccountTiming::default();
+            let source = cluster::KubeSource::start(api, &config.node_name, timing);
+            cluster::Source::Kube(Box::new(source))
+        }
     };
     let associations = match &config.associations {
         AssociationSource::File(path) => association::Source::File(Box::new(
@@ -53,6 +60,19 @@ pub async fn sources(config: &RunConfig) -> Result<Sources, Failure> {
             .help("fix the file, or name another; `auditor run --help` shows the formats")
     })?;
     Ok(sources)
+}
+
+/// The API server, by the credentials that are here. Nothing is sent yet.
+async fn api(config: &RunConfig, metrics: &Metrics) -> Result<kube::Api, Failure> {
+    let client = kube::connect().await.map_err(|error| {
+        let help = error.help();
+        Failure::environment(error).help(help)
+    })?;
+    let timing = kube::Timing {
+        start_jitter: config.api_start_jitter,
+        ..kube::Timing::default()
+    };
+    Ok(kube::Api::new(client, metrics.api(), timing))
 }
 
 fn later(what: &str) -> Failure {
@@ -97,7 +117,7 @@ pub fn doubts(config: &RunConfig, sources: &Sources) -> Vec<Health> {
             message,
         });
     };
-    if sources.cluster().pod_count() == 0 {
+    if sources.cluster_source().is_told() && sources.cluster().pod_count() == 0 {
         let node = &config.node_name;
         doubt(
             "cluster",
