@@ -3,7 +3,7 @@
 //!
 //! - [`node`]: the node itself ([`node::Lab`]) and its parts: [`cgroup`], [`volume`], [`network`], [`container`], [`token`].
 //! - [`scene`]: what happens, and the exact lines that the design asks for.
-//! - [`containerd`]: the same with containers that a real runtime makes.
+//! - [`containerd`]: the same with containers that a real runtime makes. [`kubernetes`]: with a real API server.
 //! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
 //! - [`guest`]: the same as PID 1 of a virtual machine.
 //! - `src/bin`: the programs that run in the lab. They know nothing of the auditor.
@@ -17,6 +17,7 @@ pub mod containerd;
 pub mod expect;
 pub mod guest;
 pub mod http;
+pub mod kubernetes;
 pub mod network;
 pub mod node;
 pub mod play;

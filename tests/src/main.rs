@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use lab::{
     auditor::Options,
     churn::{self, Churn},
-    cleanup, containerd, guest, helpers_beside_self,
+    cleanup, containerd, guest, helpers_beside_self, kubernetes,
     play::{self, Play, Score},
     report::{Color, Paint},
     scene,
@@ -73,6 +73,23 @@ enum EndToEnd {
         #[arg(long, value_enum, default_value_t)]
         color: Color,
     },
+    /// A real kube-apiserver on etcd (`cargo xtask e2e apiserver` makes them). Ends with `N passed, N failed, N skipped`.
+    Apiserver(ApiserverArgs),
+}
+
+#[derive(Args)]
+struct ApiserverArgs {
+    #[command(flatten)]
+    auditor: AuditorArgs,
+    #[arg(long, value_name = "PATH")]
+    kube_apiserver: PathBuf,
+    #[arg(long, value_name = "PATH")]
+    etcd: PathBuf,
+    /// Play only this scene; repeatable.
+    #[arg(long = "scene", value_name = "NAME")]
+    scenes: Vec<String>,
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
 }
 
 #[derive(Args)]
@@ -179,6 +196,20 @@ fn act(command: Action) -> Result<bool> {
                 paint: Paint::new(color),
             };
             Ok(summary(containerd::run(&options)?))
+        }
+        Action::E2e(EndToEnd::Apiserver(args)) => {
+            clean_up_on_signals()?;
+            let options = kubernetes::Options {
+                auditor: args.auditor.options()?,
+                helpers: helpers_beside_self()?,
+                programs: kubernetes::Programs {
+                    apiserver: std::path::absolute(args.kube_apiserver)?,
+                    etcd: std::path::absolute(args.etcd)?,
+                },
+                scenes: args.scenes,
+                paint: Paint::new(args.color),
+            };
+            Ok(summary(kubernetes::run(&options)?))
         }
         Action::Guest => guest::run().map(|()| true),
     }

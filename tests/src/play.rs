@@ -151,7 +151,7 @@ impl Fence {
         Ok(Self { pod, role })
     }
 
-    fn pass(&self, lab: &mut Lab) -> Result<Tally> {
+    pub fn pass(&self, lab: &mut Lab) -> Result<Tally> {
         let path = self
             .pod
             .spec
@@ -164,7 +164,7 @@ impl Fence {
         ]))
     }
 
-    fn owns(&self, line: &Value) -> bool {
+    pub fn owns(&self, line: &Value) -> bool {
         line["event"] == "token_open" && line["pod"]["uid"] == self.pod.spec.uid
     }
 }

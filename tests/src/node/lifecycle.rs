@@ -78,6 +78,11 @@ impl Lab {
         })
     }
 
+    /// A pod's address.
+    pub fn ip_of(&mut self, pod: &Pod) -> Result<String> {
+        Ok(self.running(pod)?.ip.clone())
+    }
+
     /// A pod's volumes, with their files, in the kubelet's directory.
     pub fn mount_volumes(&mut self, spec: &PodSpec) -> Result<()> {
         for t in &spec.tokens {

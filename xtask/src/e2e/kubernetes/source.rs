@@ -85,8 +85,26 @@ impl Build {
         let mut tar = Command::new("tar");
         tar.args(["--strip-components=1", "-xf"]).arg(archive);
         process::run(tar.arg("-C").arg(&tree))?;
+        self.newer_reflect2(&apt)?;
         fs::write(tree.join(".unpacked"), "")?;
         Ok(fs::remove_dir_all(&apt)?)
+    }
+
+    /// The vendored reflect2 1.0.1 crashes when compiled by Go 1.18 or newer (an API server that answers no request with a
+    /// map in it); Debian has 1.0.2, which does not.
+    fn newer_reflect2(&self, scratch: &Path) -> Result<()> {
+        let package = "golang-github-modern-go-reflect2-dev";
+        let mut download = Command::new("apt-get");
+        download.args(["-q", "-o", "APT::Sandbox::User=root", "download", package]);
+        process::run(download.current_dir(scratch))
+            .with_context(|| format!("apt knows no {package}; run: apt-get update"))?;
+        let archive = entry(scratch, package, ".deb")?;
+        let unpacked = scratch.join("reflect2");
+        process::run(Command::new("dpkg").arg("-x").arg(archive).arg(&unpacked))?;
+        let new = unpacked.join("usr/share/gocode/src/github.com/modern-go/reflect2");
+        let vendored = self.tree().join("vendor/github.com/modern-go/reflect2");
+        fs::remove_dir_all(&vendored)?;
+        fs::rename(new, vendored).context("the package is laid out otherwise than it was")
     }
 
     /// The one generated package that the tree does not hold (`build/root/Makefile.generated_files`).
