@@ -18,6 +18,7 @@ pub struct EndpointKey {
     pub port: u32,
 }
 
+/// The client's side of a connection; as a key of `TUPLES` it is what its server sees, mirrored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Tuple {
@@ -45,6 +46,19 @@ pub struct ConnectState {
     pub time: u64,
     pub cgroup_id: u64,
     pub tuple: Tuple,
+    pub net_ns: u32,
+    pub endpoint: u32,
+}
+
+/// Connections that `TUPLES` holds; the least recently used goes first, as in `CONNECTS`.
+pub const TUPLES: u32 = 16_384;
+
+/// Value of `TUPLES`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct TupleState {
+    pub key: ConnectKey,
+    /// Of the connecting socket.
     pub net_ns: u32,
     pub endpoint: u32,
 }

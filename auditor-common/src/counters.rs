@@ -16,7 +16,17 @@ pub enum Counter {
     LifecycleRingFull = 5,
     /// Own canaries.
     Canary = 6,
+    /// Connections accepted on a watched address, canaries not counted.
+    AcceptMatched = 7,
+    /// Sockets that began to listen on a watched address, canaries not counted.
+    ListenMatched = 8,
+    /// Commands of exec sessions that found the event ring full. They are no events, so they count nowhere else.
+    SessionRingFull = 9,
+    /// Refused opens, the auditor's own not counted. Only with `--watch-denied`.
+    DeniedMatched = 10,
+    /// Refused opens that found their ring full.
+    DeniedRingFull = 11,
 }
 
 /// Number of slots.
-pub const COUNTERS: u32 = 7;
+pub const COUNTERS: u32 = 12;

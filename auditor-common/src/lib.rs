@@ -5,9 +5,12 @@
 //! must never depend on aya-ebpf, which brings its own `memcpy` into whatever links it.
 #![no_std]
 
+mod accept;
 mod config;
 mod connect;
 mod counters;
+mod denied;
+mod exec;
 mod lifecycle;
 mod maps;
 mod offsets;
@@ -15,12 +18,15 @@ mod open;
 mod task;
 mod text;
 
+pub use accept::{AcceptRecord, ListenRecord};
 pub use config::{Config, SyscallNumbers};
 pub use connect::{
     Address, CANARY_ENDPOINT, ConnectKey, ConnectRecord, ConnectState, EndpointKey, OutcomeRecord,
-    Tuple,
+    TUPLES, Tuple, TupleState,
 };
 pub use counters::{COUNTERS, Counter};
+pub use denied::{DENIED_PATH_LEN, DeniedRecord};
+pub use exec::ExecRecord;
 pub use lifecycle::{CGROUP_PATH_LEN, CgroupRecord};
 pub use maps::{VolumeEntry, VolumeIdentity, class};
 pub use offsets::{ABSENT, FIELDS, FieldSpec, Offsets};
@@ -41,6 +47,12 @@ pub mod kind {
     pub const CGROUP_MKDIR: u16 = 5;
     pub const CGROUP_RMDIR: u16 = 6;
     pub const CGROUP_ATTACH: u16 = 7;
+    pub const ACCEPT: u16 = 8;
+    pub const LISTEN: u16 = 9;
+    /// A command of an exec session.
+    pub const EXEC: u16 = 10;
+    /// An open that the kernel refused.
+    pub const DENIED: u16 = 11;
 }
 
 /// Which program wrote a record.

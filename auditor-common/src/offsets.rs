@@ -112,6 +112,10 @@ offsets! {
     needed fdtable_max_fds = "fdtable.max_fds";
     needed regs_syscall = "pt_regs.orig_ax" | "pt_regs.syscallno";
     needed regs_arg0 = "pt_regs.di" | "pt_regs.regs";
+    /// The first argument at a system call's exit: arm64 puts the result where it was.
+    wanted regs_first_arg = "pt_regs.orig_x0" | "pt_regs.di";
+    wanted regs_arg1 = "pt_regs.si";
+    wanted regs_arg2 = "pt_regs.dx";
     needed sock_family = "sock.__sk_common.skc_family";
     needed sock_num = "sock.__sk_common.skc_num";
     needed sock_dport = "sock.__sk_common.skc_dport";
@@ -121,6 +125,7 @@ offsets! {
     wanted sock_v6_rcv_saddr = "sock.__sk_common.skc_v6_rcv_saddr";
     needed sock_net = "sock.__sk_common.skc_net";
     needed sock_protocol = "sock.sk_protocol";
+    wanted sock_cgroup = "sock.sk_cgrp_data.cgroup";
     needed sock_err = "sock.sk_err";
     needed sock_flags = "sock.__sk_common.skc_flags";
     needed tcp_bytes_received = "tcp_sock.bytes_received";

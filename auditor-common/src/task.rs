@@ -43,6 +43,8 @@ pub struct TaskContext {
     pub reaper_origin_cgroup_id: u64,
     /// That init's start, CLOCK_BOOTTIME, ns: with `container_pid_ns` it names the namespace for good.
     pub reaper_start_time: u64,
+    /// Start of the highest ancestor in `container_pid_ns`, the process itself included. Holds only with `ROOT_KNOWN`.
+    pub root_start_time: u64,
     pub cap_effective: u64,
     pub exe_ino: u64,
     pub pid: u32,
@@ -63,6 +65,9 @@ pub struct TaskContext {
     /// Pid, within `container_pid_ns`, of the process's highest ancestor there: 1 for a descendant of the container's
     /// init, another for what was exec'd in from outside. Holds only with `ROOT_KNOWN`.
     pub root_nspid: u32,
+    /// That ancestor's pid in the initial namespace.
+    pub root_pid: u32,
+    pub reserved: u32,
     /// See [`flags`].
     pub flags: u32,
     pub parents_len: u32,

@@ -2,7 +2,7 @@
 
 use auditor_common::{
     ABSENT, CANARY_ENDPOINT, ConnectKey, ConnectRecord, ConnectState, Counter, EndpointKey,
-    OutcomeRecord, Tuple, backend, kind,
+    OutcomeRecord, Tuple, TupleState, backend, kind,
 };
 use aya_ebpf::{
     helpers::bpf_get_current_cgroup_id,
@@ -12,17 +12,17 @@ use aya_ebpf::{
 
 use crate::{
     kernel::{Address, off, pointer, read},
-    maps::{CONNECTS, ENDPOINTS, EVENTS, count, header},
+    maps::{CONNECTS, ENDPOINTS, EVENTS, TUPLES, count, header},
     task::describe,
 };
 
 /// include/net/tcp_states.h
-const TCP_ESTABLISHED: i32 = 1;
+pub const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
 const TCP_CLOSE: i32 = 7;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
+pub const IPPROTO_TCP: u16 = 6;
 /// `tcp_fin` sets it (include/net/sock.h `enum sock_flags`).
 const SOCK_DONE: u32 = 1 << 1;
 
@@ -70,7 +70,7 @@ fn mapped(v4: u32) -> [u32; 4] {
 
 /// The socket's addresses, or `None` when it is neither IPv4 nor IPv6.
 #[inline(always)]
-unsafe fn tuple(sk: Address) -> Option<Tuple> {
+pub unsafe fn tuple(sk: Address) -> Option<Tuple> {
     let family = unsafe { read::<u16>(sk, off!(sock_family)) };
     let (src, dst) = if family == AF_INET {
         unsafe {
@@ -98,7 +98,7 @@ unsafe fn tuple(sk: Address) -> Option<Tuple> {
 }
 
 #[inline(always)]
-unsafe fn net_ns(sk: Address) -> u32 {
+pub unsafe fn net_ns(sk: Address) -> u32 {
     unsafe { read(pointer(sk, off!(sock_net)), off!(net_inum)) }
 }
 
@@ -135,6 +135,10 @@ unsafe fn on_connect(sk: Address, by: u16) {
     };
     // Before anything can drop the event: an unseen connect must not look like a stealthy one.
     let _ = CONNECTS.insert(sk as u64, state, 0);
+    // Without its source port it waits for the handshake, which the server's side is never ahead of.
+    if tuple.src_port != 0 {
+        remember(&tuple, sk as u64, header.time, net_ns, endpoint);
+    }
     let Some(mut entry) = EVENTS.reserve::<ConnectRecord>(0) else {
         count(Counter::EventRingFull);
         return;
@@ -154,13 +158,40 @@ unsafe fn on_connect(sk: Address, by: u16) {
     entry.submit(0);
 }
 
+/// For the server's side, which looks the connect up by what it sees of it.
+#[inline(always)]
+fn remember(tuple: &Tuple, socket: u64, time: u64, net_ns: u32, endpoint: u32) {
+    let key = ConnectKey { socket, time };
+    let state = TupleState {
+        key,
+        net_ns,
+        endpoint,
+    };
+    let _ = TUPLES.insert(tuple, state, 0);
+}
+
 #[inline(always)]
 unsafe fn on_change(sk: Address, old: i32, new: i32) {
     let socket = sk as u64;
-    let Some(state) = (unsafe { CONNECTS.get(socket) }) else {
+    let Some(state) = CONNECTS.get_ptr_mut(socket) else {
         return;
     };
+    let state = unsafe { &mut *state };
     let outcome = old == TCP_SYN_SENT;
+    if outcome && new == TCP_ESTABLISHED {
+        // The last resort came before source address and port were chosen; at the close they are gone (`inet_put_port`).
+        if let Some(now) = unsafe { tuple(sk) } {
+            state.tuple.src = now.src;
+            state.tuple.src_port = now.src_port;
+        }
+        remember(
+            &state.tuple,
+            socket,
+            state.time,
+            state.net_ns,
+            state.endpoint,
+        );
+    }
     count(if state.endpoint == CANARY_ENDPOINT {
         Counter::Canary
     } else {
@@ -176,11 +207,6 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
                 time: state.time,
             };
             (*record).tuple = state.tuple;
-            // SYN_SENT came before the source address and port were chosen.
-            (*record).tuple.src_port = u32::from(read::<u16>(sk, off!(sock_num)));
-            if let Some(now) = tuple(sk) {
-                (*record).tuple.src = now.src;
-            }
             // The peer's FIN has a sequence number of its own and counts there (net/ipv4/tcp_input.c `tcp_rcv_nxt_update`).
             let fin = u64::from(read::<u32>(sk, off!(sock_flags)) & SOCK_DONE != 0);
             let received: u64 = read(sk, off!(tcp_bytes_received));
@@ -197,6 +223,7 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
         count(Counter::EventRingFull);
     }
     if new != TCP_ESTABLISHED {
+        let _ = TUPLES.remove(&state.tuple);
         let _ = CONNECTS.remove(socket);
     }
 }

@@ -23,7 +23,7 @@ const S_IFREG: u16 = 0o100_000;
 /// include/linux/fs.h
 const FMODE_PATH: u32 = 0x4000;
 /// arch/x86/include/asm/thread_info.h
-const TS_COMPAT: u32 = 0x0002;
+pub const TS_COMPAT: u32 = 0x0002;
 
 /// The one choke point of every way to open (`facts/threats.md`): 32-bit, io_uring, handles, overlay's inner file, fanotify.
 #[fentry(function = "security_file_open")]

@@ -8,7 +8,10 @@
               the helpers and the verifier make safe"
 )]
 
+mod accept;
 mod connect;
+mod denied;
+mod exec;
 mod file_open;
 mod kernel;
 mod lifecycle;

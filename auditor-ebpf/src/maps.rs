@@ -1,6 +1,9 @@
 //! All maps of the kernel half, and the counters.
 
-use auditor_common::{COUNTERS, ConnectState, Counter, EndpointKey, Header, VolumeEntry};
+use auditor_common::{
+    COUNTERS, ConnectState, Counter, EndpointKey, Header, TUPLES as TUPLE_COUNT, Tuple, TupleState,
+    VolumeEntry,
+};
 use aya_ebpf::{
     helpers::bpf_ktime_get_boot_ns,
     macros::map,
@@ -19,6 +22,10 @@ pub static ENDPOINTS: HashMap<EndpointKey, u32> = HashMap::with_max_entries(64, 
 #[map]
 pub static CONNECTS: LruHashMap<u64, ConnectState> = LruHashMap::with_max_entries(16384, 0);
 
+/// Client's side of a connection to its connect: what the agent accepts is looked up here.
+#[map]
+pub static TUPLES: LruHashMap<Tuple, TupleState> = LruHashMap::with_max_entries(TUPLE_COUNT, 0);
+
 /// Opens, connects and their outcomes, in the order of this CPU's events.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
@@ -26,6 +33,10 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 /// Cgroups made, removed, entered: apart, so that no flood of opens can hide whose they are.
 #[map]
 pub static LIFECYCLE: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Refused opens: apart, since nobody needs a right to have one refused. A page without `--watch-denied`.
+#[map]
+pub static DENIED: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
 /// See [`Counter`].
 #[map]

@@ -91,7 +91,7 @@ unsafe fn origin_cgroup_id(task: Address) -> u64 {
 }
 
 #[inline(always)]
-unsafe fn cgroup_id(task: Address) -> u64 {
+pub unsafe fn cgroup_id(task: Address) -> u64 {
     unsafe { kernfs_id(pointer(task, off!(task_cgroups))) }
 }
 
@@ -156,6 +156,11 @@ unsafe fn ancestors(task: Address, out: *mut TaskContext) -> (u32, u32) {
         (*out).reaper_start_time = read(reaper, off!(task_start));
         (*out).reaper_mnt_ns = mnt_ns(reaper);
     }
+    unsafe {
+        (*out).root_pid = 0;
+        (*out).reserved = 0;
+        (*out).root_start_time = 0;
+    }
     let mut known = false;
     let mut top_mnt_ns = 0;
     let mut parents = 0;
@@ -181,6 +186,10 @@ unsafe fn ancestors(task: Address, out: *mut TaskContext) -> (u32, u32) {
                 root_nspid = above.nr;
             } else {
                 known = true;
+                unsafe {
+                    (*out).root_pid = read(at, off!(task_tgid));
+                    (*out).root_start_time = read(at, off!(task_start));
+                }
             }
         }
         if pid == 1 {
@@ -258,10 +267,20 @@ unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
 
 #[inline(always)]
 unsafe fn arguments(task: Address, out: *mut TaskContext) -> u32 {
-    unsafe { (*out).args_len = 0 };
+    if unsafe { command_line(task, &raw mut (*out).args, &raw mut (*out).args_len) } {
+        flags::ARGS_CUT
+    } else {
+        0
+    }
+}
+
+/// argv of `current`; whether it was cut off.
+#[inline(always)]
+pub unsafe fn command_line(task: Address, out: *mut [u8; ARGS_LEN], used: *mut u32) -> bool {
+    unsafe { *used = 0 };
     let mm = unsafe { pointer(task, off!(task_mm)) };
     if mm.is_null() {
-        return 0;
+        return false;
     }
     let start = unsafe { read::<u64>(mm, off!(mm_arg_start)) };
     let end = unsafe { read::<u64>(mm, off!(mm_arg_end)) };
@@ -271,12 +290,26 @@ unsafe fn arguments(task: Address, out: *mut TaskContext) -> u32 {
     } else {
         (len, false)
     };
-    let read = unsafe {
-        bpf_probe_read_user((&raw mut (*out).args).cast(), len as u32, start as *const _)
-    };
-    if read != 0 {
-        return 0;
+    if unsafe { bpf_probe_read_user(out.cast(), len as u32, start as *const _) } != 0 {
+        return false;
     }
-    unsafe { (*out).args_len = len as u32 };
-    if cut { flags::ARGS_CUT } else { 0 }
+    unsafe { *used = len as u32 };
+    cut
+}
+
+/// The task is in a container (the first pid namespace below the initial one), its parent is outside of it, and it is not
+/// the container's init. Nobody inside can bring that about: orphans go to the init.
+#[inline(always)]
+pub unsafe fn enters_container(task: Address) -> bool {
+    let leader = unsafe { leader(task) };
+    let pid = unsafe { pointer(leader, off!(task_thread_pid)) };
+    if unsafe { level(pid) } != 1 {
+        return false;
+    }
+    let parent = unsafe { self::leader(pointer(leader, off!(task_real_parent))) };
+    if unsafe { level(pointer(parent, off!(task_thread_pid))) } != 0 {
+        return false;
+    }
+    let (_, nr) = unsafe { pid_at(pid, 1) };
+    nr != 1
 }

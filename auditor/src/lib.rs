@@ -8,6 +8,7 @@ pub mod association;
 pub mod audit;
 pub mod cli;
 pub mod cluster;
+pub mod eks;
 pub mod event;
 pub mod kube;
 pub mod metrics;

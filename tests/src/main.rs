@@ -112,6 +112,8 @@ impl AuditorArgs {
             program,
             backend: self.backend,
             output: std::path::absolute(self.output_file)?,
+            args: Vec::new(),
+            env: Vec::new(),
         })
     }
 }

@@ -13,6 +13,8 @@ pub struct FileSource {
     name: Arc<str>,
     cluster: Option<Arc<str>>,
     snapshot: Option<Snapshot>,
+    /// The file says of what time it is: looking at it again makes it no younger.
+    dated: bool,
 }
 
 impl FileSource {
@@ -24,6 +26,7 @@ impl FileSource {
             file: WatchedFile::new(path),
             cluster,
             snapshot: None,
+            dated: false,
         }
     }
 
@@ -33,7 +36,8 @@ impl FileSource {
         self.snapshot.as_ref()
     }
 
-    /// Looks at the file, and reads it if it has changed. `now` is taken before the call; the snapshot counts as begun then.
+    /// Looks at the file, and reads it if it has changed. `now` is taken before the call; the snapshot counts as begun then,
+    /// unless the file itself says when what it holds was read.
     ///
     /// # Errors
     /// The file is missing, too large, or wrong; the snapshot stays as it was, and so does the time it is of.
@@ -41,21 +45,26 @@ impl FileSource {
         let cluster = self.cluster.as_deref();
         match self.file.look(|bytes| parse(bytes, cluster))? {
             Look::Unchanged => {
-                if let Some(snapshot) = &mut self.snapshot {
+                if let Some(snapshot) = &mut self.snapshot
+                    && !self.dated
+                {
                     snapshot.started_at = now;
                 }
                 Ok(Refresh::Unchanged)
             }
             Look::Changed { value, hash } => {
                 let generation = self.snapshot.as_ref().map_or(0, |s| s.generation) + 1;
-                self.snapshot = Some(Snapshot::new(
+                let mut snapshot = Snapshot::new(
                     self.name.clone(),
                     generation,
                     hash,
-                    now,
+                    value.started_at.unwrap_or(now),
                     value.complete,
                     value.associations,
-                ));
+                );
+                snapshot.interval = value.interval;
+                self.dated = value.started_at.is_some();
+                self.snapshot = Some(snapshot);
                 Ok(Refresh::Changed)
             }
         }
@@ -64,6 +73,8 @@ impl FileSource {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -102,5 +113,20 @@ mod tests {
         assert!(source.refresh(at(5)).is_err());
         let snapshot = source.snapshot().unwrap();
         assert_eq!((snapshot.generation, snapshot.started_at), (2, at(4)));
+    }
+
+    #[test]
+    fn a_file_that_says_of_when_it_is_grows_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("associations.json");
+        let text = r#"{"startedAt":"1970-01-01T00:01:40Z","intervalSeconds":60,"complete":true,"associations":[]}"#;
+        std::fs::write(&path, text).unwrap();
+        let mut source = FileSource::new(path, None);
+        for now in [200, 300] {
+            source.refresh(at(now)).unwrap();
+            let snapshot = source.snapshot().unwrap();
+            assert_eq!(snapshot.started_at, at(100));
+            assert_eq!(snapshot.interval, Some(Duration::from_secs(60)));
+        }
     }
 }

@@ -8,6 +8,10 @@ use jiff::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Association {
     pub id: Arc<str>,
+    /// `arn:aws:eks:REGION:ACCOUNT:podidentityassociation/CLUSTER/ID`; null where the file leaves it out.
+    pub arn: Option<Arc<str>>,
+    /// The name of the cluster that it is of; null where the file leaves it out.
+    pub cluster: Option<Arc<str>>,
     pub namespace: Arc<str>,
     pub service_account: Arc<str>,
     /// Null where the file was made by `list-…`, which leaves it out.

@@ -59,6 +59,7 @@ fn pod_identity(pod: &Pod, knowledge: &Knowledge<'_>) -> Option<Binding> {
         session_tags: Some(!association.disable_session_tags),
         session_name_prefix: knowledge
             .cluster_name
+            .or(association.cluster.as_deref())
             .map(|cluster| session_name_prefix(cluster, &pod.name)),
     })
 }

@@ -7,8 +7,8 @@ use crate::{
     association::Snapshot,
     cluster::{Pod, ServiceAccount, ServiceAccounts},
     event::{
-        Binding, Container, EndpointKind, Evidence, Finding, Outcome, Process, Relation, TokenRef,
-        Verdict,
+        Binding, Container, EndpointKind, Evidence, Finding, Outcome, OwnerRef, Process, Relation,
+        TokenRef, Verdict,
     },
     policy::{Policy, Subject},
 };
@@ -55,6 +55,23 @@ pub struct OpenCase<'a> {
     /// The token's owner; null where the cluster has not told of it.
     pub owner_pod: Option<&'a Pod>,
     pub for_write: bool,
+    /// Whose tokens this opener took within ten minutes, as [`Harvests`](super::Harvests) tells.
+    pub taken: &'a [OwnerRef],
+    pub knowledge: Knowledge<'a>,
+}
+
+/// An open of a token was refused; token and owner are as the path claims.
+#[derive(Clone, Copy, Debug)]
+pub struct DeniedCase<'a> {
+    /// When it happened.
+    pub time: Timestamp,
+    pub actor: Actor<'a>,
+    pub process: &'a Process,
+    pub token: &'a TokenRef,
+    /// The claimed owner; null where the cluster has not told of it.
+    pub owner_pod: Option<&'a Pod>,
+    /// Positive, as in errno(3).
+    pub errno: i32,
     pub knowledge: Knowledge<'a>,
 }
 
@@ -67,6 +84,8 @@ pub struct ConnectCase<'a> {
     pub process: &'a Process,
     pub endpoint: EndpointKind,
     pub outcome: Outcome,
+    /// From the connect to its outcome; null where there is none.
+    pub duration_us: Option<u64>,
     /// The connector's; null where it is no pod.
     pub history: Option<PodHistory>,
     pub knowledge: Knowledge<'a>,
@@ -153,11 +172,20 @@ impl<'a> Knowledge<'a> {
 
     /// Whether an annotation that is not there now was not there at `time` either.
     pub(super) fn annotations_tell_of_absence_at(&self, pod: &Pod, time: Timestamp) -> bool {
-        let accounts = self.service_accounts;
-        accounts.tells_of(&pod.namespace, &pod.service_account)
-            && accounts
-                .told_at(&pod.namespace, &pod.service_account)
-                .is_some_and(|told_at| told_at >= time)
+        self.tells_of_account(pod) && self.annotations_were_read_after(pod, time)
+    }
+
+    /// Whether anything is known of the pod's ServiceAccount, be it that there is none.
+    pub(super) fn tells_of_account(&self, pod: &Pod) -> bool {
+        self.service_accounts
+            .tells_of(&pod.namespace, &pod.service_account)
+    }
+
+    /// Whether what is known of the pod's ServiceAccount was read at `time` or later.
+    pub(super) fn annotations_were_read_after(&self, pod: &Pod, time: Timestamp) -> bool {
+        self.service_accounts
+            .told_at(&pod.namespace, &pod.service_account)
+            .is_some_and(|told_at| told_at >= time)
     }
 
     pub(super) fn associations_tell_of_absence_at(&self, time: Timestamp) -> bool {
@@ -169,16 +197,7 @@ impl<'a> Knowledge<'a> {
 impl OpenCase<'_> {
     /// The owner as messages name it.
     pub(super) fn describe_owner(&self) -> String {
-        if let Some(pod) = self.owner_pod {
-            return pod.full_name();
-        }
-        match &self.token.owner {
-            Some(owner) => match (&owner.namespace, &owner.name) {
-                (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
-                _ => format!("pod {}", owner.uid),
-            },
-            None => "an unknown pod".to_owned(),
-        }
+        describe_owner(self.owner_pod, self.token)
     }
 
     pub(super) fn describe_actor(&self) -> String {
@@ -195,5 +214,28 @@ impl OpenCase<'_> {
             self.relation(),
             Relation::Own | Relation::SameServiceAccount
         )
+    }
+}
+
+impl DeniedCase<'_> {
+    pub(super) fn describe_owner(&self) -> String {
+        describe_owner(self.owner_pod, self.token)
+    }
+
+    pub(super) fn relation(&self) -> Relation {
+        super::relation(&self.actor, self.token.owner.as_ref())
+    }
+}
+
+fn describe_owner(pod: Option<&Pod>, token: &TokenRef) -> String {
+    if let Some(pod) = pod {
+        return pod.full_name();
+    }
+    match &token.owner {
+        Some(owner) => match (&owner.namespace, &owner.name) {
+            (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+            _ => format!("pod {}", owner.uid),
+        },
+        None => "an unknown pod".to_owned(),
     }
 }

@@ -4,8 +4,8 @@ use super::{
     Actor, CloseCase, ConnectCase, Judgement, Knowledge, binding_of,
     evidence::evidence,
     findings::{
-        agent_connect_without_token, identity_mismatch, node_role_fallback,
-        node_role_fallback_at_close, unassociated_agent_connect,
+        agent_connect_without_token, agent_unreachable, foreign_executable, identity_mismatch,
+        node_role_fallback, node_role_fallback_at_close, unassociated_agent_connect,
     },
     own_binding,
     ruling::{Conclusion, conclude},
@@ -22,10 +22,15 @@ pub fn judge_connect(case: &ConnectCase<'_>) -> Judgement {
                 unassociated_agent_connect(case),
             ),
             (
+                FindingId::ForeignExecutable,
+                foreign_executable(&case.actor, case.process),
+            ),
+            (
                 FindingId::AgentConnectWithoutToken,
                 agent_connect_without_token(case),
             ),
             (FindingId::NodeRoleFallback, node_role_fallback(case)),
+            (FindingId::AgentUnreachable, agent_unreachable(case)),
         ],
         &case.actor.subject(case.process, None),
         case.knowledge.policy,
@@ -45,6 +50,12 @@ pub fn judge_connect(case: &ConnectCase<'_>) -> Judgement {
             .history
             .filter(|history| !history.would_have_seen())
             .map(|history| history.observed_since.to_string());
+    }
+    if case.endpoint == EndpointKind::PodIdentityAgent {
+        judgement.evidence.token_opened_at = case
+            .history
+            .and_then(|history| history.opened_at(case.time))
+            .map(|opened| format!("{opened:.9}"));
     }
     judgement
 }
@@ -103,7 +114,7 @@ mod tests {
             History,
             testing::{ROLE, Scene, Who, ids, seconds_later},
         },
-        event::{BindingKind, Outcome, Severity, Verdict},
+        event::{BindingKind, Outcome, Relation, Severity, TokenRef, Verdict},
     };
 
     const AGENT: EndpointKind = EndpointKind::PodIdentityAgent;
@@ -135,7 +146,41 @@ mod tests {
         assert_eq!(judgement.verdict, Verdict::Undetermined);
         assert_eq!(judgement.undetermined, ["associations"]);
         let judgement = blind.judge_connect(Who::Pod("web"), AGENT, Outcome::Refused);
-        assert_eq!(judgement.verdict, Verdict::Allowed);
+        assert_eq!(ids(&judgement.findings), [FindingId::AgentUnreachable]);
+        assert_eq!(judgement.verdict, Verdict::Suspicious, "no binding needed");
+    }
+
+    #[test]
+    fn a_connect_to_the_agent_tells_when_the_token_was_opened() {
+        let mut history = History::new(seconds_later(-1000));
+        let scene = Scene::new().associate("web");
+        let token = TokenRef {
+            kind: TokenKind::PodIdentity,
+            volume: None,
+            file: "token".into(),
+            audience: None,
+            expiration_seconds: None,
+            owner: Some(scene.owner("web")),
+        };
+        for seconds in [-20, -10, 3] {
+            history.note_open(&token, Relation::Own, seconds_later(seconds));
+        }
+        let told = |scene: &Scene, endpoint| {
+            let judgement = scene.judge_connect(Who::Pod("web"), endpoint, Outcome::Established);
+            judgement.evidence.token_opened_at
+        };
+        let uid = &scene.pod("web").uid;
+        let after = scene
+            .clone()
+            .edit(|s| s.history = Some(history.of(uid, None)));
+        // The last is later than the connect, and the one before that is not kept.
+        assert_eq!(
+            told(&after, AGENT).as_deref(),
+            Some("2026-11-22T11:59:40.000000000Z")
+        );
+        assert_eq!(told(&after, IMDS), None);
+        let never = scene.edit(|s| s.history = Some(history.of("uid-api", None)));
+        assert_eq!(told(&never, AGENT), None);
     }
 
     #[test]

@@ -127,6 +127,15 @@ impl PodHistory {
         })
     }
 
+    /// The last of the pod's own opens up to `time` that is remembered.
+    #[must_use]
+    pub fn opened_at(&self, time: Timestamp) -> Option<Timestamp> {
+        let opens = self.opens?;
+        [opens.last, opens.first]
+            .into_iter()
+            .find(|opened| *opened <= time)
+    }
+
     /// An open would have been seen: the pod was watched from its start, or one was seen.
     #[must_use]
     pub fn would_have_seen(&self) -> bool {

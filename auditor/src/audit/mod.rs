@@ -1,28 +1,40 @@
 //! The product's judgement: an event, who did it, and what is bound, to verdict and findings.
 //!
 //! Pure functions: no I/O, no clock. Each finding has a function of its own in `findings`, with its table of cases; to add one, write
-//! it there and name it in [`judge_open`], [`judge_connect`] or [`judge_close`].
+//! it there and name it in [`judge_open`], [`judge_denied`], [`judge_connect`] or [`judge_close`].
 //!
 //! A judgement with `undetermined` inputs may be given again once more is known: for files, look at them and judge anew.
 
+mod accept;
 mod binding;
 mod case;
 mod connect;
+mod denied;
 mod evidence;
 mod findings;
+mod harvest;
 mod history;
+mod listen;
 mod open;
+mod posture;
 mod relation;
 mod ruling;
 mod token;
+mod uses;
 
+pub use accept::{AcceptCase, judge_accept};
 pub use binding::{binding_of, own_binding, session_name_prefix};
-pub use case::{Actor, CloseCase, ConnectCase, Judgement, Knowledge, OpenCase};
+pub use case::{Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase};
 pub use connect::{judge_close, judge_connect};
+pub use denied::judge_denied;
+pub use harvest::{Harvests, OpenerKey, is_counted_theft};
 pub use history::{History, PodHistory};
+pub use listen::{ListenCase, Listener, judge_listen};
 pub use open::judge_open;
+pub use posture::{StateFound, judge_bindings, judge_pod, use_key};
 pub use relation::relation;
 pub use token::{IsToken, TokenSpec, is_token_file, token_kind};
+pub use uses::{Use, UseKey, Uses};
 
 #[cfg(test)]
 mod testing;

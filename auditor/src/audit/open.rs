@@ -4,20 +4,36 @@ use super::{
     Actor, Judgement, OpenCase, binding_of,
     evidence::evidence,
     findings::{
-        exec_session_token_open, foreign_token_open, host_token_open, identity_mismatch,
-        role_drift, token_write, unbound_token_open,
+        exec_session_token_open, foreign_executable, foreign_token_open, host_token_open,
+        identity_mismatch, owner_name, role_drift, token_harvest, token_write, unbound_token_open,
+        victims,
     },
-    ruling::conclude,
+    harvest::is_counted_theft,
+    ruling::{Ruling, conclude},
 };
-use crate::event::{FindingId, Relation};
+use crate::{
+    event::{FindingId, Relation},
+    policy::Subject,
+};
+
+/// So many of the harvested pods a line names, the newest.
+const NAMED_VICTIMS: usize = 16;
 
 #[must_use]
 pub fn judge_open(case: &OpenCase<'_>) -> Judgement {
     let knowledge = &case.knowledge;
     let relation = case.relation();
+    let subject = case.actor.subject(case.process, Some(relation));
+    let harvest = if is_theft(case, &subject) {
+        token_harvest(case)
+    } else {
+        Ruling::Clear
+    };
+    let is_harvest = harvest != Ruling::Clear;
     let conclusion = conclude(
         [
             (FindingId::ForeignTokenOpen, foreign_token_open(case)),
+            (FindingId::TokenHarvest, harvest),
             (FindingId::HostTokenOpen, host_token_open(case)),
             (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
             (FindingId::UnboundTokenOpen, unbound_token_open(case)),
@@ -27,8 +43,12 @@ pub fn judge_open(case: &OpenCase<'_>) -> Judgement {
                 FindingId::ExecSessionTokenOpen,
                 exec_session_token_open(case),
             ),
+            (
+                FindingId::ForeignExecutable,
+                foreign_executable(&case.actor, case.process),
+            ),
         ],
-        &case.actor.subject(case.process, Some(relation)),
+        &subject,
         knowledge.policy,
         case.time,
     );
@@ -40,6 +60,11 @@ pub fn judge_open(case: &OpenCase<'_>) -> Judgement {
     if let Actor::Conflict { candidates } = case.actor {
         evidence.candidates = candidates.to_vec();
     }
+    if is_harvest {
+        let taken = victims(case);
+        let newest = taken.iter().rev().take(NAMED_VICTIMS).rev();
+        evidence.taken = newest.map(|owner| owner_name(owner)).collect();
+    }
     Judgement {
         verdict: conclusion.verdict,
         undetermined: conclusion.undetermined,
@@ -50,6 +75,21 @@ pub fn judge_open(case: &OpenCase<'_>) -> Judgement {
             .and_then(|owner| binding_of(owner, case.token.kind, knowledge)),
         evidence,
     }
+}
+
+/// The open is a theft, and policy lets it count: what a scanner may do is no harvest either.
+fn is_theft(case: &OpenCase<'_>, subject: &Subject<'_>) -> bool {
+    let thefts = conclude(
+        [
+            (FindingId::ForeignTokenOpen, foreign_token_open(case)),
+            (FindingId::HostTokenOpen, host_token_open(case)),
+            (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
+        ],
+        subject,
+        case.knowledge.policy,
+        case.time,
+    );
+    is_counted_theft(&thefts.findings, case.relation())
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub enum Input {
     Process,
     /// Whether the connection came to be.
     Outcome,
+    /// All connects of the last minutes.
+    Connects,
 }
 
 /// What rules add up to.
@@ -59,6 +61,7 @@ impl Input {
             Self::Owner => "owner",
             Self::Process => "process",
             Self::Outcome => "outcome",
+            Self::Connects => "connects",
         }
     }
 }

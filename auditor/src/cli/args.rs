@@ -150,7 +150,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME=ADDR:PORT", help_heading = "What is watched")]
     pub endpoint: Vec<String>,
 
-    /// Also report refused opens: costs every syscall a little, and the path is as claimed. Comes with a later version
+    /// Also report refused opens: costs every syscall a little, and the path is as claimed
     #[arg(long, help_heading = "What is watched")]
     pub watch_denied: bool,
 

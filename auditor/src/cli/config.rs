@@ -68,6 +68,7 @@ pub struct RunConfig {
     pub cgroup_root: Option<PathBuf>,
     pub agent_netns: PathBuf,
     pub backend: Backend,
+    pub watch_denied: bool,
     /// Besides [`super::BUILT_IN`].
     pub endpoints: Vec<Endpoint>,
     pub output: OutputFormat,
@@ -161,12 +162,6 @@ impl RunConfig {
         let cluster = ClusterSource::parse(cluster.as_deref())?;
         let associations = AssociationSource::parse(&associations)?;
         let output = parse_output(&output)?;
-        if watch_denied {
-            return Err(UsageError::Later {
-                flag: "--watch-denied".to_owned(),
-                instead: "no such flag for now: opens that the kernel refuses are not reported",
-            });
-        }
         if let Err(why) = log::parse_filter(&log_level) {
             let allowed =
                 format!("error, warn, info, debug, trace, or tracing's `target=level,…` ({why})");
@@ -193,6 +188,7 @@ impl RunConfig {
             host_proc,
             cgroup_root,
             backend,
+            watch_denied,
             endpoints: endpoint::parse_all(&endpoints)?,
             output,
             output_file,

@@ -202,11 +202,6 @@ fn what_comes_later_is_refused_with_what_to_use_now() {
             "--output text",
             "--output json",
         ),
-        (
-            vec![cluster, "--watch-denied"],
-            "--watch-denied",
-            "no such flag for now",
-        ),
     ] {
         let message = refusal(&args);
         assert!(

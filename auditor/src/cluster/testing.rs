@@ -1,6 +1,6 @@
 //! Pods for tests.
 
-use super::Pod;
+use super::{Pod, ProjectedVolume, TokenSource};
 
 /// A pod `name` with UID `uid-<name>`, ServiceAccount `default`, and nothing in it.
 pub(crate) fn pod(namespace: &str, name: &str) -> Pod {
@@ -21,5 +21,18 @@ pub(crate) fn pod(namespace: &str, name: &str) -> Pod {
         active: true,
         containers: Vec::new(),
         volumes: Vec::new(),
+    }
+}
+
+/// A projected volume with one token.
+pub(crate) fn token_volume(name: &str, audience: &str) -> ProjectedVolume {
+    ProjectedVolume {
+        name: name.into(),
+        tokens: vec![TokenSource {
+            path: "token".into(),
+            audience: Some(audience.into()),
+            expiration_seconds: None,
+        }],
+        ..ProjectedVolume::default()
     }
 }

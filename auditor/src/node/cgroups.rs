@@ -197,6 +197,19 @@ impl Cgroups {
             .map(|metadata| metadata.ino())
     }
 
+    /// Id of the cgroup that `/proc/PID/cgroup` names, if it is known. A reader in a cgroup namespace of its own sees names that
+    /// climb out of it (`/../..`), and then what follows decides.
+    pub fn id_of_process(&self, path: &str) -> Option<u64> {
+        let below = path.trim_start_matches("/..");
+        let climbs = below.len() < path.len();
+        self.entries
+            .iter()
+            .find(|(_, entry)| {
+                *entry.path == *path || (climbs && !below.is_empty() && entry.path.ends_with(below))
+            })
+            .map(|(id, _)| *id)
+    }
+
     pub fn root(&self) -> &Path {
         &self.root
     }

@@ -203,6 +203,7 @@ impl Pipeline {
             process: &process,
             endpoint: endpoint.kind,
             outcome: connection.outcome,
+            duration_us: connection.duration_us,
             history: who.pod().map(|pod| self.history.of(&pod.uid, pod.created)),
             knowledge: knowledge(&self.sources, &self.settings),
         });
@@ -342,6 +343,11 @@ impl Pipeline {
 }
 
 impl Connects {
+    /// Id of the line that tells of this connect, while the connection lasts.
+    pub fn id_of(&self, key: &ConnectKey) -> Option<Uuid> {
+        self.open.get(key).map(|open| open.id)
+    }
+
     fn remember(&mut self, key: ConnectKey, open: Open) {
         self.open.insert(key, open);
         self.open_order.push_back(key);

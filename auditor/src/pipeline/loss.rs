@@ -10,9 +10,12 @@ use crate::{
     probe::Maps,
 };
 
-const RINGS: [(Counter, &str); 2] = [
+const RINGS: [(Counter, &str); 4] = [
     (Counter::EventRingFull, "events"),
     (Counter::LifecycleRingFull, "lifecycle"),
+    // Commands of exec sessions, which share the ring of the events.
+    (Counter::SessionRingFull, "exec-sessions"),
+    (Counter::DeniedRingFull, "denied"),
 ];
 
 /// What was announced so far.
@@ -54,7 +57,10 @@ impl Pipeline {
             self.loss.undecodable = self.totals.undecodable;
         }
         for (reason, ring, count) in losses {
-            self.history.note_loss(now);
+            // An open that was refused, or a probe's argv, is no open that was missed.
+            if !matches!(ring.as_deref(), Some("exec-sessions" | "denied")) {
+                self.history.note_loss(now);
+            }
             if ring.as_deref() == Some("lifecycle")
                 && let Err(error) = self.cgroups.walk()
             {

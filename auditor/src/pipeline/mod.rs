@@ -1,14 +1,20 @@
 //! Record to line: attribute, judge, hand to the sink. One task does it all, in the order of the ring buffers, so that an
 //! event is judged by what the ones before it taught.
 
+mod accepts;
 mod actor;
+mod agent;
 mod connects;
 mod containers;
+mod denied;
 mod files;
 mod held;
+mod listens;
 mod loss;
 mod namespaces;
 mod opens;
+mod posture;
+mod sessions;
 mod sources;
 mod totals;
 mod tuple;
@@ -20,8 +26,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::{
-    connects::Connects, containers::Containers, files::TokenFiles, held::Held, loss::LossWatch,
-    namespaces::MountNamespaces,
+    accepts::Accepts, agent::Agent, connects::Connects, containers::Containers, files::TokenFiles,
+    held::Held, listens::Listens, loss::LossWatch, namespaces::MountNamespaces, posture::Postures,
+    sessions::Sessions,
 };
 pub use self::{
     connects::Endpoint,
@@ -29,7 +36,7 @@ pub use self::{
     totals::Totals,
 };
 use crate::{
-    audit::{History, Knowledge},
+    audit::{Harvests, History, Knowledge, Use},
     event::{Body, Health, Stopped},
     metrics::Metrics,
     node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes},
@@ -51,6 +58,8 @@ pub struct Settings {
     pub host_proc: std::path::PathBuf,
     /// In the order of the indices that records carry.
     pub endpoints: Vec<Endpoint>,
+    /// Inode number of `--agent-netns`, where it could be read.
+    pub agent_net_ns: Option<u32>,
 }
 
 /// The stages and their state.
@@ -62,12 +71,18 @@ pub struct Pipeline {
     pub(crate) kubelet: Kubelet,
     pub(crate) sources: Sources,
     pub(crate) history: History,
+    harvests: Harvests,
+    postures: Postures,
     pub(crate) clock: Clock,
     pub(crate) reporter: Reporter,
     pub(crate) metrics: Arc<Metrics>,
     files: TokenFiles,
     held: Held,
     connects: Connects,
+    agent: Agent,
+    accepts: Accepts,
+    listens: Listens,
+    sessions: Sessions,
     containers: Containers,
     namespaces: MountNamespaces,
     loss: LossWatch,
@@ -86,6 +101,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// When the probes became live.
     pub live_since: Timestamp,
+    /// Of bindings, as an earlier run knew them.
+    pub uses: Vec<Use>,
 }
 
 impl Pipeline {
@@ -100,9 +117,14 @@ impl Pipeline {
             reporter,
             metrics,
             live_since,
+            uses,
         } = parts;
         Self {
             loss: LossWatch::new(&maps, live_since),
+            agent: Agent::new(settings.agent_net_ns, live_since),
+            accepts: Accepts::default(),
+            listens: Listens::default(),
+            sessions: Sessions::default(),
             settings,
             maps,
             cgroups,
@@ -110,6 +132,8 @@ impl Pipeline {
             kubelet,
             sources,
             history: History::new(live_since),
+            harvests: Harvests::default(),
+            postures: Postures::new(uses),
             clock: Clock::now(),
             reporter,
             metrics,
@@ -147,6 +171,10 @@ impl Pipeline {
             Ok(Record::Connect(record)) => self.on_connect(record),
             Ok(Record::Outcome(record)) => self.on_outcome(record),
             Ok(Record::Closed(record)) => self.on_closed(record),
+            Ok(Record::Accept(record)) => self.on_accept(record),
+            Ok(Record::Listen(record)) => self.on_listen(record),
+            Ok(Record::Exec(record)) => self.sessions.note(record),
+            Ok(Record::Denied(record)) => self.on_denied(record),
             Ok(_) => self.undecodable(&"a record of another ring"),
             Err(error) => self.undecodable(&error),
         }
@@ -164,6 +192,10 @@ impl Pipeline {
         self.retry_held(false);
         self.retry_connects(false);
         self.retry_closing(false);
+        self.look_at_postures(Timestamp::now());
+        self.retry_listens(false);
+        self.retry_accepts(false);
+        self.agent.sample(&self.maps);
         self.report_losses();
         self.sources.measure(&self.metrics);
         self.metrics.set_queue_depth(self.reporter.queued());
@@ -179,6 +211,8 @@ impl Pipeline {
         self.retry_held(true);
         self.retry_connects(true);
         self.retry_closing(true);
+        self.retry_listens(true);
+        self.retry_accepts(true);
         self.report_losses();
         let Self {
             maps,

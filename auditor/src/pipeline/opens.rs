@@ -1,6 +1,6 @@
 //! Opens of token files.
 
-use auditor_common::{FileInfo, OpenRecord, backend, class};
+use auditor_common::{OpenRecord, TaskContext, backend, class};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::{
     knowledge,
 };
 use crate::{
-    audit::{OpenCase, TokenSpec, judge_open, token_kind},
+    audit::{OpenCase, OpenerKey, TokenSpec, is_counted_theft, judge_open, token_kind},
     cluster::Pod,
     event::{
         Access, AccessFlag, Attribution, Body, OwnerRef, Process, Relation, TokenKind, TokenOpen,
@@ -77,7 +77,12 @@ impl Pipeline {
         self.judge(record, found, token, pod.as_deref(), attempt);
     }
 
-    fn token(&self, file: TokenFile, volume: Option<&VolumeOwner>, pod: Option<&Pod>) -> TokenRef {
+    pub(super) fn token(
+        &self,
+        file: TokenFile,
+        volume: Option<&VolumeOwner>,
+        pod: Option<&Pod>,
+    ) -> TokenRef {
         let unknown = TokenSpec {
             kind: TokenKind::Unknown,
             audience: None,
@@ -157,7 +162,11 @@ impl Pipeline {
                 .or(source.is_none().then_some(NO_VOLUME))
                 .map(str::to_owned),
         };
-        let ancestors_args = self.ancestors_args(&who, &process);
+        let ancestors_args = self.ancestors_args(&who, &process, &record.task);
+        let opener = opener_key(&who, &process, record.task.cgroup_id);
+        let taken = opener
+            .as_ref()
+            .map_or_else(Vec::new, |opener| self.harvests.taken(opener, time));
         let judgement = judge_open(&OpenCase {
             time,
             actor: who.actor(),
@@ -166,6 +175,7 @@ impl Pipeline {
             token: &token,
             owner_pod: owner,
             for_write: record.file.mode & FMODE_WRITE != 0,
+            taken: &taken,
             knowledge: knowledge(&self.sources, &self.settings),
         });
         if attempt != Attempt::Last && self.may_become_clear(&judgement, record.header.time) {
@@ -181,6 +191,16 @@ impl Pipeline {
         self.count_unattributed(&who);
         let relation = judgement.relation.unwrap_or(Relation::Unknown);
         self.history.note_open(&token, relation, time);
+        if let Some(pod) = who.pod() {
+            let binding = judgement.binding.as_ref();
+            self.postures
+                .note_open(pod, &token, relation, binding, time);
+        }
+        if let (Some(opener), Some(owner)) = (opener, &token.owner)
+            && is_counted_theft(&judgement.findings, relation)
+        {
+            self.harvests.note(opener, owner, time);
+        }
         // client-go reads its token each minute.
         if token.kind == TokenKind::ServiceAccount
             && relation == Relation::Own
@@ -201,7 +221,7 @@ impl Pipeline {
             container: who.container(),
             pod: self.pod_ref(&who),
             token,
-            access: access(&record.file, record.header.backend),
+            access: access(record.file.flags, record.header.backend, None),
             binding: judgement.binding,
             evidence: judgement.evidence,
             attribution,
@@ -212,8 +232,8 @@ impl Pipeline {
 }
 
 impl Pipeline {
-    /// A probe's `sh -c` waits for what it started, so its argv can still be read.
-    fn ancestors_args(&self, who: &Who, process: &Process) -> Vec<Vec<String>> {
+    /// A probe's `sh -c` waits for what it started, so its argv can still be read; what began the session was told of.
+    fn ancestors_args(&self, who: &Who, process: &Process, task: &TaskContext) -> Vec<Vec<String>> {
         let has_commands = who.pod().is_some_and(|pod| {
             pod.containers
                 .iter()
@@ -225,13 +245,28 @@ impl Pipeline {
         let parents = process.parents.iter();
         parents
             .filter_map(|parent| read_args(&self.settings.host_proc, parent.pid))
+            .chain(self.sessions.args_of(task))
             .collect()
     }
 }
 
-fn access(file: &FileInfo, by: u16) -> Access {
-    let flag = |bit: i32| file.flags & bit.cast_unsigned() != 0;
-    let mode = match file.flags.cast_signed() & libc::O_ACCMODE {
+/// Null where nothing is known that would outlive the process.
+fn opener_key(who: &Who, process: &Process, cgroup_id: u64) -> Option<OpenerKey> {
+    match who {
+        Who::Pod { pod, .. } => Some(OpenerKey::Pod(pod.uid.clone())),
+        Who::UnlistedPod { owner } => Some(OpenerKey::Pod(owner.pod_uid.as_str().into())),
+        Who::Host => Some(OpenerKey::Host {
+            cgroup_id,
+            executable: process.exe_inode,
+        }),
+        Who::Conflict { .. } => Some(OpenerKey::Conflict { cgroup_id }),
+        Who::Unknown { .. } => None,
+    }
+}
+
+pub(super) fn access(flags: u32, by: u16, errno: Option<i32>) -> Access {
+    let flag = |bit: i32| flags & bit.cast_unsigned() != 0;
+    let mode = match flags.cast_signed() & libc::O_ACCMODE {
         libc::O_WRONLY => AccessFlag::OWronly,
         libc::O_RDWR => AccessFlag::ORdwr,
         _ => AccessFlag::ORdonly,
@@ -262,6 +297,6 @@ fn access(file: &FileInfo, by: u16) -> Access {
         via: Via::Open,
         flags,
         backend: backend.to_owned(),
-        errno: None,
+        errno,
     }
 }

@@ -14,6 +14,8 @@ pub struct Totals {
     /// Outcomes that went into their connect's line.
     pub merged: u64,
     pub undecodable: u64,
+    /// Listeners that were there before the auditor: matched by userspace.
+    pub found: u64,
 }
 
 impl Totals {
@@ -25,22 +27,28 @@ impl Totals {
         uptime: Duration,
         queued: u64,
     ) -> Stopped {
-        let matched = [
+        let in_kernel: u64 = [
             Counter::OpenMatched,
             Counter::ConnectMatched,
             Counter::OutcomeMatched,
+            Counter::AcceptMatched,
+            Counter::ListenMatched,
+            Counter::DeniedMatched,
         ]
         .map(|counter| maps.count(counter))
         .iter()
         .sum();
         Stopped {
             reason,
-            matched,
+            matched: in_kernel + self.found,
             lines: sink.written_events,
             counted_only: self.counted_only,
             folded: 0,
             merged: self.merged,
-            lost: maps.count(Counter::EventRingFull) + self.undecodable + sink.lost_events,
+            lost: maps.count(Counter::EventRingFull)
+                + maps.count(Counter::DeniedRingFull)
+                + self.undecodable
+                + sink.lost_events,
             queued,
             uptime_seconds: uptime.as_secs(),
         }

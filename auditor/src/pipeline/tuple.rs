@@ -27,12 +27,16 @@ pub fn describe_outcome(record: &OutcomeRecord) -> (Outcome, Option<i32>) {
 
 /// `ADDR:PORT`, IPv6 in brackets, IPv4 as such.
 pub fn socket(address: Address, port: u32) -> String {
+    SocketAddr::new(ip(address), u16::try_from(port).unwrap_or(0)).to_string()
+}
+
+/// IPv4 as such.
+pub fn ip(address: Address) -> IpAddr {
     let mut octets = [0; 16];
     for (bytes, word) in octets.as_chunks_mut::<4>().0.iter_mut().zip(address) {
         *bytes = word.to_ne_bytes();
     }
-    let ip = IpAddr::V6(Ipv6Addr::from(octets)).to_canonical();
-    SocketAddr::new(ip, u16::try_from(port).unwrap_or(0)).to_string()
+    IpAddr::V6(Ipv6Addr::from(octets)).to_canonical()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::event::{FindingId, Relation};
 pub struct Exemption {
     #[serde(rename = "match")]
     pub matches: Match,
+    #[serde(deserialize_with = "reason")]
     pub reason: String,
     /// The last day, in UTC, on which it applies.
     #[serde(default, deserialize_with = "date")]
@@ -79,6 +80,17 @@ impl Match {
             && relation.is_none_or(|relation| subject.relation == Some(relation))
             && finding.is_none_or(|finding| finding == id)
     }
+}
+
+/// It stands on every exempted finding: somebody will ask why.
+fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() {
+        return Err(D::Error::custom(
+            "an empty `reason`; say why this is exempted",
+        ));
+    }
+    Ok(text)
 }
 
 fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {

@@ -1,5 +1,6 @@
 //! What the operator says is allowed: the policy file's contract.
 
+mod duration;
 mod exemption;
 mod file;
 mod parse;

@@ -52,6 +52,7 @@ node_role: [{namespace: kube-system, service_account: aws-node, reason: "CNI"}]
 exempt: [{match: {namespace: monitoring, service_account: scanner, image: "…", executable: "…", relation: host, finding: host-token-open}, reason: "…", expires: 2027-06-30}]
 severity: {raw-socket: info}
 executables: [{namespace: shop, service_account: web, allow: ["/usr/bin/app"]}]
+unused_after: 30d
 log: {allowed_service_account_opens: count}
 "#;
 
@@ -68,12 +69,16 @@ log: {allowed_service_account_opens: count}
         assert_eq!(exemption.expires, Some("2027-06-30".parse().unwrap()));
         assert_eq!(policy.severity[&FindingId::RawSocket], Severity::Info);
         assert!(policy.executables[0].allow[0].matches("/usr/bin/app"));
+        assert_eq!(policy.unused_after, jiff::SignedDuration::from_hours(720));
         assert_eq!(policy.hash.map(|hash| hash.len()), Some(16));
     }
 
     #[test]
     fn leaves_the_rest_at_its_default() {
-        for text in ["version: 1", "version: 1\nexempt:\n#  - …\nlog:\n"] {
+        for text in [
+            "version: 1",
+            "version: 1\nexempt:\n#  - …\nunused_after:\nlog:\n",
+        ] {
             let mut policy = Policy::parse(text.as_bytes()).unwrap();
             assert!(policy.hash.take().is_some());
             assert_eq!(policy, Policy::default());
@@ -104,6 +109,26 @@ log: {allowed_service_account_opens: count}
                 "version: 1\nexempt: [{match: {relation: host}}]",
                 (2, 11),
                 "`reason`",
+            ),
+            (
+                "version: 1\nexempt: [{match: {relation: host}, reason: ''}]",
+                (2, 44),
+                "an empty `reason`",
+            ),
+            (
+                "version: 1\nexempt: [{match: {relation: host}, reason: ' '}]",
+                (2, 44),
+                "an empty `reason`",
+            ),
+            (
+                "version: 1\nunused_after: 30",
+                (2, 15),
+                "`30` is not a time span",
+            ),
+            (
+                "version: 1\nunused_after: 0d",
+                (2, 15),
+                "`0d` is not a time span",
             ),
             (
                 "version: 1\nexempt: [{match: {}, reason: x}]",

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer};
 
-use super::{Exemption, Pattern, Subject};
+use super::{Exemption, Pattern, Subject, duration};
 use crate::{
     cluster::Pod,
     event::{FindingId, Severity},
@@ -35,6 +35,12 @@ pub struct Policy {
     /// Audiences of IRSA tokens besides `sts.amazonaws.com` and those that ServiceAccounts name.
     #[serde(default, deserialize_with = "or_default")]
     pub irsa_audiences: Vec<String>,
+    /// A binding that nobody used for that long is told (`unused-credential`).
+    #[serde(
+        default = "default_unused_after",
+        deserialize_with = "duration::or_default"
+    )]
+    pub unused_after: SignedDuration,
     #[serde(default, deserialize_with = "or_default")]
     pub log: Log,
     /// Of the file; null where there is none.
@@ -103,6 +109,7 @@ impl Default for Policy {
             severity: BTreeMap::new(),
             executables: Vec::new(),
             irsa_audiences: Vec::new(),
+            unused_after: default_unused_after(),
             log: Log::default(),
             hash: None,
         }
@@ -152,6 +159,11 @@ fn default_agent() -> Vec<Agent> {
         namespace: "kube-system".into(),
         daemonset: "eks-pod-identity-agent".into(),
     }]
+}
+
+/// A month: most workloads that run at all renew what they got within hours.
+pub(super) fn default_unused_after() -> SignedDuration {
+    SignedDuration::from_hours(30 * 24)
 }
 
 fn version_1<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {

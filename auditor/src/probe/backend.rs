@@ -32,7 +32,15 @@ pub enum Hook {
     FileOpen,
     Connect,
     ConnectOutcome,
+    /// Connections accepted on a watched address.
+    AgentAccept,
+    /// Sockets that listen on one.
+    Listen,
+    /// Commands of exec sessions.
+    ExecSession,
     CgroupLifecycle,
+    /// Refused opens, with `--watch-denied`.
+    DeniedOpen,
 }
 
 /// One way to watch a hook.
@@ -46,11 +54,16 @@ pub struct Way {
 }
 
 impl Hook {
-    pub const ALL: [Self; 4] = [
+    /// In the order in which they are attached.
+    pub const ALL: [Self; 8] = [
         Self::CgroupLifecycle,
+        Self::ExecSession,
         Self::ConnectOutcome,
+        Self::AgentAccept,
+        Self::Listen,
         Self::Connect,
         Self::FileOpen,
+        Self::DeniedOpen,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -58,7 +71,11 @@ impl Hook {
             Self::FileOpen => "file_open",
             Self::Connect => "connect",
             Self::ConnectOutcome => "connect_outcome",
+            Self::AgentAccept => "agent_accept",
+            Self::Listen => "listen",
+            Self::ExecSession => "exec_session",
             Self::CgroupLifecycle => "cgroup_lifecycle",
+            Self::DeniedOpen => "denied_open",
         }
     }
 
@@ -111,6 +128,29 @@ impl Hook {
                 backend: Backend::Tracepoint,
                 programs: &[("sock_state", "inet_sock_set_state")],
                 misses: &[],
+            }],
+            Self::AgentAccept => &[Way {
+                backend: Backend::Tracepoint,
+                programs: &[("sock_accept", "inet_sock_set_state")],
+                misses: &[],
+            }],
+            Self::Listen => &[Way {
+                backend: Backend::Tracepoint,
+                programs: &[("sock_listen", "inet_sock_set_state")],
+                misses: &[
+                    "sockets that listened before the start, outside the agent's network namespace",
+                    "sockets on 0.0.0.0 or ::, until they accept",
+                ],
+            }],
+            Self::ExecSession => &[Way {
+                backend: Backend::Tracepoint,
+                programs: &[("session_exec", "sched_process_exec")],
+                misses: &["sessions that began before the start"],
+            }],
+            Self::DeniedOpen => &[Way {
+                backend: Backend::Syscall,
+                programs: &[("open_denied", "sys_exit")],
+                misses: &["32-bit system calls", "io_uring", "open_by_handle_at"],
             }],
             Self::CgroupLifecycle => &[Way {
                 backend: Backend::Tracepoint,

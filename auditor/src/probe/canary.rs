@@ -1,7 +1,7 @@
 //! Proof that a hook fires: load and attach may both succeed on a kernel that never runs the program.
 //!
-//! A canary needs no mount and disturbs nobody: a memfd reopened through `/proc/self/fd`, and a connect to a loopback
-//! listener of our own.
+//! A canary needs no mount and disturbs nobody: a memfd reopened through `/proc/self/fd`, a loopback listener of our own, and
+//! a connect to one.
 
 use std::{
     io,
@@ -10,7 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use auditor_common::{CANARY_ENDPOINT, VolumeEntry, VolumeIdentity, class, components};
+use auditor_common::{
+    AcceptRecord, CANARY_ENDPOINT, ListenRecord, OutcomeRecord, VolumeEntry, VolumeIdentity, class,
+    components, prefix,
+};
+use rustix::{
+    net::{AddressFamily, SocketFlags, SocketType},
+    thread::CapabilitySet,
+};
 
 use super::{
     device::Device,
@@ -95,40 +102,130 @@ pub fn file_open(
     played
 }
 
-/// Connects to a listener of our own. Proves the connect hook, and with `outcome` the outcome's.
-pub fn connect(maps: &mut Maps, rings: &mut Rings, outcome: bool) -> Result<(), CanaryError> {
+/// What a connect of our own is to prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectProof {
+    Connect,
+    Outcome,
+    /// That the listener's side is seen, and matched to the connect.
+    Accept,
+}
+
+/// Connects to a listener of our own.
+pub fn connect(maps: &mut Maps, rings: &mut Rings, proof: ConnectProof) -> Result<(), CanaryError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address: SocketAddr = listener.local_addr()?;
+    with_endpoint(maps, address, || {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        let fired = wait(rings, |bytes| {
+            let (proves, endpoint) = match decode(bytes) {
+                Ok(Record::Connect(record)) => (ConnectProof::Connect, record.endpoint),
+                Ok(Record::Outcome(record)) => (ConnectProof::Outcome, record.endpoint),
+                // One that no connect was seen of proves only half.
+                Ok(Record::Accept(record)) if record.matched == 1 => {
+                    (ConnectProof::Accept, record.endpoint)
+                }
+                Ok(
+                    Record::Accept(AcceptRecord { endpoint, .. })
+                    | Record::Closed(OutcomeRecord { endpoint, .. })
+                    | Record::Listen(ListenRecord { endpoint, .. }),
+                ) => return is_mine(*endpoint),
+                _ => return Found::No,
+            };
+            match is_mine(endpoint) {
+                Found::Mine if proves == proof => Found::Yes,
+                found => found,
+            }
+        });
+        drop(stream);
+        Ok(fired)
+    })
+}
+
+/// Listens, once the address is registered.
+pub fn listen(maps: &mut Maps, rings: &mut Rings) -> Result<(), CanaryError> {
+    let socket = rustix::net::socket_with(
+        AddressFamily::INET,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(io::Error::from)?;
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    rustix::net::bind(&socket, &any_port).map_err(io::Error::from)?;
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr()?;
+    with_endpoint(maps, address, || {
+        rustix::net::listen(&listener, 1).map_err(io::Error::from)?;
+        Ok(wait(rings, |bytes| match decode(bytes) {
+            Ok(Record::Listen(record)) if record.endpoint == CANARY_ENDPOINT => Found::Yes,
+            _ => Found::No,
+        }))
+    })
+}
+
+/// Has an open of our own refused: in a thread that gave up its capabilities, a memfd that nobody may open.
+pub fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
+    let name = format!("auditor-canary-{nonce:x}");
+    let memfd = rustix::fs::memfd_create(name.as_str(), rustix::fs::MemfdFlags::CLOEXEC)
+        .map_err(io::Error::from)?;
+    rustix::fs::fchmod(&memfd, rustix::fs::Mode::empty()).map_err(io::Error::from)?;
+    let path = format!("/proc/self/fd/{}", memfd.as_raw_fd());
+    let refused = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let mut sets = rustix::thread::capabilities(None)?;
+            sets.effective = CapabilitySet::empty();
+            rustix::thread::set_capabilities(None, sets)?;
+            match std::fs::File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                Err(error) => Err(error),
+                Ok(_) => Err(io::Error::other("an open that should be refused was not")),
+            }
+        });
+        thread.join()
+    });
+    refused.unwrap_or_else(|_| Err(io::Error::other("the canary's thread panicked")))?;
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let found = rings.find_denied(|bytes| match decode(bytes) {
+            Ok(Record::Denied(record))
+                if prefix(&record.path, record.path_len) == path.as_bytes() =>
+            {
+                Found::Yes
+            }
+            _ => Found::No,
+        });
+        if found {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Err(CanaryError::Silent)
+}
+
+fn is_mine(endpoint: u32) -> Found {
+    if endpoint == CANARY_ENDPOINT {
+        Found::Mine
+    } else {
+        Found::No
+    }
+}
+
+/// Plays while `address` is registered as the canary's; whether it fired.
+fn with_endpoint(
+    maps: &mut Maps,
+    address: SocketAddr,
+    play: impl FnOnce() -> Result<bool, CanaryError>,
+) -> Result<(), CanaryError> {
     maps.set_endpoint(address, CANARY_ENDPOINT)
         .map_err(CanaryError::Map)?;
-    let played =
-        (|| {
-            let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-            let fired =
-                wait(rings, |bytes| match decode(bytes) {
-                    Ok(Record::Connect(record)) if record.endpoint == CANARY_ENDPOINT => {
-                        if outcome { Found::Mine } else { Found::Yes }
-                    }
-                    Ok(Record::Outcome(record) | Record::Closed(record))
-                        if record.endpoint == CANARY_ENDPOINT =>
-                    {
-                        if outcome {
-                            Found::Yes
-                        } else {
-                            Found::Mine
-                        }
-                    }
-                    _ => Found::No,
-                });
-            drop(stream);
-            if fired {
-                Ok(())
-            } else {
-                Err(CanaryError::Silent)
-            }
-        })();
+    let played = play();
     maps.remove_endpoint(address);
-    played
+    if played? {
+        Ok(())
+    } else {
+        Err(CanaryError::Silent)
+    }
 }
 
 fn wait(rings: &mut Rings, mut wanted: impl FnMut(&[u8]) -> Found) -> bool {

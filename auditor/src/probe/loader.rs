@@ -24,6 +24,9 @@ const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
+/// A ring's size is a multiple of the page's, and 64 KiB is the biggest of those.
+const SMALLEST_RING: u32 = 64 << 10;
+
 #[repr(C, align(8))]
 struct Aligned<T: ?Sized>(T);
 /// The kernel half, as built by `build.rs`.
@@ -78,6 +81,8 @@ pub struct LoadOptions {
     pub endpoints: Vec<SocketAddr>,
     /// The auditor's tgid in the initial pid namespace.
     pub own_tgid: u32,
+    /// Also watch refused opens: every system call's exit runs a program then.
+    pub watch_denied: bool,
 }
 
 /// Maps that userspace writes to.
@@ -184,7 +189,11 @@ impl Probes {
             own_tgid: options.own_tgid,
             reserved: 0,
         };
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        if !options.watch_denied {
+            loader.map_max_entries("DENIED", SMALLEST_RING);
+        }
+        let mut ebpf = loader
             .btf(Some(&kernel_btf))
             .override_global("OFFSETS", offsets.as_bytes(), true)
             .override_global("CONFIG", config.as_bytes(), true)
@@ -202,10 +211,14 @@ impl Probes {
         let mut rings = Rings::new(
             take::<RingBuf<MapData>>(&mut ebpf, "EVENTS")?,
             take::<RingBuf<MapData>>(&mut ebpf, "LIFECYCLE")?,
+            take::<RingBuf<MapData>>(&mut ebpf, "DENIED")?,
         );
         let mut hooks = Vec::new();
         let mut file_canary = None;
         for hook in Hook::ALL {
+            if hook == Hook::DeniedOpen && !options.watch_denied {
+                continue;
+            }
             let report = choose(
                 hook,
                 options.backend,
@@ -216,26 +229,31 @@ impl Probes {
                         file_canary = Some(canary::file_open(&mut maps, &mut rings, nonce())?);
                         Ok(true)
                     }
-                    Hook::Connect => canary::connect(&mut maps, &mut rings, false).map(|()| true),
-                    // Proven below, once connects are watched; lifecycle has no canary.
-                    Hook::ConnectOutcome | Hook::CgroupLifecycle => Ok(false),
+                    Hook::Connect => {
+                        let proof = canary::ConnectProof::Connect;
+                        canary::connect(&mut maps, &mut rings, proof).map(|()| true)
+                    }
+                    Hook::Listen => canary::listen(&mut maps, &mut rings).map(|()| true),
+                    Hook::DeniedOpen => canary::denied(&mut rings, nonce()).map(|()| true),
+                    // Proven below, once connects are watched; the others have no canary.
+                    Hook::ConnectOutcome
+                    | Hook::AgentAccept
+                    | Hook::CgroupLifecycle
+                    | Hook::ExecSession => Ok(false),
                 },
             )?;
             hooks.push(report);
         }
-        let outcome = canary::connect(&mut maps, &mut rings, true);
-        for report in hooks
-            .iter_mut()
-            .filter(|report| report.hook == Hook::ConnectOutcome)
-        {
-            match &outcome {
-                Ok(()) => report.proven = true,
-                Err(error) => {
-                    return Err(LoadError::Hook {
-                        hook: report.hook.name(),
-                        reasons: error.to_string(),
-                    });
-                }
+        for (hook, proof) in [
+            (Hook::ConnectOutcome, canary::ConnectProof::Outcome),
+            (Hook::AgentAccept, canary::ConnectProof::Accept),
+        ] {
+            canary::connect(&mut maps, &mut rings, proof).map_err(|error| LoadError::Hook {
+                hook: hook.name(),
+                reasons: error.to_string(),
+            })?;
+            for report in hooks.iter_mut().filter(|report| report.hook == hook) {
+                report.proven = true;
             }
         }
         for (index, address) in (0..).zip(&options.endpoints) {

@@ -5,10 +5,11 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use aya::maps::{MapData, RingBuf};
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// The two ring buffers. Lifecycle records are always read first: they tell whose cgroup an event's is.
+/// The ring buffers. Lifecycle records are always read first: they tell whose cgroup an event's is; refused opens last.
 pub struct Rings {
     events: RingBuf<MapData>,
     lifecycle: RingBuf<MapData>,
+    denied: RingBuf<MapData>,
     /// Records that the canaries met and left for the pipeline.
     backlog: std::collections::VecDeque<Vec<u64>>,
 }
@@ -22,10 +23,15 @@ pub struct Drained {
 }
 
 impl Rings {
-    pub(super) fn new(events: RingBuf<MapData>, lifecycle: RingBuf<MapData>) -> Self {
+    pub(super) fn new(
+        events: RingBuf<MapData>,
+        lifecycle: RingBuf<MapData>,
+        denied: RingBuf<MapData>,
+    ) -> Self {
         Self {
             events,
             lifecycle,
+            denied,
             backlog: Default::default(),
         }
     }
@@ -57,6 +63,8 @@ impl Rings {
                     lifecycle(state, &item);
                 }
                 event(state, &item);
+            } else if let Some(item) = self.denied.next() {
+                event(state, &item);
             } else {
                 return Drained {
                     records,
@@ -68,31 +76,45 @@ impl Rings {
     }
 
     /// Takes event records until `wanted` says yes; the others are kept for the pipeline.
-    pub(super) fn find(&mut self, mut wanted: impl FnMut(&[u8]) -> Found) -> bool {
-        while let Some(item) = self.events.next() {
-            match wanted(&item) {
-                Found::Yes => return true,
-                Found::Mine => {}
-                Found::No => {
-                    let words = item.chunks(8).map(|chunk| {
-                        let mut word = [0; 8];
-                        word[..chunk.len()].copy_from_slice(chunk);
-                        u64::from_ne_bytes(word)
-                    });
-                    self.backlog.push_back(words.collect());
-                }
-            }
-        }
-        false
+    pub(super) fn find(&mut self, wanted: impl FnMut(&[u8]) -> Found) -> bool {
+        find(&mut self.events, &mut self.backlog, wanted)
     }
 
-    /// Watches both rings for the runtime that this is called in.
+    /// The same among refused opens.
+    pub(super) fn find_denied(&mut self, wanted: impl FnMut(&[u8]) -> Found) -> bool {
+        find(&mut self.denied, &mut self.backlog, wanted)
+    }
+
+    /// Watches all rings for the runtime that this is called in.
     pub fn watch(&self) -> std::io::Result<RingWatch> {
         Ok(RingWatch {
             events: register(self.events.as_fd())?,
             lifecycle: register(self.lifecycle.as_fd())?,
+            denied: register(self.denied.as_fd())?,
         })
     }
+}
+
+fn find(
+    ring: &mut RingBuf<MapData>,
+    backlog: &mut std::collections::VecDeque<Vec<u64>>,
+    mut wanted: impl FnMut(&[u8]) -> Found,
+) -> bool {
+    while let Some(item) = ring.next() {
+        match wanted(&item) {
+            Found::Yes => return true,
+            Found::Mine => {}
+            Found::No => {
+                let words = item.chunks(8).map(|chunk| {
+                    let mut word = [0; 8];
+                    word[..chunk.len()].copy_from_slice(chunk);
+                    u64::from_ne_bytes(word)
+                });
+                backlog.push_back(words.collect());
+            }
+        }
+    }
+    false
 }
 
 /// What a canary makes of a record.
@@ -118,14 +140,16 @@ fn register(fd: BorrowedFd<'_>) -> std::io::Result<AsyncFd<OwnedFd>> {
 pub struct RingWatch {
     events: AsyncFd<OwnedFd>,
     lifecycle: AsyncFd<OwnedFd>,
+    denied: AsyncFd<OwnedFd>,
 }
 
 impl RingWatch {
-    /// Returns once either ring has records that came after the last call.
+    /// Returns once any ring has records that came after the last call.
     pub async fn readable(&self) -> std::io::Result<()> {
         tokio::select! {
             ready = self.events.readable() => ready?.clear_ready(),
             ready = self.lifecycle.readable() => ready?.clear_ready(),
+            ready = self.denied.readable() => ready?.clear_ready(),
         }
         Ok(())
     }
@@ -135,9 +159,10 @@ impl std::fmt::Debug for RingWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "RingWatch({}, {})",
+            "RingWatch({}, {}, {})",
             self.events.as_raw_fd(),
-            self.lifecycle.as_raw_fd()
+            self.lifecycle.as_raw_fd(),
+            self.denied.as_raw_fd()
         )
     }
 }

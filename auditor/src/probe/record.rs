@@ -1,6 +1,9 @@
 //! Ring buffer bytes to records: total, bounded, in place.
 
-use auditor_common::{CgroupRecord, ConnectRecord, Header, OpenRecord, OutcomeRecord, kind};
+use auditor_common::{
+    AcceptRecord, CgroupRecord, ConnectRecord, DeniedRecord, ExecRecord, Header, ListenRecord,
+    OpenRecord, OutcomeRecord, kind,
+};
 use zerocopy::FromBytes as _;
 
 /// A record in the ring buffer.
@@ -10,6 +13,10 @@ pub enum Record<'a> {
     Connect(&'a ConnectRecord),
     Outcome(&'a OutcomeRecord),
     Closed(&'a OutcomeRecord),
+    Accept(&'a AcceptRecord),
+    Listen(&'a ListenRecord),
+    Exec(&'a ExecRecord),
+    Denied(&'a DeniedRecord),
     CgroupMkdir(&'a CgroupRecord),
     CgroupRmdir(&'a CgroupRecord),
     CgroupAttach(&'a CgroupRecord),
@@ -55,6 +62,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         kind::CONNECT => read!(Connect, ConnectRecord),
         kind::OUTCOME => read!(Outcome, OutcomeRecord),
         kind::CLOSED => read!(Closed, OutcomeRecord),
+        kind::ACCEPT => read!(Accept, AcceptRecord),
+        kind::LISTEN => read!(Listen, ListenRecord),
+        kind::EXEC => read!(Exec, ExecRecord),
+        kind::DENIED => read!(Denied, DeniedRecord),
         kind::CGROUP_MKDIR => read!(CgroupMkdir, CgroupRecord),
         kind::CGROUP_RMDIR => read!(CgroupRmdir, CgroupRecord),
         kind::CGROUP_ATTACH => read!(CgroupAttach, CgroupRecord),
@@ -94,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..6000), kind in 0_u16..9, len in any::<u32>()) {
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..6000), kind in 0_u16..13, len in any::<u32>()) {
             let mut words = aligned(&bytes);
             let bytes = words.as_mut_bytes();
             if bytes.len() >= 8 {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +17,7 @@ use crate::{
     cli::{self, Failure, NodeFacts, RunArgs, RunConfig},
     event::{Body, Health, HookStatus, Ready},
     metrics::{self, Listener, Metrics, Readiness},
-    node::Member,
+    node::{Member, find_listeners},
     pipeline::{Parts, Pipeline, Settings},
     probe::Rings,
     report::{Envelope, Output, QUEUE_CAPACITY, Reporter},
@@ -54,18 +55,21 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     // Cheap refusals first.
     let metrics = Arc::new(Metrics::default());
     let sources = setup::sources(&config, &metrics).await?;
-    setup::check_agent_netns(&config)?;
+    let agent_net_ns = setup::agent_net_ns(&config)?;
     let doubts = setup::doubts(&config, &sources);
     let cgroups = setup::cgroups(&config)?;
     let run_id = Uuid::now_v7();
     let mut state = None;
     let mut previous = None;
+    let mut uses = Vec::new();
+    let mut forgotten = None;
     if let Some(path) = &config.state_dir {
         let (directory, before) =
             StateDir::open(path, run_id.to_string().into()).map_err(|error| {
                 let help = error.help();
                 Failure::environment(error).help(help)
             })?;
+        (uses, forgotten) = directory.uses();
         state = Some(directory);
         previous = before;
     }
@@ -135,6 +139,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     };
     let own_cgroup =
         matches!(cgroups.member(canary.own_cgroup), Member::Pod(_)).then_some(canary.own_cgroup);
+    let addresses: Vec<SocketAddr> = endpoints.iter().map(|endpoint| endpoint.address).collect();
     let mut pipeline = Pipeline::new(Parts {
         settings: Settings {
             cluster_name: config.cluster_name.clone(),
@@ -144,6 +149,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             host_mnt_ns: canary.host_mnt_ns,
             host_proc: config.host_proc.clone(),
             endpoints,
+            agent_net_ns,
         },
         maps,
         cgroups,
@@ -153,6 +159,10 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         reporter,
         metrics: metrics.clone(),
         live_since,
+        uses,
+    });
+    let older_listeners = agent_net_ns.map_or_else(Vec::new, |net_ns| {
+        find_listeners(&config.host_proc, net_ns, &addresses)
     });
     // Volumes that are there already are known to the kernel half before `ready` says that all is watched.
     pipeline.on_mounts_changed();
@@ -162,10 +172,11 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     {
         pipeline.health(gap);
     }
-    for doubt in doubts {
+    for doubt in doubts.into_iter().chain(forgotten) {
         pipeline.health(doubt);
     }
     pipeline.emit(Timestamp::now(), Uuid::now_v7(), Body::Ready(ready));
+    pipeline.on_older_listeners(older_listeners);
 
     let stop = CancellationToken::new();
     let serving = tokio::spawn(metrics::serve(
@@ -214,8 +225,12 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                 programs.flush_log();
             }
             _ = heartbeat.tick() => {
-                if let Some(health) = state.as_mut().and_then(|state| state.beat(Timestamp::now())) {
-                    pipeline.health(health);
+                if let Some(state) = &mut state {
+                    let now = Timestamp::now();
+                    let troubles = [state.beat(now), state.keep_uses(pipeline.uses(), now)];
+                    for health in troubles.into_iter().flatten() {
+                        pipeline.health(health);
+                    }
                 }
             }
         }
@@ -236,6 +251,12 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         .more
     {}
     stop.cancel();
+    if let Some(Err(error)) = state
+        .as_ref()
+        .map(|state| state.write_uses(pipeline.uses()))
+    {
+        tracing::warn!(%error, "the next run will know less of which bindings are used");
+    }
     let (reporter, last) = pipeline.close(reason.to_owned(), started.elapsed(), queued);
     let finished = reporter.finish(deadline, |totals| {
         (

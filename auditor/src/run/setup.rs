@@ -1,6 +1,6 @@
 //! From a configuration to running stages; every failure here is the environment's, and says what to do.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, os::unix::fs::MetadataExt as _, path::Path};
 
 use crate::{
     association,
@@ -14,6 +14,9 @@ use crate::{
     policy,
     probe::{self, LoadOptions, Probes},
 };
+
+/// include/uapi/linux/magic.h
+const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
 
 /// All endpoints, built-in ones first, in the order of the indices that records carry.
 pub fn endpoints(config: &RunConfig) -> Vec<Endpoint> {
@@ -150,18 +153,32 @@ pub fn doubts(config: &RunConfig, sources: &Sources) -> Vec<Health> {
     doubts
 }
 
-/// Named, it must be there; it is not used yet.
-pub fn check_agent_netns(config: &RunConfig) -> Result<(), Failure> {
-    let is_default = config.agent_netns == config.host_proc.join("1/ns/net");
-    if is_default || config.agent_netns.exists() {
-        return Ok(());
+/// The inode number of the agent's network namespace. Named, it must be one; the default may be out of sight.
+pub fn agent_net_ns(config: &RunConfig) -> Result<Option<u32>, Failure> {
+    let path = &config.agent_netns;
+    let is_default = *path == config.host_proc.join("1/ns/net");
+    let found = std::fs::metadata(path)
+        .map_err(|error| error.to_string())
+        .and_then(|metadata| {
+            // A namespace's number fits (include/uapi/linux/nsfs.h), a file's may not.
+            match rustix::fs::statfs(path).map(|statfs| statfs.f_type) {
+                Ok(NSFS_MAGIC) => u32::try_from(metadata.ino()).map_err(|error| error.to_string()),
+                Ok(_) => Err("it is no namespace".to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+    match found {
+        Ok(net_ns) => Ok(Some(net_ns)),
+        Err(error) if is_default => {
+            tracing::warn!(%error, path = %path.display(), "cannot tell the agent's network namespace");
+            Ok(None)
+        }
+        Err(error) => Err(Failure::environment(anyhow::anyhow!(
+            "--agent-netns {}: {error}",
+            path.display()
+        ))
+        .help("name the agent's network namespace, such as /proc/PID/ns/net or /run/netns/NAME")),
     }
-    let path = config.agent_netns.display();
-    Err(
-        Failure::environment(anyhow::anyhow!("--agent-netns {path}: no such file")).help(
-            "name the agent's network namespace, such as /proc/PID/ns/net or /run/netns/NAME",
-        ),
-    )
 }
 
 pub fn kubelet(config: &RunConfig, policy: &policy::Policy) -> Kubelet {
@@ -206,6 +223,7 @@ pub fn probes(
             .map(|endpoint| endpoint.address)
             .collect::<Vec<SocketAddr>>(),
         own_tgid,
+        watch_denied: config.watch_denied,
     };
     Probes::load(&options).map_err(|error| {
         let help = error.remedy();

@@ -1,6 +1,7 @@
 //! The state directory: one auditor at a time, and a heartbeat that tells the next one when this one ended.
 
 mod heartbeat;
+mod uses;
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -10,9 +11,9 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::event::Health;
+use crate::{audit::Use, event::Health};
 
 pub use heartbeat::PreviousRun;
 
@@ -46,6 +47,9 @@ impl StateError {
     }
 }
 
+/// What is lost of the uses of bindings when the auditor is killed.
+const KEEP_USES_EVERY: SignedDuration = SignedDuration::from_mins(1);
+
 /// Held for as long as this lives.
 #[derive(Debug)]
 pub struct StateDir {
@@ -55,6 +59,8 @@ pub struct StateDir {
     run_id: Arc<str>,
     /// Since when heartbeats fail.
     failing: Option<Timestamp>,
+    uses_kept: Option<Timestamp>,
+    uses_failing: bool,
 }
 
 impl StateDir {
@@ -118,6 +124,8 @@ impl StateDir {
                 _lock: lock,
                 run_id,
                 failing: None,
+                uses_kept: None,
+                uses_failing: false,
             },
             previous,
         ))
@@ -158,6 +166,49 @@ impl StateDir {
         })
     }
 
+    /// The uses of bindings as the run before left them, and what to say where they cannot be read: then they are dropped.
+    #[must_use]
+    pub fn uses(&self) -> (Vec<Use>, Option<Health>) {
+        match uses::read(&self.path) {
+            Ok(uses) => (uses, None),
+            Err(error) => {
+                let path = self.path.display();
+                let message = format!(
+                    "uses.json in {path} cannot be read: {error}; the use of bindings is counted anew from now on"
+                );
+                (Vec::new(), Some(degraded(message)))
+            }
+        }
+    }
+
+    /// Call as often as you like: it writes once a minute. A failure is told once.
+    pub fn keep_uses<'a>(
+        &mut self,
+        uses: impl Iterator<Item = &'a Use>,
+        now: Timestamp,
+    ) -> Option<Health> {
+        let kept = self.uses_kept.get_or_insert(now);
+        if now.duration_since(*kept).abs() < KEEP_USES_EVERY {
+            return None;
+        }
+        *kept = now;
+        let failed = self.write_uses(uses).err();
+        let is_news = failed.is_some() && !self.uses_failing;
+        self.uses_failing = failed.is_some();
+        failed.filter(|_| is_news).map(|error| {
+            let path = self.path.display();
+            degraded(format!(
+                "cannot write uses.json in {path}: {error}; after a restart, the use of bindings is counted anew"
+            ))
+        })
+    }
+
+    /// # Errors
+    /// When it cannot be written: what was there before stays.
+    pub fn write_uses<'a>(&self, uses: impl Iterator<Item = &'a Use>) -> io::Result<()> {
+        uses::write(&self.path, uses)
+    }
+
     /// Marks the run as ended on purpose, on disk, and lets go of the directory.
     ///
     /// # Errors
@@ -174,6 +225,14 @@ impl StateDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+fn degraded(message: String) -> Health {
+    Health {
+        component: "auditor".to_owned(),
+        state: "degraded".to_owned(),
+        message,
     }
 }
 

@@ -130,3 +130,77 @@ fn a_directory_that_others_may_write_is_refused() {
         StateError::Io { .. }
     ));
 }
+
+fn usage(name: &str) -> Use {
+    Use {
+        key: crate::audit::UseKey {
+            namespace: "shop".into(),
+            service_account: name.into(),
+            kind: crate::event::BindingKind::PodIdentity,
+        },
+        binding: "a-1".into(),
+        last_used: Some(at(0)),
+        watched: SignedDuration::from_hours(1),
+        seen: at(1),
+    }
+}
+
+fn known(state: &StateDir) -> Vec<Use> {
+    let (uses, trouble) = state.uses();
+    assert!(trouble.is_none());
+    uses
+}
+
+#[test]
+fn uses_are_kept_once_a_minute_and_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let (mut state, _) = open(&path, "first").unwrap();
+    assert!(known(&state).is_empty());
+    let uses = [usage("web"), usage("api")];
+    for second in [0, 1, 59] {
+        assert!(state.keep_uses(uses.iter(), at(second)).is_none());
+        assert!(state.uses().0.is_empty());
+    }
+    assert!(state.keep_uses(uses.iter(), at(60)).is_none());
+    drop(state);
+    let (state, _) = open(&path, "second").unwrap();
+    assert_eq!(known(&state), uses);
+}
+
+#[test]
+fn uses_that_cannot_be_read_are_dropped_and_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let (state, _) = open(&path, "first").unwrap();
+    let file = path.join("uses.json");
+    for (text, part) in [
+        ("{\"version\":1,\"bindings\":[", "EOF"),
+        ("{\"version\":2,\"bindings\":[]}", "version 2 is not known"),
+        ("[]", "cannot be read"),
+        ("\u{0}", "cannot be read"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let (uses, health) = state.uses();
+        assert!(uses.is_empty());
+        let message = health.unwrap().message;
+        assert!(message.contains(part), "{message}");
+    }
+    fs::write(&file, vec![b' '; 17 << 20]).unwrap();
+    let message = state.uses().1.unwrap().message;
+    assert!(message.contains("larger than"), "{message}");
+    state.write_uses([usage("web")].iter()).unwrap();
+    assert_eq!(known(&state), [usage("web")]);
+}
+
+#[test]
+fn uses_that_cannot_be_kept_are_said_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let (mut state, _) = open(&path, "first").unwrap();
+    fs::create_dir(path.join("uses.json.new")).unwrap();
+    assert!(state.keep_uses([].into_iter(), at(0)).is_none());
+    let told = state.keep_uses([].into_iter(), at(60)).unwrap();
+    assert_eq!(told.state, "degraded");
+    assert!(state.keep_uses([].into_iter(), at(120)).is_none());
+}

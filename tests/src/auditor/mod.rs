@@ -28,6 +28,10 @@ pub struct Options {
     pub backend: String,
     /// Where its lines go.
     pub output: PathBuf,
+    /// Further flags.
+    pub args: Vec<String>,
+    /// Further environment.
+    pub env: Vec<(String, String)>,
 }
 
 pub struct Auditor {
@@ -68,7 +72,9 @@ impl Auditor {
             .args(flags)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .arg("--backend")
-            .arg(&options.backend);
+            .arg(&options.backend)
+            .args(&options.args)
+            .envs(options.env.iter().map(|(name, value)| (name, value)));
         command.arg("--output-file").arg(&options.output);
         command
             .stdin(Stdio::null())
@@ -174,14 +180,14 @@ pub fn terminate(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
 /// The flags that point an auditor at this lab.
 pub fn flags(lab: &Lab) -> Vec<String> {
     let path = |p: &Path| p.to_string_lossy().into_owned();
-    let file = |p: &Path| format!("file:{}", p.display());
+    let [cluster, associations] = lab.cluster.sources();
     let state = lab.dir().join("state");
     [
         ("--node-name", NODE_NAME.to_owned()),
         ("--cluster-name", CLUSTER_NAME.to_owned()),
         ("--instance-id", INSTANCE_ID.to_owned()),
-        ("--cluster", file(&lab.cluster.objects_file())),
-        ("--associations", file(&lab.cluster.associations_file())),
+        ("--cluster", cluster),
+        ("--associations", associations),
         ("--policy", path(&lab.policy_file())),
         ("--kubelet-root", path(&lab.kubelet_root())),
         ("--cgroup-root", path(lab.cgroup_root())),

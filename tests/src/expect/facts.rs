@@ -27,8 +27,17 @@ pub fn facts(line: &Value) -> Facts {
         ),
         ("pod", name(&line["pod"])),
     ]);
+    if matches!(
+        event.as_str(),
+        "token_open" | "credential_connect" | "finding"
+    ) {
+        let binding = match &line["binding"] {
+            Value::Null => "null".into(),
+            binding => format!("{} {}", text(&binding["kind"]), text(&binding["role_arn"])),
+        };
+        facts.insert("binding", binding);
+    }
     if matches!(event.as_str(), "token_open" | "credential_connect") {
-        let binding = &line["binding"];
         facts.extend([
             ("service_account", text(&line["pod"]["service_account"])),
             ("container", text(&line["container"]["name"])),
@@ -40,18 +49,16 @@ pub fn facts(line: &Value) -> Facts {
             ("host_namespaces", text(&line["process"]["host_namespaces"])),
             ("attribution", text(&line["attribution"]["process"])),
             ("candidates", list(&line["evidence"]["candidates"], text)),
+            ("taken", list(&line["evidence"]["taken"], text)),
+            (
+                "token_opened_at",
+                text(&line["evidence"]["token_opened_at"].is_string().into()),
+            ),
             (
                 "observed_since",
                 text(&line["evidence"]["observed_since"].is_string().into()),
             ),
             ("repeats", text(&line["repeats"])),
-            (
-                "binding",
-                match binding {
-                    Value::Null => "null".into(),
-                    _ => format!("{} {}", text(&binding["kind"]), text(&binding["role_arn"])),
-                },
-            ),
         ]);
     }
     match event.as_str() {
@@ -64,6 +71,7 @@ pub fn facts(line: &Value) -> Facts {
                 ("file", text(&token["file"])),
                 ("audience", text(&token["audience"])),
                 ("owner", name(&token["owner"])),
+                ("owner_uid", text(&token["owner"]["uid"])),
                 ("via", text(&line["access"]["via"])),
             ]);
         }
@@ -73,6 +81,16 @@ pub fn facts(line: &Value) -> Facts {
                 ("endpoint", text(&connection["endpoint"])),
                 ("dst", text(&connection["dst"])),
                 ("outcome", text(&connection["outcome"])),
+            ]);
+        }
+        "finding" => {
+            let subject = &line["subject"];
+            facts.extend([
+                ("state", text(&line["state"])),
+                (
+                    "subject",
+                    format!("{} {}", text(&subject["kind"]), name(subject)),
+                ),
             ]);
         }
         _ => {}

@@ -71,6 +71,24 @@ impl Expected {
         this
     }
 
+    /// A state of `subject` (`pod NAMESPACE/NAME`, `service-account NAMESPACE/NAME`) is told.
+    pub fn posture(state: &str, subject: &str, findings: &str) -> Self {
+        Self::must(Facts::from([
+            ("event", "finding".into()),
+            ("state", state.into()),
+            ("subject", subject.into()),
+            ("findings", findings.into()),
+            ("exempted", String::new()),
+            ("binding", "null".into()),
+        ]))
+    }
+
+    /// It may come, and need not.
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
     fn must(facts: Facts) -> Self {
         Self {
             facts,
@@ -101,6 +119,7 @@ impl Expected {
             ("host_namespaces", unknown.to_string()),
             ("attribution", "cgroup".into()),
             ("candidates", String::new()),
+            ("taken", String::new()),
             ("observed_since", "false".into()),
             ("repeats", "0".into()),
             ("binding", "null".into()),

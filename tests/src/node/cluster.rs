@@ -1,5 +1,6 @@
 //! What the control plane says: the cluster file as `kubectl get pods,serviceaccounts -A -o json` prints it, and the
-//! associations file with objects as `aws eks describe-pod-identity-association` returns them.
+//! associations file with objects as `aws eks describe-pod-identity-association` returns them; and the same to an API server,
+//! where one is there.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,7 @@ use super::{
     manifest::{ListedPod, pod_json},
     pod::PodSpec,
 };
+use crate::service::apiserver::{Resource, Store, clothe};
 
 /// Namespace and name.
 type Key = (String, String);
@@ -32,6 +34,11 @@ pub struct Cluster {
     service_accounts: BTreeMap<Key, (uuid::Uuid, Option<String>)>,
     /// To role and association id.
     associations: BTreeMap<Key, (String, String)>,
+    /// An API server's.
+    store: Option<Arc<Store>>,
+    /// `--cluster` and `--associations`, where they are not these files.
+    pub cluster_source: Option<String>,
+    pub associations_source: Option<String>,
 }
 
 impl Cluster {
@@ -42,6 +49,9 @@ impl Cluster {
             objects: BTreeMap::new(),
             service_accounts: BTreeMap::new(),
             associations: BTreeMap::new(),
+            store: None,
+            cluster_source: None,
+            associations_source: None,
         };
         this.write_objects()?;
         this.write_associations()?;
@@ -56,12 +66,38 @@ impl Cluster {
         self.dir.join("associations.json")
     }
 
+    /// Tells an API server of all that is and will be there. An auditor that is started from now on asks it.
+    pub fn publish_to(&mut self, store: Arc<Store>) {
+        for pod in self.pods.values() {
+            publish_pod(&store, pod);
+        }
+        for (key, (uid, role)) in &self.service_accounts {
+            store.put(
+                Resource::ServiceAccounts,
+                account_json(key, uid, role.as_deref()),
+            );
+        }
+        self.store = Some(store);
+        self.cluster_source = Some("kube".to_owned());
+    }
+
+    /// Values of `--cluster` and `--associations`.
+    pub fn sources(&self) -> [String; 2] {
+        let file = |path: PathBuf| format!("file:{}", path.display());
+        [
+            self.cluster_source
+                .clone()
+                .unwrap_or_else(|| file(self.objects_file())),
+            self.associations_source
+                .clone()
+                .unwrap_or_else(|| file(self.associations_file())),
+        ]
+    }
+
     pub fn add_pod(&mut self, spec: Arc<PodSpec>, container_id: &str, ip: &str) -> Result<()> {
         let key = (spec.namespace.clone(), spec.service_account.clone());
-        if !spec.service_account.is_empty() {
-            self.service_accounts
-                .entry(key)
-                .or_insert_with(|| (uuid::Uuid::new_v4(), None));
+        if !spec.service_account.is_empty() && !self.service_accounts.contains_key(&key) {
+            self.set_account(key, None);
         }
         let key = (spec.namespace.clone(), spec.name.clone());
         let pod = ListedPod {
@@ -70,6 +106,9 @@ impl Cluster {
             ip: ip.into(),
             created: Timestamp::now(),
         };
+        if let Some(store) = &self.store {
+            publish_pod(store, &pod);
+        }
         self.pods.insert(key, pod);
         self.write_objects()
     }
@@ -79,15 +118,18 @@ impl Cluster {
         for spec in specs {
             let key = (spec.namespace.clone(), spec.name.clone());
             let account = (spec.namespace.clone(), spec.service_account.clone());
-            self.service_accounts
-                .entry(account)
-                .or_insert_with(|| (uuid::Uuid::new_v4(), None));
+            if !self.service_accounts.contains_key(&account) {
+                self.set_account(account, None);
+            }
             let pod = ListedPod {
                 spec: Arc::new(spec),
                 container_id: String::new(),
                 ip: "10.0.1.5".into(),
                 created: Timestamp::now(),
             };
+            if let Some(store) = &self.store {
+                publish_pod(store, &pod);
+            }
             self.pods.insert(key, pod);
         }
         self.write_objects()
@@ -108,19 +150,31 @@ impl Cluster {
 
     pub fn remove_pod(&mut self, spec: &PodSpec) -> Result<()> {
         let key = (spec.namespace.clone(), spec.name.clone());
-        self.pods.remove(&key);
         self.objects.remove(&key);
+        let gone = self.pods.remove(&key);
+        if let (Some(store), Some(pod)) = (&self.store, gone) {
+            unpublish_pod(store, &pod);
+        }
         self.write_objects()
     }
 
     /// Sets the annotation `eks.amazonaws.com/role-arn`.
     pub fn annotate(&mut self, namespace: &str, service_account: &str, role: &str) -> Result<()> {
-        let entry = self
-            .service_accounts
-            .entry((namespace.into(), service_account.into()))
-            .or_insert_with(|| (uuid::Uuid::new_v4(), None));
-        entry.1 = Some(role.into());
+        let key = (namespace.to_owned(), service_account.to_owned());
+        self.set_account(key, Some(role.to_owned()));
         self.write_objects()
+    }
+
+    fn set_account(&mut self, key: Key, role: Option<String>) {
+        let known = self.service_accounts.get(&key);
+        let uid = known.map_or_else(uuid::Uuid::new_v4, |(uid, _)| *uid);
+        if let Some(store) = &self.store {
+            store.put(
+                Resource::ServiceAccounts,
+                account_json(&key, &uid, role.as_deref()),
+            );
+        }
+        self.service_accounts.insert(key, (uid, role));
     }
 
     pub fn associate(&mut self, namespace: &str, service_account: &str, role: &str) -> Result<()> {
@@ -141,16 +195,10 @@ impl Cluster {
     fn write_objects(&self) -> Result<()> {
         let pods = self.pods.values().map(pod_json);
         let pods = pods.chain(self.objects.values().cloned());
-        let accounts = self.service_accounts.iter().map(|((namespace, name), (uid, role))| {
-            let mut metadata = json!({
-                "creationTimestamp": "2026-01-05T08:00:00Z", "name": name, "namespace": namespace,
-                "resourceVersion": "1021", "uid": uid,
-            });
-            if let Some(role) = role {
-                metadata["annotations"] = json!({"eks.amazonaws.com/role-arn": role});
-            }
-            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
-        });
+        let accounts = self
+            .service_accounts
+            .iter()
+            .map(|(key, (uid, role))| account_json(key, uid, role.as_deref()));
         let items: Vec<Value> = pods.chain(accounts).collect();
         let list = json!({"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}});
         replace(&self.objects_file(), &list)
@@ -176,6 +224,47 @@ impl Cluster {
             &json!({"associations": associations}),
         )
     }
+}
+
+fn account_json((namespace, name): &Key, uid: &uuid::Uuid, role: Option<&str>) -> Value {
+    let mut metadata = json!({
+        "creationTimestamp": "2026-01-05T08:00:00Z", "name": name, "namespace": namespace, "resourceVersion": "1021",
+        "uid": uid,
+    });
+    if let Some(role) = role {
+        metadata["annotations"] = json!({"eks.amazonaws.com/role-arn": role});
+    }
+    json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+}
+
+/// First as the scheduler leaves it, then as the kubelet tells of it.
+fn publish_pod(store: &Store, pod: &ListedPod) {
+    let mut whole = pod_json(pod);
+    clothe(&mut whole);
+    let mut scheduled = whole.clone();
+    scheduled["status"] = json!({"phase": "Pending", "qosClass": whole["status"]["qosClass"]});
+    store.put(Resource::Pods, scheduled);
+    store.put(Resource::Pods, whole);
+}
+
+/// First it is to be deleted, then its containers have ended, then it is gone.
+fn unpublish_pod(store: &Store, pod: &ListedPod) {
+    let mut last = pod_json(pod);
+    clothe(&mut last);
+    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    last["metadata"]["deletionTimestamp"] = now.clone().into();
+    last["metadata"]["deletionGracePeriodSeconds"] = 30.into();
+    store.put(Resource::Pods, last.clone());
+    last["status"]["phase"] = "Succeeded".into();
+    let status = &mut last["status"]["containerStatuses"][0];
+    let id = status["containerID"].clone();
+    status["ready"] = false.into();
+    status["state"] = json!({"terminated": {
+        "containerID": id, "exitCode": 0, "finishedAt": now, "reason": "Completed", "startedAt": now,
+    }});
+    store.put(Resource::Pods, last);
+    let spec = &pod.spec;
+    store.delete(&(Resource::Pods, spec.namespace.clone(), spec.name.clone()));
 }
 
 /// A reader sees the old file or the new one, never half of it.

@@ -5,9 +5,11 @@
 mod agent;
 mod benign;
 mod exec;
+mod findings;
 mod identity;
 mod imds;
 mod own;
+mod posture;
 mod recycled;
 mod role;
 mod theft;
@@ -53,6 +55,8 @@ pub fn all() -> Vec<&'static Scene> {
         imds::SCENES,
         volume::SCENES,
         benign::SCENES,
+        findings::SCENES,
+        posture::SCENES,
     ]
     .into_iter()
     .flatten()

@@ -1,4 +1,9 @@
-//! What answers on the credential addresses: pure functions from request to response.
+//! What answers to workloads and to the auditor: pure functions for the credential addresses, whole servers for the control
+//! plane's APIs.
 
 pub mod agent;
+pub mod apiserver;
+
+pub mod eks;
 pub mod imds;
+pub mod web;

@@ -1,26 +1,42 @@
 //! One rule a file: a function from the case to a [`Ruling`](super::ruling::Ruling), and the table of its cases.
 
 mod agent_connect_without_token;
+mod agent_impersonation;
+mod agent_unreachable;
+mod denied_token_open;
 mod exec_session_token_open;
+mod foreign_executable;
 mod foreign_token_open;
 mod host_token_open;
 mod identity_mismatch;
+mod identity_not_injected;
 mod node_role_fallback;
 mod role_drift;
+mod stealth_agent_connection;
+mod token_harvest;
 mod token_write;
 mod unassociated_agent_connect;
 mod unbound_token_open;
+mod unused_credential;
 
 pub use agent_connect_without_token::agent_connect_without_token;
+pub use agent_impersonation::agent_impersonation;
+pub use agent_unreachable::agent_unreachable;
+pub use denied_token_open::denied_token_open;
 pub use exec_session_token_open::exec_session_token_open;
+pub use foreign_executable::foreign_executable;
 pub use foreign_token_open::foreign_token_open;
 pub use host_token_open::host_token_open;
 pub use identity_mismatch::identity_mismatch;
+pub use identity_not_injected::identity_not_injected;
 pub use node_role_fallback::{node_role_fallback, node_role_fallback_at_close};
 pub use role_drift::role_drift;
+pub use stealth_agent_connection::stealth_agent_connection;
+pub use token_harvest::{name as owner_name, token_harvest, victims};
 pub use token_write::token_write;
 pub use unassociated_agent_connect::unassociated_agent_connect;
 pub use unbound_token_open::unbound_token_open;
+pub use unused_credential::unused_credential;
 
 use super::Actor;
 use super::ruling::Input;

@@ -3,6 +3,7 @@
 use crate::{
     audit::{
         OpenCase,
+        binding::annotated_role,
         ruling::{Input, Ruling},
     },
     event::{Relation, Severity, TokenKind},
@@ -10,7 +11,8 @@ use crate::{
 
 /// IRSA: the role in the pod's environment is not the one that its ServiceAccount names now. The webhook stamps it once, at creation.
 ///
-/// A ServiceAccount that names none is no drift: then the pod's spec is the binding.
+/// A ServiceAccount that names none is no drift: then the pod's spec is the binding. What was read of it before the event may agree, but not
+/// accuse: a drift since then shows once it is read again.
 pub fn role_drift(case: &OpenCase<'_>) -> Ruling {
     if !case.uses_own_identity() || case.token.kind != TokenKind::Irsa {
         return Ruling::Clear;
@@ -25,20 +27,26 @@ pub fn role_drift(case: &OpenCase<'_>) -> Ruling {
     let Some(stamped) = owner.env_role(container) else {
         return Ruling::Clear;
     };
-    let Some(account) = case.knowledge.service_account(owner) else {
+    let knowledge = &case.knowledge;
+    if !knowledge.tells_of_account(owner) {
         return Ruling::Lacks(Input::ServiceAccount);
-    };
-    match account.role_arn.as_deref() {
-        Some(named) if !is_same_role(stamped, named) => Ruling::finding(
+    }
+    match annotated_role(owner, knowledge) {
+        Some(named) if is_same_role(stamped, named) => Ruling::Clear,
+        // It may have been another's when that was read: put back meanwhile, or made anew.
+        Some(_) if !knowledge.annotations_were_read_after(owner, case.time) => {
+            Ruling::Lacks(Input::ServiceAccount)
+        }
+        Some(named) => Ruling::finding(
             Severity::High,
             format!(
                 "{} runs with {stamped}, but its ServiceAccount {}/{} names {named} now",
                 owner.full_name(),
-                account.namespace,
-                account.name
+                owner.namespace,
+                owner.service_account
             ),
         ),
-        Some(_) | None => Ruling::Clear,
+        None => Ruling::Clear,
     }
 }
 
@@ -88,9 +96,29 @@ mod tests {
                 Said::Lacks(Input::ServiceAccount),
             ),
             (
-                "known before the event",
+                "another role, as read before the event",
                 old().accounts_read_at(-1).annotate("web", ROLE),
+                Said::Lacks(Input::ServiceAccount),
+            ),
+            (
+                "another role, as read at the event",
+                old().accounts_read_at(0).annotate("web", ROLE),
                 high,
+            ),
+            (
+                "the same role, as read before the event",
+                old().accounts_read_at(-1).annotate("web", OLD),
+                Said::Clear,
+            ),
+            (
+                "no annotation, as read before the event",
+                old().accounts_read_at(-1),
+                Said::Clear,
+            ),
+            (
+                "told that there is no such ServiceAccount",
+                old().edit(Scene::account_is_gone),
+                Said::Clear,
             ),
             (
                 "needs no associations",

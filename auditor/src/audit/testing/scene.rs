@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{ROLE, Said, Who, Whose, event_time, process, seconds_later, untold};
 use crate::audit::{
-    Actor, CloseCase, ConnectCase, Judgement, Knowledge, OpenCase, PodHistory, judge_close,
-    judge_connect, judge_open, ruling::Ruling,
+    Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase, PodHistory,
+    judge_close, judge_connect, judge_denied, judge_open, ruling::Ruling,
 };
 use crate::{
     association::{Association, Snapshot},
     cluster::{Container, Pod, ServiceAccount, ServiceAccounts, testing::pod},
-    event::{self, EndpointKind, Outcome, Process, TokenKind, TokenRef},
+    event::{self, EndpointKind, Outcome, OwnerRef, Process, TokenKind, TokenRef},
     policy::Policy,
 };
 
@@ -24,6 +24,8 @@ pub(in crate::audit) struct Scene {
     policy: Policy,
     pub(in crate::audit) process: Process,
     pub(in crate::audit) for_write: bool,
+    pub(in crate::audit) taken: Vec<OwnerRef>,
+    pub(in crate::audit) duration_us: Option<u64>,
     pub(in crate::audit) history: Option<PodHistory>,
     container: event::Container,
     candidates: Vec<String>,
@@ -67,6 +69,8 @@ impl Scene {
             policy: Policy::default(),
             process: process(),
             for_write: false,
+            taken: Vec::new(),
+            duration_us: None,
             history: None,
             container: event::Container {
                 id: "9c".repeat(32),
@@ -80,6 +84,10 @@ impl Scene {
 
     pub(in crate::audit) fn pod(&self, name: &str) -> &Pod {
         &self.pods[name]
+    }
+
+    pub(in crate::audit) fn owner(&self, name: &str) -> OwnerRef {
+        self.pod(name).owner_ref()
     }
 
     pub(in crate::audit) fn edit_pod(mut self, name: &str, edit: impl FnOnce(&mut Pod)) -> Self {
@@ -109,6 +117,13 @@ impl Scene {
         self
     }
 
+    /// `shop/web` was asked for after the event, and there is none.
+    pub(in crate::audit) fn account_is_gone(&mut self) {
+        let (namespace, name) = ("shop".into(), "web".into());
+        self.service_accounts
+            .learn(&namespace, &name, None, seconds_later(1));
+    }
+
     /// Seconds after the event.
     pub(in crate::audit) fn accounts_read_at(mut self, seconds: i64) -> Self {
         self.service_accounts.replace(self.accounts.clone());
@@ -120,6 +135,8 @@ impl Scene {
         let pod = &self.pods[name];
         self.associations.push(Association {
             id: format!("a-{name}").into(),
+            arn: None,
+            cluster: None,
             namespace: pod.namespace.clone(),
             service_account: pod.service_account.clone(),
             role_arn: Some(ROLE.into()),
@@ -130,6 +147,14 @@ impl Scene {
             created: None,
             modified: None,
         });
+        self.bindings_begun_at(1, true)
+    }
+
+    /// When the associations were made, in seconds after the event.
+    pub(in crate::audit) fn associated_at(mut self, seconds: i64) -> Self {
+        for association in &mut self.associations {
+            association.created = Some(seconds_later(seconds));
+        }
         self.bindings_begun_at(1, true)
     }
 
@@ -214,6 +239,7 @@ impl Scene {
             token: &token,
             owner_pod,
             for_write: self.for_write,
+            taken: &self.taken,
             knowledge: self.knowledge(),
         })
     }
@@ -237,6 +263,45 @@ impl Scene {
         self.with_open(who, whose, kind, judge_open)
     }
 
+    fn with_denied<T>(
+        &self,
+        who: Who,
+        whose: Whose,
+        kind: TokenKind,
+        then: impl FnOnce(&DeniedCase<'_>) -> T,
+    ) -> T {
+        self.with_open(who, whose, kind, |open| {
+            then(&DeniedCase {
+                time: open.time,
+                actor: open.actor,
+                process: open.process,
+                token: open.token,
+                owner_pod: open.owner_pod,
+                errno: libc::EACCES,
+                knowledge: open.knowledge,
+            })
+        })
+    }
+
+    pub(in crate::audit) fn denied(
+        &self,
+        who: Who,
+        whose: Whose,
+        kind: TokenKind,
+        rule: fn(&DeniedCase<'_>) -> Ruling,
+    ) -> Said {
+        self.with_denied(who, whose, kind, rule).into()
+    }
+
+    pub(in crate::audit) fn judge_denied(
+        &self,
+        who: Who,
+        whose: Whose,
+        kind: TokenKind,
+    ) -> Judgement {
+        self.with_denied(who, whose, kind, judge_denied)
+    }
+
     fn connect_case(&self, who: Who, endpoint: EndpointKind, outcome: Outcome) -> ConnectCase<'_> {
         ConnectCase {
             time: event_time(),
@@ -244,6 +309,7 @@ impl Scene {
             process: &self.process,
             endpoint,
             outcome,
+            duration_us: self.duration_us,
             history: self.history,
             knowledge: self.knowledge(),
         }

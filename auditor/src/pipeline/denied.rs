@@ -1,0 +1,335 @@
+//! Opens that the kernel refused (`--watch-denied`). Nothing was opened, so whose token it would have been is only what the
+//! path claims; a path that claims no token is counted.
+
+use std::path::{Path, PathBuf};
+
+use auditor_common::{DeniedRecord, prefix};
+use uuid::Uuid;
+
+use super::{Pipeline, files::TokenFile, knowledge, opens::access};
+use crate::{
+    audit::{Actor, DeniedCase, IsToken, is_token_file, judge_denied},
+    cluster::Pod,
+    event::{Attribution, Body, Relation, TokenOpen},
+    node::{Clock, VolumeOwner, parse_cgroup_path},
+};
+
+const PROJECTED: &str = "kubernetes.io~projected";
+
+/// A token that a path names.
+#[derive(Debug, PartialEq, Eq)]
+struct Claim {
+    /// As in directory names: the pod's UID, or a static pod's hash.
+    pod_uid: String,
+    volume: String,
+    /// Below the timestamp directory.
+    file: String,
+}
+
+impl Pipeline {
+    pub(super) fn on_denied(&mut self, record: &DeniedRecord) {
+        if record.task.pid == self.settings.own_tgid {
+            return;
+        }
+        if self.settings.own_cgroup == Some(record.task.cgroup_id)
+            || self.kubelet.is(&record.task, &self.cgroups)
+        {
+            self.count_only();
+            return;
+        }
+        let said = prefix(&record.path, record.path_len);
+        let Some(path) = whole_path(&self.settings.host_proc, record, said) else {
+            self.count_only();
+            return;
+        };
+        self.refresh_sources();
+        let attributed = self.attribute(&record.task);
+        let (path, of_process) = below_process_root(&path);
+        // Whose mounts the path goes through: the opener's, or those of the process that it names.
+        let uid = match of_process.filter(|pid| *pid != "self" && *pid != "thread-self") {
+            None => None,
+            Some(pid) => {
+                let Some(uid) = pod_of_process(&self.settings.host_proc, record.task.pid, pid)
+                else {
+                    self.count_only();
+                    return;
+                };
+                Some(uid)
+            }
+        };
+        let claim = match uid {
+            Some(uid) => self
+                .sources
+                .cluster()
+                .pod(&uid)
+                .and_then(|pod| claim_of(pod, None, path)),
+            None => match attributed.who.actor() {
+                Actor::Pod { pod, container } => {
+                    let name = container.and_then(|container| container.name.as_deref());
+                    claim_of(pod, name, path)
+                }
+                _ => None,
+            },
+        };
+        let Some(claim) = claim.or_else(|| claim_by_layout(path)) else {
+            self.count_only();
+            return;
+        };
+        let owner = self.sources.cluster().pod(&claim.pod_uid).cloned();
+        if is_token_file(owner.as_deref(), Some(&claim.volume), &claim.file) == IsToken::No {
+            self.count_only();
+            return;
+        }
+        let volume = VolumeOwner {
+            pod_uid: claim.pod_uid.into(),
+            volume: claim.volume.into(),
+            plugin: PROJECTED.into(),
+        };
+        let file = TokenFile {
+            spec_path: None,
+            path: claim.file,
+        };
+        let token = self.token(file, Some(&volume), owner.as_deref());
+        let (who, mut process) = (attributed.who, attributed.process);
+        let time = self.clock.wall(record.header.time);
+        let errno = record.errno.cast_signed();
+        let judgement = judge_denied(&DeniedCase {
+            time,
+            actor: who.actor(),
+            process: &process,
+            token: &token,
+            owner_pod: owner.as_deref(),
+            errno,
+            knowledge: knowledge(&self.sources, &self.settings),
+        });
+        self.count_unattributed(&who);
+        process.args = self.settings.args.apply(process.args);
+        // The flags worth telling are all in the lower half.
+        let flags = u32::try_from(record.flags & u64::from(u32::MAX)).unwrap_or_default();
+        let since = Clock::since(record.header.time);
+        let line = TokenOpen {
+            verdict: judgement.verdict,
+            undetermined: judgement.undetermined,
+            relation: judgement.relation.unwrap_or(Relation::Unknown),
+            findings: judgement.findings,
+            process,
+            container: who.container(),
+            pod: self.pod_ref(&who),
+            token,
+            access: access(flags, record.header.backend, Some(errno)),
+            binding: judgement.binding,
+            evidence: judgement.evidence,
+            attribution: Attribution {
+                process: attributed.by.to_owned(),
+                owner: Some("path".to_owned()),
+                latency_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
+                cluster_age_ms: self.cluster_age_ms(),
+                waited_ms: None,
+                reason: who.reason().map(str::to_owned),
+            },
+            repeats: 0,
+        };
+        self.emit(time, Uuid::now_v7(), Body::TokenOpen(Box::new(line)));
+    }
+}
+
+/// The path from the opener's root; `None` where it is relative to a directory that cannot be told any more.
+fn whole_path(host_proc: &Path, record: &DeniedRecord, said: &[u8]) -> Option<String> {
+    let said = String::from_utf8_lossy(said).into_owned();
+    if said.is_empty() {
+        return None;
+    }
+    if said.starts_with('/') {
+        return Some(said);
+    }
+    let process = host_proc.join(record.task.tid.to_string());
+    let directory: PathBuf = if record.dirfd == libc::AT_FDCWD {
+        process.join("cwd")
+    } else {
+        process.join("fd").join(record.dirfd.to_string())
+    };
+    let directory = std::fs::read_link(directory).ok()?;
+    Some(format!("{}/{said}", directory.display()))
+}
+
+/// What follows the last `/proc/PID/root`, and that PID.
+fn below_process_root(path: &str) -> (&str, Option<&str>) {
+    let (mut rest, mut of) = (path, None);
+    while let Some((pid, below)) = rest
+        .find("/proc/")
+        .and_then(|at| rest.get(at + "/proc/".len()..))
+        .and_then(|behind| behind.split_once("/root/"))
+        .filter(|(pid, _)| !pid.contains('/'))
+    {
+        // Keeps the slash.
+        let start = rest.len() - below.len() - 1;
+        (rest, of) = (rest.get(start..).unwrap_or(below), Some(pid));
+    }
+    (rest, of)
+}
+
+/// Pod of process `pid`, as the opener's own `/proc` numbers it.
+fn pod_of_process(host_proc: &Path, opener: u32, pid: &str) -> Option<String> {
+    if pid.is_empty() || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let path = host_proc
+        .join(opener.to_string())
+        .join("root/proc")
+        .join(pid)
+        .join("cgroup");
+    let cgroups = std::fs::read_to_string(path).ok()?;
+    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    parse_cgroup_path(path).map(|owner| owner.pod_uid)
+}
+
+/// By the mounts of one container of the pod's spec, or of all where it is not known which.
+fn claim_of(pod: &Pod, container: Option<&str>, path: &str) -> Option<Claim> {
+    pod.containers
+        .iter()
+        .filter(|c| container.is_none_or(|name| *c.name == *name))
+        .flat_map(|c| &c.mounts)
+        .filter(|mount| {
+            pod.volume(&mount.volume)
+                .is_some_and(|v| !v.tokens.is_empty())
+        })
+        .find_map(|mount| {
+            Some(Claim {
+                pod_uid: pod.uid.to_string(),
+                volume: mount.volume.to_string(),
+                file: below_timestamp(&mount.file_at(path)?)?,
+            })
+        })
+}
+
+/// By the kubelet's layout, wherever its directory is mounted: `…/pods/<uid>/volumes/kubernetes.io~projected/<volume>/<file>`.
+fn claim_by_layout(path: &str) -> Option<Claim> {
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    if parts.contains(&"..") {
+        return None;
+    }
+    parts.windows(5).enumerate().find_map(|(at, window)| {
+        let ["pods", uid, "volumes", PROJECTED, volume] = window else {
+            return None;
+        };
+        let file = parts.get(at + 5..)?.join("/");
+        Some(Claim {
+            pod_uid: (*uid).to_owned(),
+            volume: (*volume).to_owned(),
+            file: below_timestamp(&file)?,
+        })
+    })
+}
+
+/// `..data/token` and `..2026_11_22_…/token` are `token`.
+fn below_timestamp(file: &str) -> Option<String> {
+    let file = match file.split_once('/') {
+        Some((directory, file)) if directory.starts_with("..") => file,
+        _ => file,
+    };
+    (!file.is_empty()).then(|| file.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Container, Mount, ProjectedVolume, TokenSource, testing::pod};
+
+    fn with_token() -> Pod {
+        let mut pod = pod("shop", "web");
+        pod.volumes = vec![
+            ProjectedVolume {
+                name: "aws".into(),
+                tokens: vec![TokenSource {
+                    path: "token".into(),
+                    audience: None,
+                    expiration_seconds: None,
+                }],
+                ..ProjectedVolume::default()
+            },
+            ProjectedVolume {
+                name: "config".into(),
+                ..ProjectedVolume::default()
+            },
+        ];
+        let mount = |volume: &str, path: &str| Mount {
+            volume: volume.into(),
+            mount_path: path.into(),
+            sub_path: None,
+        };
+        pod.containers = vec![Container {
+            name: "main".into(),
+            mounts: vec![mount("aws", "/var/run/aws"), mount("config", "/etc/config")],
+            ..Container::default()
+        }];
+        pod
+    }
+
+    #[test]
+    fn claims_by_the_containers_mounts() {
+        let pod = with_token();
+        for (container, path, file) in [
+            (Some("main"), "/var/run/aws/token", Some("token")),
+            (Some("main"), "/run/aws/token", Some("token")),
+            (None, "/run/aws/..data/token", Some("token")),
+            (
+                None,
+                "/run/aws/..2026_11_22_12_00_00.1/token",
+                Some("token"),
+            ),
+            (Some("other"), "/var/run/aws/token", None),
+            (Some("main"), "/etc/config/token", None),
+            (Some("main"), "/var/run/aws", None),
+            (Some("main"), "/var/run/aws/../aws/token", None),
+            (Some("main"), "/etc/shadow", None),
+        ] {
+            let claim = claim_of(&pod, container, path);
+            assert_eq!(claim.as_ref().map(|c| &*c.file), file, "{path}");
+            if let Some(claim) = claim {
+                assert_eq!((&*claim.pod_uid, &*claim.volume), ("uid-web", "aws"));
+            }
+        }
+    }
+
+    #[test]
+    fn claims_by_the_kubelets_layout() {
+        let layout = "pods/0a1b/volumes/kubernetes.io~projected/aws";
+        for (path, file) in [
+            (format!("/var/lib/kubelet/{layout}/token"), Some("token")),
+            (format!("/host/{layout}/..data/token"), Some("token")),
+            (format!("/host/{layout}/a/b"), Some("a/b")),
+            (format!("/host/{layout}/"), None),
+            (format!("/host/{layout}/../aws/token"), None),
+            (
+                "/pods/0a1b/volumes/kubernetes.io~secret/aws/token".into(),
+                None,
+            ),
+        ] {
+            let claim = claim_by_layout(&path);
+            assert_eq!(claim.as_ref().map(|c| &*c.file), file, "{path}");
+            if let Some(claim) = claim {
+                assert_eq!((&*claim.pod_uid, &*claim.volume), ("0a1b", "aws"));
+            }
+        }
+    }
+
+    #[test]
+    fn another_processs_root_is_taken_off() {
+        for (path, expected) in [
+            ("/run/aws/token", ("/run/aws/token", None)),
+            ("/proc/42/root/run/token", ("/run/token", Some("42"))),
+            ("/proc/self/root/run/token", ("/run/token", Some("self"))),
+            ("/host/proc/1/root/proc/7/root/a", ("/a", Some("7"))),
+            ("/proc/42/cwd/token", ("/proc/42/cwd/token", None)),
+            (
+                "/proc/42/task/43/root/token",
+                ("/proc/42/task/43/root/token", None),
+            ),
+        ] {
+            assert_eq!(below_process_root(path), expected, "{path}");
+        }
+    }
+}

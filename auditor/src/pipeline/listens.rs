@@ -1,0 +1,254 @@
+//! Sockets that listen on credential addresses: the agent's are counted, all others are written.
+
+use std::collections::VecDeque;
+
+use auditor_common::{CANARY_ENDPOINT, ListenRecord};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    Pipeline,
+    actor::{Attributed, Who},
+    agent::Holder,
+    knowledge,
+    tuple::socket,
+};
+use crate::{
+    audit::{ListenCase, judge_listen},
+    event::{Attribution, Body, EndpointKind, InodeId, Listen, ListenSocket, Verdict},
+    node::{Clock, FoundListener, Member},
+};
+
+/// Listeners whose pod the cluster has not told of yet. One more, and the oldest goes out as it is.
+const WAITING: usize = 64;
+
+#[derive(Debug, Default)]
+pub struct Listens {
+    waiting: VecDeque<Box<ListenRecord>>,
+}
+
+/// A listener, however it was found.
+struct Found {
+    time: Timestamp,
+    attributed: Attributed,
+    cgroup_id: u64,
+    /// To compare with what was seen of the agent.
+    executable: Option<InodeId>,
+    endpoint: usize,
+    socket: ListenSocket,
+    latency_us: u64,
+    waited_ms: Option<u64>,
+}
+
+impl Pipeline {
+    pub(super) fn on_listen(&mut self, record: &ListenRecord) {
+        if record.endpoint == CANARY_ENDPOINT {
+            return;
+        }
+        self.consider_listen(record, false, false);
+    }
+
+    /// Looks again at those whose pod was not known; `last`: nothing may wait any longer.
+    pub(super) fn retry_listens(&mut self, last: bool) {
+        for _ in 0..self.listens.waiting.len() {
+            if let Some(record) = self.listens.waiting.pop_front() {
+                self.consider_listen(&record, true, last);
+            }
+        }
+    }
+
+    fn consider_listen(&mut self, record: &ListenRecord, again: bool, last: bool) {
+        let endpoint = record.endpoint as usize;
+        let Some(name) = self
+            .settings
+            .endpoints
+            .get(endpoint)
+            .map(|e| e.name.clone())
+        else {
+            self.undecodable(&"a listener on an endpoint that was never registered");
+            return;
+        };
+        self.refresh_sources();
+        let attributed = self.attribute(&record.task);
+        let since = Clock::since(record.header.time);
+        let found = Found {
+            time: self.clock.wall(record.header.time),
+            cgroup_id: record.task.cgroup_id,
+            executable: attributed.process.exe_inode,
+            attributed,
+            endpoint,
+            socket: ListenSocket {
+                endpoint: name.to_string(),
+                local: socket(record.addr, record.port),
+                net_ns: record.net_ns,
+                agent_net_ns: self.agent.is_in(record.net_ns),
+            },
+            latency_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
+            waited_ms: again.then(|| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+        };
+        if !self.judge_listener(found, (!last).then_some(record.header.time)) {
+            if self.listens.waiting.len() >= WAITING
+                && let Some(oldest) = self.listens.waiting.pop_front()
+            {
+                self.consider_listen(&oldest, true, true);
+            }
+            self.listens.waiting.push_back(Box::new(*record));
+        }
+    }
+
+    /// Listeners that were there before the auditor, as userspace found them: no record tells of these.
+    pub fn on_older_listeners(&mut self, listeners: Vec<FoundListener>) {
+        self.refresh_sources();
+        for listener in listeners {
+            let Some(endpoint) = self
+                .settings
+                .endpoints
+                .iter()
+                .position(|endpoint| endpoint.address == listener.local)
+            else {
+                continue;
+            };
+            let cgroup_id = listener
+                .cgroup
+                .as_deref()
+                .and_then(|path| self.cgroups.id_of_process(path))
+                .unwrap_or(0);
+            let who = self.who_in_cgroup(cgroup_id);
+            let by = match who {
+                Who::Host => "host",
+                Who::Pod { .. } | Who::UnlistedPod { .. } => "cgroup",
+                Who::Conflict { .. } | Who::Unknown { .. } => "unknown",
+            };
+            let found = Found {
+                time: Timestamp::now(),
+                cgroup_id,
+                // stat's inode of a container's file need not be the kernel's own (fs/overlayfs/inode.c `ovl_map_dev_ino`).
+                executable: match who {
+                    Who::Host => listener.process.exe_inode,
+                    _ => None,
+                },
+                attributed: Attributed {
+                    who,
+                    by,
+                    process: listener.process,
+                },
+                endpoint,
+                socket: ListenSocket {
+                    endpoint: self.settings.endpoints[endpoint].name.to_string(),
+                    local: listener.local.to_string(),
+                    net_ns: listener.net_ns,
+                    agent_net_ns: self.agent.is_in(listener.net_ns),
+                },
+                latency_us: 0,
+                waited_ms: None,
+            };
+            self.totals.found += 1;
+            self.judge_listener(found, None);
+        }
+    }
+
+    fn who_in_cgroup(&mut self, cgroup_id: u64) -> Who {
+        match self.cgroups.member_or_look(cgroup_id) {
+            Member::Pod(owner) => match self.sources.cluster().pod(&owner.pod_uid).cloned() {
+                Some(pod) => Who::Pod {
+                    container: owner
+                        .container_id
+                        .as_deref()
+                        .map(|id| pod.container_ref(id)),
+                    pod,
+                },
+                None => Who::UnlistedPod { owner },
+            },
+            Member::Host => Who::Host,
+            Member::Unknown => Who::Unknown {
+                reason: "a cgroup that nothing told of",
+            },
+        }
+    }
+
+    /// Writes or counts it; false where a later look may know more (`may_wait_since`: when it happened, by the boot clock).
+    fn judge_listener(&mut self, found: Found, may_wait_since: Option<u64>) -> bool {
+        let Found {
+            time,
+            attributed:
+                Attributed {
+                    who,
+                    by,
+                    mut process,
+                },
+            cgroup_id,
+            executable,
+            endpoint,
+            socket,
+            latency_us,
+            waited_ms,
+        } = found;
+        let kind = self
+            .settings
+            .endpoints
+            .get(endpoint)
+            .map_or(EndpointKind::Custom, |endpoint| endpoint.kind);
+        let holder = self.holder_of_listener(&who, executable, cgroup_id, kind, &socket);
+        let judgement = judge_listen(&ListenCase {
+            time,
+            actor: who.actor(),
+            process: &process,
+            listener: holder.listener(),
+            endpoint: kind,
+            in_agent_net_ns: socket.agent_net_ns,
+            knowledge: knowledge(&self.sources, &self.settings),
+        });
+        if judgement.verdict == Verdict::Allowed && judgement.findings.is_empty() {
+            self.count_only();
+            return true;
+        }
+        if may_wait_since.is_some_and(|since| self.may_become_clear(&judgement, since)) {
+            return false;
+        }
+        let index = u32::try_from(endpoint).unwrap_or(u32::MAX);
+        // What it accepts is no news then.
+        self.agent.tell((cgroup_id, socket.net_ns, index));
+        self.count_unattributed(&who);
+        process.args = self.settings.args.apply(process.args);
+        let line = Listen {
+            verdict: judgement.verdict,
+            undetermined: judgement.undetermined,
+            findings: judgement.findings,
+            process,
+            container: who.container(),
+            pod: self.pod_ref(&who),
+            socket,
+            attribution: Attribution {
+                process: by.to_owned(),
+                owner: None,
+                latency_us,
+                cluster_age_ms: self.cluster_age_ms(),
+                waited_ms,
+                reason: who.reason().map(str::to_owned),
+            },
+        };
+        self.emit(time, Uuid::now_v7(), Body::Listen(Box::new(line)));
+        true
+    }
+
+    /// Only who listens on the agent's own address in its own namespace can be the agent: nobody else is pinned as it.
+    fn holder_of_listener(
+        &mut self,
+        who: &Who,
+        executable: Option<InodeId>,
+        cgroup_id: u64,
+        kind: EndpointKind,
+        socket: &ListenSocket,
+    ) -> Holder {
+        if kind == EndpointKind::PodIdentityAgent && socket.agent_net_ns {
+            return self.holder_of_process(who, executable, cgroup_id);
+        }
+        match who {
+            Who::Pod { pod, .. } => Holder::Pod(pod.clone()),
+            Who::UnlistedPod { owner } => Holder::UnlistedPod(owner.pod_uid.clone()),
+            Who::Host => Holder::Host,
+            Who::Conflict { .. } => Holder::Conflict,
+            Who::Unknown { .. } => Holder::Unknown,
+        }
+    }
+}

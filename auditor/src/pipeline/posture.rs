@@ -1,0 +1,207 @@
+//! Findings about states: looked for every few seconds, raised once, and cleared when they no longer hold.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::{Pipeline, knowledge};
+use crate::{
+    audit::{StateFound, Use, UseKey, Uses, judge_bindings, judge_pod, use_key},
+    cluster::Pod,
+    event::{Binding, Body, Posture, PostureState, PostureSubject, Relation, TokenKind, TokenRef},
+};
+
+/// From one look to the next.
+const INTERVAL: SignedDuration = SignedDuration::from_secs(2);
+/// A state is raised once it has held for so long: pods and bindings come from two sources, and one may be ahead of the other.
+const SETTLE: SignedDuration = SignedDuration::from_secs(4);
+/// The auditor itself may have stood still: that time was not watched.
+const LONGEST_STEP: SignedDuration = SignedDuration::from_mins(1);
+/// States that are remembered as raised; far more than a node has pods.
+const CAPACITY: usize = 4096;
+
+/// What a state is told apart by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Pod(Arc<str>),
+    Binding(UseKey),
+}
+
+#[derive(Debug)]
+struct State {
+    since: Timestamp,
+    raised: bool,
+    posture: Posture,
+}
+
+#[derive(Debug, Default)]
+pub struct Postures {
+    states: HashMap<Key, State>,
+    uses: Uses,
+    last_look: Option<Timestamp>,
+    /// Pods whose ServiceAccount was asked for.
+    asked: HashSet<Arc<str>>,
+}
+
+impl Postures {
+    /// `kept`: what an earlier run knew of uses.
+    pub fn new(kept: Vec<Use>) -> Self {
+        Self {
+            uses: Uses::new(kept),
+            ..Self::default()
+        }
+    }
+
+    /// A pod's process opened a token: its binding is in use, where it is the pod's own.
+    pub(super) fn note_open(
+        &mut self,
+        pod: &Pod,
+        token: &TokenRef,
+        relation: Relation,
+        binding: Option<&Binding>,
+        time: Timestamp,
+    ) {
+        let is_credential = matches!(token.kind, TokenKind::Irsa | TokenKind::PodIdentity);
+        if relation != Relation::Own || !is_credential {
+            return;
+        }
+        if let Some(binding) = binding {
+            self.uses.note(use_key(pod, binding.kind), binding, time);
+        }
+    }
+
+    /// Null where it is not yet time for a look; else how long ago the last one was.
+    fn due(&mut self, now: Timestamp) -> Option<SignedDuration> {
+        let elapsed = match self.last_look {
+            None => SignedDuration::ZERO,
+            Some(last) => now.duration_since(last),
+        };
+        if self.last_look.is_some() && elapsed.abs() < INTERVAL {
+            return None;
+        }
+        self.last_look = Some(now);
+        // A clock that was set back, or an auditor that stood still.
+        Some(elapsed.clamp(SignedDuration::ZERO, LONGEST_STEP))
+    }
+
+    /// Takes over what holds now; returns what is to be written.
+    fn update(&mut self, mut holding: HashMap<Key, Posture>, now: Timestamp) -> Vec<Posture> {
+        let mut lines = Vec::new();
+        self.states.retain(|key, state| match holding.remove(key) {
+            Some(posture) => {
+                if !state.raised && now.duration_since(state.since) >= SETTLE {
+                    state.raised = true;
+                    state.posture = posture;
+                    lines.push(state.posture.clone());
+                }
+                true
+            }
+            None => {
+                if state.raised {
+                    let mut posture = state.posture.clone();
+                    posture.state = PostureState::Cleared;
+                    lines.push(posture);
+                }
+                false
+            }
+        });
+        for (key, posture) in holding {
+            if self.states.len() >= CAPACITY {
+                break;
+            }
+            let state = State {
+                since: now,
+                raised: false,
+                posture,
+            };
+            self.states.insert(key, state);
+        }
+        lines
+    }
+}
+
+impl Pipeline {
+    /// What the next run should know of uses.
+    pub fn uses(&self) -> impl Iterator<Item = &Use> {
+        self.postures.uses.iter()
+    }
+
+    pub(super) fn look_at_postures(&mut self, now: Timestamp) {
+        let Some(elapsed) = self.postures.due(now) else {
+            return;
+        };
+        let pods: Vec<Arc<Pod>> = self.sources.cluster().pods().cloned().collect();
+        self.ask_for_accounts(&pods);
+        let knowledge = knowledge(&self.sources, &self.settings);
+        let mut holding = HashMap::new();
+        let mut accounts = HashSet::new();
+        for pod in pods.iter().filter(|pod| pod.active) {
+            if let Some(found) = judge_pod(pod, &knowledge) {
+                let key = Key::Pod(pod.uid.clone());
+                holding.insert(key, posture(of_pod(pod), found));
+            }
+            if accounts.insert((&pod.namespace, &pod.service_account)) {
+                let uses = &mut self.postures.uses;
+                for (key, found) in judge_bindings(pod, elapsed, uses, &knowledge) {
+                    let subject = of_account(pod, &self.sources);
+                    holding.insert(Key::Binding(key), posture(subject, found));
+                }
+            }
+        }
+        for posture in self.postures.update(holding, now) {
+            self.emit(now, Uuid::now_v7(), Body::Posture(Box::new(posture)));
+        }
+    }
+
+    /// Where ServiceAccounts are read one by one, nobody else may ask for those of pods that do nothing.
+    fn ask_for_accounts(&mut self, pods: &[Arc<Pod>]) {
+        let asked = &mut self.postures.asked;
+        let present: HashSet<&Arc<str>> = pods.iter().map(|pod| &pod.uid).collect();
+        asked.retain(|uid| present.contains(uid));
+        let cluster = self.sources.cluster_source_mut();
+        for pod in pods.iter().filter(|pod| pod.active) {
+            if asked.insert(pod.uid.clone()) {
+                cluster.want_service_account(&pod.namespace, &pod.service_account, None);
+            }
+        }
+    }
+}
+
+fn posture(subject: PostureSubject, found: StateFound) -> Posture {
+    Posture {
+        state: PostureState::Raised,
+        subject,
+        findings: vec![found.finding],
+        binding: found.binding,
+        evidence: found.evidence,
+    }
+}
+
+fn of_pod(pod: &Pod) -> PostureSubject {
+    PostureSubject {
+        kind: "pod".to_owned(),
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+        uid: Some(pod.uid.clone()),
+        service_account: pod.service_account.clone(),
+    }
+}
+
+fn of_account(pod: &Pod, sources: &super::Sources) -> PostureSubject {
+    let accounts = sources.cluster().service_accounts();
+    let account = accounts.get(&pod.namespace, &pod.service_account);
+    PostureSubject {
+        kind: "service-account".to_owned(),
+        namespace: pod.namespace.clone(),
+        name: pod.service_account.clone(),
+        uid: account.and_then(|account| account.uid.clone()),
+        service_account: pod.service_account.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
