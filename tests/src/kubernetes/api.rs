@@ -14,7 +14,8 @@ use serde_json::Value;
 pub struct Api {
     pub url: String,
     pub ca: PathBuf,
-    pub token: String,
+    /// etcd refuses any.
+    pub token: Option<String>,
 }
 
 pub const JSON: &str = "application/json";
@@ -64,7 +65,10 @@ impl Api {
         command.arg("--cacert").arg(&self.ca);
         // Not on the command line, which everybody may read.
         command.args(["--config", "-", "--write-out", "\n%{http_code}"]);
-        let mut config = format!("header = \"Authorization: Bearer {}\"\n", self.token);
+        let mut config = String::new();
+        if let Some(token) = &self.token {
+            config.push_str(&format!("header = \"Authorization: Bearer {token}\"\n"));
+        }
         if let Some((kind, text)) = body {
             config.push_str(&format!("header = \"Content-Type: {kind}\"\n"));
             config.push_str(&format!("data-binary = {}\n", quoted(text)));

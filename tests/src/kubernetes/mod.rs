@@ -8,6 +8,7 @@ mod play;
 mod rbac;
 mod scene;
 mod server;
+mod syncer;
 
 pub use play::{Options, run};
 pub use server::Programs;

@@ -1,6 +1,7 @@
 //! Plays the scenes against a real API server while the real auditor runs.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     thread,
     time::{Duration, Instant},
@@ -13,6 +14,7 @@ use super::{
     control::Control,
     scene::{self, Health, Scene},
     server::Programs,
+    syncer::{self, Syncer},
 };
 use crate::{
     auditor::{self, Auditor},
@@ -34,6 +36,8 @@ pub struct Options {
 
 /// The node, its control plane and the auditor.
 pub struct Stage {
+    // Dropped first: it lives on the node that the control plane takes down.
+    _syncer: Syncer,
     pub control: Control,
     auditor: Auditor,
     fence: Fence,
@@ -41,6 +45,8 @@ pub struct Stage {
     early: Vec<Value>,
     /// `health` lines that no scene has waited for yet.
     health: Vec<Value>,
+    /// The last of each component.
+    states: BTreeMap<String, String>,
 }
 
 pub fn run(options: &Options) -> Result<Score> {
@@ -84,46 +90,71 @@ impl Stage {
         control.service_account("lab", "fence", Some(&role))?;
         let pod = control.start(PodSpec::new("lab", "fence").with_irsa(&role))?;
         let fence = Fence { pod, role };
+        let syncer = Syncer::start(&control, &options.auditor.program)?;
         let kubeconfig = control.kubeconfig("credential-auditor")?;
         let mut flags = auditor::flags(&control.lab);
-        if let Some(at) = flags.iter().position(|flag| flag == "--cluster") {
-            flags[at + 1] = "kube".into();
-        }
+        set(&mut flags, "--cluster", "kube")?;
+        set(&mut flags, "--associations", &syncer::source())?;
         flags.extend(["--api-start-jitter", "0"].map(str::to_owned));
         let environment = [("KUBECONFIG", kubeconfig)];
         let lab = &control.lab;
         let (auditor, ready) = Auditor::start_with(lab, &options.auditor, &flags, &environment)?;
         println!("{}", options.paint.dim(&introduction(&ready)));
         let mut this = Self {
+            _syncer: syncer,
             control,
             auditor,
             fence,
             early: Vec::new(),
             health: Vec::new(),
+            states: BTreeMap::new(),
         };
         // The first listing is announced.
-        this.await_health("ok", "listed")?;
+        this.await_health("cluster", "ok", "listed")?;
         thread::sleep(Duration::from_secs(1));
+        // From now on its ServiceAccount is known, also while the API server is away.
+        let mut first = this.fence.pass(&mut this.control.lab)?;
+        let deadline = Instant::now() + Duration::from_secs(45) * patience();
+        while !first.complete() && !first.hopeless() {
+            let line = this.next(deadline)?.context("no line for a first open")?;
+            first.take(&line);
+        }
+        ensure!(first.exact(), "the first line is wrong\n{first}");
+        this.health.clear();
         Ok(this)
     }
 
     /// The next line that is not about the auditor's own health.
     fn next(&mut self, deadline: Instant) -> Result<Option<Value>> {
-        loop {
-            match self.auditor.next(deadline)? {
-                Some(line) if line["event"] == "health" => self.health.push(line),
+        while let Some(line) = self.auditor.next(deadline)? {
+            match self.sort(line) {
+                None => {}
                 other => return Ok(other),
             }
         }
+        Ok(None)
     }
 
-    /// Waits for a `health` line of this state whose message holds `naming`; those before it have been seen, then.
-    pub fn await_health(&mut self, state: &str, naming: &str) -> Result<()> {
+    /// Keeps a `health` line, gives back any other.
+    fn sort(&mut self, line: Value) -> Option<Value> {
+        if line["event"] != "health" {
+            return Some(line);
+        }
+        let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+        self.states.insert(text("component"), text("state"));
+        self.health.push(line);
+        None
+    }
+
+    /// Waits for a `health` line of this component and state whose message holds `naming`; those before it have been seen,
+    /// then.
+    pub fn await_health(&mut self, component: &str, state: &str, naming: &str) -> Result<()> {
         // A refused request is tried again after a minute.
         let deadline = Instant::now() + Duration::from_secs(100) * patience();
         loop {
             let wanted = |line: &Value| {
-                line["state"] == state
+                line["component"] == component
+                    && line["state"] == state
                     && line["message"].as_str().is_some_and(|m| m.contains(naming))
             };
             if let Some(at) = self.health.iter().position(wanted) {
@@ -131,10 +162,12 @@ impl Stage {
                 return Ok(());
             }
             match self.auditor.next(deadline)? {
-                Some(line) if line["event"] == "health" => self.health.push(line),
-                Some(line) => self.early.push(line),
+                Some(line) => {
+                    let other = self.sort(line);
+                    self.early.extend(other);
+                }
                 None => bail!(
-                    "no health line `{state}` that names `{naming}`, but {:?}\n{}",
+                    "no health line of {component}, `{state}`, that names `{naming}`, but {:?}\n{}",
                     self.health,
                     self.auditor.log_tail()
                 ),
@@ -188,15 +221,15 @@ impl Stage {
     }
 
     fn settle_health(&mut self, expected: Health) -> Result<()> {
-        if expected == Health::MayEndOk
-            && self.health.last().is_some_and(|line| line["state"] != "ok")
-        {
-            let count = self.health.len();
-            self.await_health("ok", "")?;
+        if expected == Health::MayEndOk {
+            let troubled = |(_, state): &(&String, &String)| *state != "ok";
+            while let Some((component, _)) = self.states.iter().find(troubled) {
+                let component = component.clone();
+                self.await_health(&component, "ok", "")?;
+            }
             ensure!(
                 self.early.is_empty(),
-                "{} health lines, then {:?}",
-                count,
+                "only health was to change: {:?}",
                 self.early
             );
         }
@@ -207,4 +240,13 @@ impl Stage {
         );
         Ok(())
     }
+}
+
+/// Gives a flag another value.
+fn set(flags: &mut [String], flag: &str, value: &str) -> Result<()> {
+    let at = flags.iter().position(|known| known == flag);
+    let at = at.with_context(|| format!("the lab gives no {flag}"))?;
+    let known = flags.get_mut(at + 1).context("a flag without a value")?;
+    value.clone_into(known);
+    Ok(())
 }

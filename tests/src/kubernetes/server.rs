@@ -159,7 +159,7 @@ impl Server {
         Api {
             url: self.url(door),
             ca: self.ca(),
-            token: self.admin.clone(),
+            token: Some(self.admin.clone()),
         }
     }
 
@@ -241,7 +241,7 @@ impl Server {
         Api {
             url: format!("http://127.0.0.1:{}", self.etcd_port),
             ca: self.ca(),
-            token: String::new(),
+            token: None,
         }
     }
 

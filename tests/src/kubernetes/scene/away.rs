@@ -88,9 +88,15 @@ pub const SCENES: &[Scene] = &[
         health: Health::MayEndOk,
         play: |stage| {
             let known = [running(stage, "away-1")?, running(stage, "away-2")?];
+            let mut expected = Vec::new();
+            for pod in &known {
+                peek(stage, pod)?;
+                expected.push(own(pod));
+            }
+            // Their ServiceAccounts have been read, then.
+            thread::sleep(Duration::from_secs(2));
             stage.control.server.kill_apiserver()?;
             stage.control.server.kill_etcd()?;
-            let mut expected = Vec::new();
             for _ in 0..11 {
                 for pod in &known {
                     peek(stage, pod)?;
@@ -98,10 +104,10 @@ pub const SCENES: &[Scene] = &[
                 }
                 thread::sleep(AWAY / 11);
             }
-            stage.await_health("degraded", "pods")?;
+            stage.await_health("cluster", "degraded", "pods")?;
             stage.control.server.start_etcd(&stage.control.lab)?;
             restart(stage, &[])?;
-            stage.await_health("ok", "")?;
+            stage.await_health("cluster", "ok", "")?;
             let new = running(stage, "after-away")?;
             peek(stage, &new)?;
             expected.push(own(&new));
