@@ -76,6 +76,24 @@ pub fn find_root() -> Result<PathBuf> {
         .context("cgroup v2 is not mounted; try: mount -t cgroup2 none /sys/fs/cgroup")
 }
 
+/// Every hierarchy: v2's, and those of v1 controllers where the machine has them.
+pub fn hierarchies() -> Result<Vec<PathBuf>> {
+    Ok(mounts::list()?
+        .into_iter()
+        .filter(|m| matches!(m.fs_type.as_str(), "cgroup" | "cgroup2"))
+        .map(|m| m.mount_point)
+        .collect())
+}
+
+/// Removes an empty cgroup with all that are below it from every hierarchy: runc makes it in each of them.
+pub fn remove_everywhere(path: &Path) -> Result<()> {
+    let below = path.strip_prefix("/").unwrap_or(path);
+    for hierarchy in hierarchies()? {
+        remove_tree(&hierarchy.join(below))?;
+    }
+    Ok(())
+}
+
 /// The id that the kernel gives to programs: the directory's inode number.
 pub fn id(path: &Path) -> Result<u64> {
     Ok(fs::metadata(path)

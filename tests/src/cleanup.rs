@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{cgroup, sys::mounts};
+use crate::{cgroup, containerd, sys::mounts};
 
 /// Holds a lab's directory.
 pub const STATE: &str = "/run/credential-lab";
@@ -139,6 +139,9 @@ fn remove_now(dir: &Path) -> Result<()> {
             cgroup::kill(cgroup)?;
             cgroup::remove_tree(cgroup)?;
         }
+        if let Some(name) = cgroup.file_name() {
+            cgroup::remove_everywhere(Path::new(name))?;
+        }
     }
     for mount in mounts::list()?
         .iter()
@@ -148,6 +151,7 @@ fn remove_now(dir: &Path) -> Result<()> {
         mounts::detach(&mount.mount_point)
             .with_context(|| format!("unmount {}", mount.mount_point.display()))?;
     }
+    containerd::remove_sockets(dir);
     fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;
     // Not empty while other labs live.
     let _ = fs::remove_dir(STATE);

@@ -3,6 +3,7 @@
 //!
 //! - [`node`]: the node itself ([`node::Lab`]) and its parts: [`cgroup`], [`volume`], [`network`], [`container`], [`token`].
 //! - [`scene`]: what happens, and the exact lines that the design asks for.
+//! - [`containerd`]: the same with containers that a real runtime makes. [`kubernetes`]: with a real API server.
 //! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
 //! - [`load`]: what one node asks of an API server.
 //! - [`guest`]: the same as PID 1 of a virtual machine.
@@ -13,9 +14,11 @@ pub mod cgroup;
 pub mod churn;
 pub mod cleanup;
 pub mod container;
+pub mod containerd;
 pub mod expect;
 pub mod guest;
 pub mod http;
+pub mod kubernetes;
 pub mod load;
 pub mod network;
 pub mod node;

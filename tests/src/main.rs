@@ -7,9 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use lab::{
     auditor::Options,
     churn::{self, Churn},
-    cleanup, guest, helpers_beside_self,
+    cleanup, containerd, guest, helpers_beside_self, kubernetes,
     load::{self, Load},
-    play::{self, Play},
+    play::{self, Play, Score},
     report::{Color, Paint},
     scene,
 };
@@ -67,8 +67,45 @@ enum Action {
         #[arg(long, default_value_t = 60)]
         interval: u64,
     },
+    /// End to end with real parts.
+    #[command(subcommand)]
+    E2e(EndToEnd),
     /// Be PID 1 of a virtual machine and run the jobs of /job.
     Guest,
+}
+
+#[derive(Subcommand)]
+enum EndToEnd {
+    /// Containers made by containerd and runc; the lab plays the kubelet. Ends with `N passed, N failed, N skipped`.
+    Containerd {
+        #[command(flatten)]
+        auditor: AuditorArgs,
+        /// Play only this scene; repeatable.
+        #[arg(long = "scene", value_name = "NAME")]
+        scenes: Vec<String>,
+        /// Short-lived containers, each in a pod of its own, after the scenes; 0 for none.
+        #[arg(long, default_value_t = 1_000)]
+        count: u32,
+        #[arg(long, value_enum, default_value_t)]
+        color: Color,
+    },
+    /// A real kube-apiserver on etcd (`cargo xtask e2e apiserver` makes them). Ends with `N passed, N failed, N skipped`.
+    Apiserver(ApiserverArgs),
+}
+
+#[derive(Args)]
+struct ApiserverArgs {
+    #[command(flatten)]
+    auditor: AuditorArgs,
+    #[arg(long, value_name = "PATH")]
+    kube_apiserver: PathBuf,
+    #[arg(long, value_name = "PATH")]
+    etcd: PathBuf,
+    /// Play only this scene; repeatable.
+    #[arg(long = "scene", value_name = "NAME")]
+    scenes: Vec<String>,
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
 }
 
 #[derive(Args)]
@@ -135,12 +172,7 @@ fn act(command: Action) -> Result<bool> {
             };
             let score = play::run(&play)?;
             println!("{}", output.display());
-            let skipped = match score.skipped {
-                0 => String::new(),
-                skipped => format!(", {skipped} skipped"),
-            };
-            println!("{} passed, {} failed{skipped}", score.passed, score.failed);
-            Ok(score.failed == 0 && score.passed + score.skipped > 0)
+            Ok(summary(score))
         }
         Action::List => {
             for scene in scene::all() {
@@ -186,8 +218,48 @@ fn act(command: Action) -> Result<bool> {
             println!("{}", load::run(&load)?);
             Ok(true)
         }
+        Action::E2e(EndToEnd::Containerd {
+            auditor,
+            scenes,
+            count,
+            color,
+        }) => {
+            clean_up_on_signals()?;
+            let options = containerd::Options {
+                auditor: auditor.options()?,
+                helpers: helpers_beside_self()?,
+                scenes,
+                churn: count,
+                paint: Paint::new(color),
+            };
+            Ok(summary(containerd::run(&options)?))
+        }
+        Action::E2e(EndToEnd::Apiserver(args)) => {
+            clean_up_on_signals()?;
+            let options = kubernetes::Options {
+                auditor: args.auditor.options()?,
+                helpers: helpers_beside_self()?,
+                programs: kubernetes::Programs {
+                    apiserver: std::path::absolute(args.kube_apiserver)?,
+                    etcd: std::path::absolute(args.etcd)?,
+                },
+                scenes: args.scenes,
+                paint: Paint::new(args.color),
+            };
+            Ok(summary(kubernetes::run(&options)?))
+        }
         Action::Guest => guest::run().map(|()| true),
     }
+}
+
+/// Prints the line that ends a run; whether all was as it should be.
+fn summary(score: Score) -> bool {
+    let skipped = match score.skipped {
+        0 => String::new(),
+        skipped => format!(", {skipped} skipped"),
+    };
+    println!("{} passed, {} failed{skipped}", score.passed, score.failed);
+    score.failed == 0 && score.passed + score.skipped > 0
 }
 
 /// Ctrl-C leaves nothing behind either.

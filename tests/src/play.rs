@@ -159,20 +159,20 @@ pub fn stage(mut lab: Lab) -> Result<Stage> {
 }
 
 /// A pod whose own token open marks the end of a scene: what the auditor wrote before that open's line is the scene's.
-struct Fence {
-    pod: Pod,
-    role: String,
+pub struct Fence {
+    pub pod: Pod,
+    pub role: String,
 }
 
 impl Fence {
-    fn start(lab: &mut Lab) -> Result<Self> {
+    pub fn start(lab: &mut Lab) -> Result<Self> {
         let role = format!("{ROLES}/fence");
         lab.cluster.annotate("lab", "fence", &role)?;
         let pod = lab.start(PodSpec::new("lab", "fence").with_irsa(&role))?;
         Ok(Self { pod, role })
     }
 
-    fn pass(&self, lab: &mut Lab) -> Result<Tally> {
+    pub fn pass(&self, lab: &mut Lab) -> Result<Tally> {
         let path = self
             .pod
             .spec
@@ -185,7 +185,7 @@ impl Fence {
         ]))
     }
 
-    fn owns(&self, line: &Value) -> bool {
+    pub fn owns(&self, line: &Value) -> bool {
         line["event"] == "token_open" && line["pod"]["uid"] == self.pod.spec.uid
     }
 }
@@ -197,7 +197,18 @@ fn perform(
     auditor: &mut Auditor,
     fence: &Fence,
 ) -> Result<(Tally, Vec<Value>)> {
-    let (expected, played) = match (scene.play)(stage).context("playing the scene") {
+    let played = (scene.play)(stage).context("playing the scene");
+    settle(played, &mut stage.lab, auditor, fence)
+}
+
+/// Collects the lines of what was just played, and holds them against what that expects.
+pub fn settle(
+    played: Result<Vec<Expected>>,
+    lab: &mut Lab,
+    auditor: &mut Auditor,
+    fence: &Fence,
+) -> Result<(Tally, Vec<Value>)> {
+    let (expected, played) = match played {
         Ok(expected) => (expected, Ok(())),
         Err(e) => (Vec::new(), Err(e)),
     };
@@ -213,7 +224,7 @@ fn perform(
         lines.push(line);
     }
 
-    let mut end = fence.pass(&mut stage.lab)?;
+    let mut end = fence.pass(lab)?;
     let deadline = Instant::now() + Duration::from_secs(15) * patience();
     loop {
         match auditor.next(deadline)? {
@@ -239,7 +250,7 @@ fn perform(
 }
 
 /// Stops the auditor: nothing may be left to write, and its totals must add up.
-fn finish(auditor: Auditor) -> Result<()> {
+pub fn finish(auditor: Auditor) -> Result<()> {
     let rest = auditor.stop()?;
     let (stopped, late) = rest.split_last().context("no lines at the end")?;
     let mut strays = Tally::default();
@@ -270,7 +281,7 @@ fn finish(auditor: Auditor) -> Result<()> {
     Ok(())
 }
 
-fn introduction(ready: &Value) -> String {
+pub fn introduction(ready: &Value) -> String {
     let backends: Vec<String> = ready["backends"]
         .as_object()
         .into_iter()

@@ -71,18 +71,27 @@ impl Paint {
 
 /// One line a scene: whether it is as it should be, what happened, what the auditor said.
 pub fn scene(paint: Paint, mark: Mark, name: &str, about: &str, lines: &[Value]) -> String {
-    let mark = match mark {
-        Mark::Passed => paint.good("ok  "),
-        Mark::Failed => paint.bad("FAIL"),
-        Mark::Skipped => paint.dim("skip"),
-    };
     let said = counted(lines.iter().map(|line| said(paint, line)));
     let said = if said.is_empty() {
         paint.dim("nothing")
     } else {
         said.join(", ")
     };
-    format!("{mark} {name:<30} {about} {} {said}", paint.dim("=>"))
+    format!(
+        "{} {} {said}",
+        step(paint, mark, name, about),
+        paint.dim("=>")
+    )
+}
+
+/// What happened and whether it is as it should be, where no single lines tell of it.
+pub fn step(paint: Paint, mark: Mark, name: &str, about: &str) -> String {
+    let mark = match mark {
+        Mark::Passed => paint.good("ok  "),
+        Mark::Failed => paint.bad("FAIL"),
+        Mark::Skipped => paint.dim("skip"),
+    };
+    format!("{mark} {name:<30} {about}")
 }
 
 /// Many of the same are told once, with their number; few stay as they came.

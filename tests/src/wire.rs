@@ -4,6 +4,8 @@ use std::{
     ffi::OsStr,
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -68,7 +70,8 @@ pub fn parse_reply<A: DeserializeOwned>(line: &str) -> Result<A> {
 pub struct Worker {
     name: String,
     child: Child,
-    stdin: ChildStdin,
+    /// None once it was closed.
+    stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
 }
 
@@ -86,7 +89,7 @@ impl Worker {
         Ok(Self {
             name,
             child,
-            stdin,
+            stdin: Some(stdin),
             stdout: BufReader::new(stdout),
         })
     }
@@ -95,10 +98,24 @@ impl Worker {
         self.child.id()
     }
 
+    /// Closes its stdin and waits until it has ended by itself.
+    pub fn finish(mut self, limit: Duration) -> Result<()> {
+        self.stdin = None;
+        let deadline = Instant::now() + limit;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("{} does not end when its stdin does", self.name);
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
     pub fn call<Q: Serialize, A: DeserializeOwned>(&mut self, request: &Q) -> Result<A> {
         let mut line = serde_json::to_string(request)?;
         line.push('\n');
-        self.stdin
+        let stdin = self.stdin.as_mut().context("its stdin was closed")?;
+        stdin
             .write_all(line.as_bytes())
             .with_context(|| format!("{} is gone", self.name))?;
         let mut reply = String::new();

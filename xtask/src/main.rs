@@ -6,6 +6,7 @@ mod build;
 mod daemon;
 mod demo;
 mod doctor;
+mod e2e;
 mod lint;
 mod node;
 mod process;
@@ -31,6 +32,7 @@ use clap::{Parser, Subcommand};
   cargo xtask demo                                   build, then play every scene on this machine (root)
   cargo xtask demo -- --scene own-irsa --keep        arguments after -- go to `lab play`
   cargo xtask test                                   unit, property, end-to-end and one VM kernel
+  cargo xtask e2e containerd                         real containers, 1,000 short-lived ones among them
   cargo xtask vm-test --kernel 6.12 --backend kprobe"
 )]
 struct Cli {
@@ -52,6 +54,8 @@ enum Task {
     Lint,
     /// Every test; ends with one line `N passed, N failed, N skipped`.
     Test(test::Args),
+    /// End to end with real parts: containers by containerd, or a kube-apiserver. Needs root.
+    E2e(e2e::Args),
     /// Boots a distribution's kernel in QEMU (no KVM needed) and plays the scenes there.
     VmTest(vm::Args),
     /// Measures cost per open, cost per probe run, and resident memory. Needs root and a quiet machine.
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
+        Task::E2e(args) => e2e::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::BenchLoop(args) => bench::open_loop::run(&args),

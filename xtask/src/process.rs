@@ -143,6 +143,21 @@ pub fn step<T>(what: &str, why: &str, work: impl FnOnce() -> Result<T>) -> Resul
     result
 }
 
+/// A directory for what is fetched or built once; made where it is missing.
+///
+/// # Errors
+/// When no place for it is known, or it cannot be made.
+pub fn cache_directory(name: &str) -> Result<PathBuf> {
+    let base = match (env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")) {
+        (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache),
+        (_, Some(home)) => Path::new(&home).join(".cache"),
+        _ => bail!("neither XDG_CACHE_HOME nor HOME is set: no place for a cache of {name}"),
+    };
+    let directory = base.join("eks-credential-auditor").join(name);
+    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    Ok(directory)
+}
+
 /// Where cargo puts what it builds.
 pub fn target_directory() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR")

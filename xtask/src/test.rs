@@ -10,6 +10,7 @@ use anyhow::Result;
 use crate::{
     build::{self, Built},
     daemon::Daemon,
+    e2e,
     node::Node,
     process,
     summary::{Counts, Format, run_counted},
@@ -51,6 +52,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "end to end here",
             "real events on each backend of this kernel",
             || end_to_end(&built),
+        );
+        counts += suite(
+            "end to end with real containers",
+            "what containerd and runc make, not the lab's imitation",
+            || e2e::containerd_ci(&built),
         );
     }
     if vm || all {

@@ -41,6 +41,9 @@ pub fn facts(line: &Value) -> Facts {
         facts.extend([
             ("service_account", text(&line["pod"]["service_account"])),
             ("container", text(&line["container"]["name"])),
+            ("container_id", text(&line["container"]["id"])),
+            ("image", text(&line["container"]["image"])),
+            ("exe_upper_layer", text(&line["process"]["exe_upper_layer"])),
             ("comm", text(&line["process"]["comm"])),
             ("exec_session", text(&line["process"]["exec_session"])),
             ("host_namespaces", text(&line["process"]["host_namespaces"])),

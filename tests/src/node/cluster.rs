@@ -28,6 +28,8 @@ pub const ROLES: &str = "arn:aws:iam::111122223333:role";
 pub struct Cluster {
     dir: PathBuf,
     pods: BTreeMap<Key, ListedPod>,
+    /// Pods as somebody else describes them.
+    objects: BTreeMap<Key, Value>,
     /// To the role of the annotation.
     service_accounts: BTreeMap<Key, (uuid::Uuid, Option<String>)>,
     /// To role and association id.
@@ -44,6 +46,7 @@ impl Cluster {
         let this = Self {
             dir: dir.to_owned(),
             pods: BTreeMap::new(),
+            objects: BTreeMap::new(),
             service_accounts: BTreeMap::new(),
             associations: BTreeMap::new(),
             store: None,
@@ -132,10 +135,23 @@ impl Cluster {
         self.write_objects()
     }
 
+    /// A pod's object, in place of an earlier one of its name.
+    pub fn put(&mut self, pod: Value) -> Result<()> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let namespace = text(&pod["metadata"]["namespace"]);
+        let account = text(&pod["spec"]["serviceAccountName"]);
+        self.service_accounts
+            .entry((namespace.clone(), account))
+            .or_insert_with(|| (uuid::Uuid::new_v4(), None));
+        self.objects
+            .insert((namespace, text(&pod["metadata"]["name"])), pod);
+        self.write_objects()
+    }
+
     pub fn remove_pod(&mut self, spec: &PodSpec) -> Result<()> {
-        let gone = self
-            .pods
-            .remove(&(spec.namespace.clone(), spec.name.clone()));
+        let key = (spec.namespace.clone(), spec.name.clone());
+        self.objects.remove(&key);
+        let gone = self.pods.remove(&key);
         if let (Some(store), Some(pod)) = (&self.store, gone) {
             unpublish_pod(store, &pod);
         }
@@ -178,6 +194,7 @@ impl Cluster {
 
     fn write_objects(&self) -> Result<()> {
         let pods = self.pods.values().map(pod_json);
+        let pods = pods.chain(self.objects.values().cloned());
         let accounts = self
             .service_accounts
             .iter()

@@ -124,6 +124,11 @@ impl Lab {
         self.home.cgroup()
     }
 
+    /// [`Lab::cgroup_root`] from the hierarchy's root on: the runtime makes it in every hierarchy.
+    pub fn cgroup_name(&self) -> PathBuf {
+        Path::new("/").join(self.home.cgroup().file_name().unwrap_or_default())
+    }
+
     pub fn policy_file(&self) -> PathBuf {
         self.dir().join("policy.yaml")
     }

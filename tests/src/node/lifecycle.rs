@@ -45,20 +45,7 @@ impl Lab {
     /// Volumes, cgroup, network and shim of a pod, without its container.
     fn prepare(&mut self, spec: PodSpec) -> Result<Pod> {
         let spec = Arc::new(spec);
-        for t in &spec.tokens {
-            let volume = spec.volume_id(Plugin::Projected, &t.volume);
-            self.kubelet_do(&kubelet::Request::Mount {
-                volume,
-                files: token_files(&spec, t),
-            })?;
-        }
-        for f in &spec.files {
-            let volume = spec.volume_id(f.plugin, &f.name);
-            self.kubelet_do(&kubelet::Request::Mount {
-                volume,
-                files: f.files.clone(),
-            })?;
-        }
+        self.mount_volumes(&spec)?;
         let container_id = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()]
             .map(|u| u.simple().to_string())
             .concat();
@@ -67,13 +54,7 @@ impl Lab {
                 .join(cgroup::pod_path(spec.driver, spec.qos, spec.node_uid()));
         let cgroup = pod_cgroup.join(cgroup::container_name(spec.driver, &container_id));
         fs::create_dir_all(&cgroup).with_context(|| format!("create {}", cgroup.display()))?;
-        let (netns, ip) = if spec.host_network {
-            (None, "10.0.1.5".to_owned())
-        } else {
-            self.networks_made += 1;
-            let (netns, ip) = self.network.add_pod(self.networks_made)?;
-            (Some(netns), ip.to_string())
-        };
+        let (netns, ip) = self.pod_network(&spec)?;
         let command = self
             .place()
             .enter(cgroup::CONTAINERD, None, &self.helpers().join("shim"));
@@ -95,6 +76,40 @@ impl Lab {
             container_id,
             cgroup,
         })
+    }
+
+    /// A pod's address.
+    pub fn ip_of(&mut self, pod: &Pod) -> Result<String> {
+        Ok(self.running(pod)?.ip.clone())
+    }
+
+    /// A pod's volumes, with their files, in the kubelet's directory.
+    pub fn mount_volumes(&mut self, spec: &PodSpec) -> Result<()> {
+        for t in &spec.tokens {
+            let volume = spec.volume_id(Plugin::Projected, &t.volume);
+            self.kubelet_do(&kubelet::Request::Mount {
+                volume,
+                files: token_files(spec, t),
+            })?;
+        }
+        for f in &spec.files {
+            let volume = spec.volume_id(f.plugin, &f.name);
+            self.kubelet_do(&kubelet::Request::Mount {
+                volume,
+                files: f.files.clone(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A pod's network namespace, which is the node's where there is none, and its address.
+    pub fn pod_network(&mut self, spec: &PodSpec) -> Result<(Option<PathBuf>, String)> {
+        if spec.host_network {
+            return Ok((None, "10.0.1.5".to_owned()));
+        }
+        self.networks_made += 1;
+        let (netns, ip) = self.network.add_pod(self.networks_made)?;
+        Ok((Some(netns), ip.to_string()))
     }
 
     fn launch(&mut self, mut pod: Pod) -> Result<Pod> {

@@ -16,6 +16,16 @@ pub(super) struct ListedPod {
     pub(super) created: Timestamp,
 }
 
+/// A pod whose one container has not started yet.
+pub fn pod_object(spec: &Arc<PodSpec>, ip: &str, created: Timestamp) -> Value {
+    pod_json(&ListedPod {
+        spec: Arc::clone(spec),
+        container_id: String::new(),
+        ip: ip.into(),
+        created,
+    })
+}
+
 /// As the API server returns it.
 pub(super) fn pod_json(pod: &ListedPod) -> Value {
     let ListedPod {

@@ -10,4 +10,5 @@ mod process;
 pub mod shim;
 
 pub use lab::{CLUSTER_NAME, INSTANCE_ID, Lab, NODE_NAME};
+pub use manifest::pod_object;
 pub use pod::{Pod, PodSpec, TokenVolume};

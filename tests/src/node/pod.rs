@@ -227,6 +227,17 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// One that another runtime than the lab's own runs.
+    pub fn elsewhere(spec: Arc<PodSpec>) -> Self {
+        Self {
+            slot: usize::MAX,
+            spec,
+            init_pid: 0,
+            container_id: String::new(),
+            cgroup: PathBuf::new(),
+        }
+    }
+
     pub fn key(&self) -> String {
         self.spec.key()
     }

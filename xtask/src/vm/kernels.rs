@@ -1,7 +1,7 @@
 //! The kernels of the VM tests, in one table, and getting them from Debian into the cache.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -53,7 +53,7 @@ impl Line {
     /// # Errors
     /// When apt knows none and the cache has none, or the download fails.
     pub fn kernel(&self) -> Result<Kernel> {
-        let cache = cache_directory()?;
+        let cache = process::cache_directory("kernels")?;
         let package = self.newest_package(&cache)?;
         let directory = cache.join(&package);
         if !directory.exists() {
@@ -134,17 +134,6 @@ fn download(package: &str, cache: &Path) -> Result<()> {
         fs::remove_dir_all(&partial).with_context(|| partial.display().to_string())?;
     }
     unpacked
-}
-
-fn cache_directory() -> Result<PathBuf> {
-    let base = match (env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")) {
-        (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache),
-        (_, Some(home)) => Path::new(&home).join(".cache"),
-        _ => bail!("neither XDG_CACHE_HOME nor HOME is set: no place for the kernel cache"),
-    };
-    let directory = base.join("eks-credential-auditor/kernels");
-    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-    Ok(directory)
 }
 
 fn cached(cache: &Path, line: &str) -> Option<String> {

@@ -1,0 +1,46 @@
+//! `cargo xtask e2e`: end to end with real parts, each suite with its own counts.
+
+mod apiserver;
+mod containerd;
+mod kubernetes;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::summary::Counts;
+
+pub use containerd::ci as containerd_ci;
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask e2e containerd                 scenes in real containers, then 1,000 short-lived ones
+  cargo xtask e2e containerd --count 50 -- --scene rotation
+  cargo xtask e2e apiserver                  a real kube-apiserver; builds it once, about 8 minutes")]
+pub struct Args {
+    #[command(subcommand)]
+    suite: Suite,
+}
+
+#[derive(Subcommand)]
+enum Suite {
+    /// Real containers: containerd and runc from Debian, the lab plays the kubelet. Needs root.
+    Containerd(containerd::Args),
+    /// A real kube-apiserver with etcd: killed, compacted, away for a while. Needs root.
+    Apiserver(apiserver::Args),
+}
+
+/// The last line is `N passed, N failed, N skipped`; exit code 1 if any failed.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let counts: Counts = match &args.suite {
+        Suite::Containerd(args) => containerd::run(args)?,
+        Suite::Apiserver(args) => apiserver::run(args)?,
+    };
+    println!("{counts}");
+    Ok(if counts.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
