@@ -5,6 +5,7 @@
 //! - [`scene`]: what happens, and the exact lines that the design asks for.
 //! - [`containerd`]: the same with containers that a real runtime makes. [`kubernetes`]: with a real API server.
 //! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
+//! - [`load`]: what one node asks of an API server.
 //! - [`guest`]: the same as PID 1 of a virtual machine.
 //! - `src/bin`: the programs that run in the lab. They know nothing of the auditor.
 
@@ -18,6 +19,7 @@ pub mod expect;
 pub mod guest;
 pub mod http;
 pub mod kubernetes;
+pub mod load;
 pub mod network;
 pub mod node;
 pub mod play;

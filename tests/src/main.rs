@@ -1,6 +1,6 @@
 //! The lab's command line.
 
-use std::{path::PathBuf, process::ExitCode, thread};
+use std::{path::PathBuf, process::ExitCode, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -8,6 +8,7 @@ use lab::{
     auditor::Options,
     churn::{self, Churn},
     cleanup, containerd, guest, helpers_beside_self, kubernetes,
+    load::{self, Load},
     play::{self, Play, Score},
     report::{Color, Paint},
     scene,
@@ -54,6 +55,21 @@ enum Action {
     /// End to end with real parts.
     #[command(subcommand)]
     E2e(EndToEnd),
+    /// Run the auditor against an API server with many fat pods: what it asks at start and at rest, and the memory it takes.
+    Load {
+        #[command(flatten)]
+        auditor: AuditorArgs,
+        #[arg(long, default_value_t = 250)]
+        pods: usize,
+        #[arg(long, default_value_t = 1_000)]
+        associations: usize,
+        /// Seconds at rest.
+        #[arg(long, default_value_t = 180)]
+        rest: u64,
+        /// Seconds between two syncs of the associations.
+        #[arg(long, default_value_t = 60)]
+        interval: u64,
+    },
     /// Be PID 1 of a virtual machine and run the jobs of /job.
     Guest,
 }
@@ -212,6 +228,24 @@ fn act(command: Action) -> Result<bool> {
                 paint: Paint::new(args.color),
             };
             Ok(summary(kubernetes::run(&options)?))
+        Action::Load {
+            auditor,
+            pods,
+            associations,
+            rest,
+            interval,
+        } => {
+            clean_up_on_signals()?;
+            let load = Load {
+                auditor: auditor.options()?,
+                helpers: helpers_beside_self()?,
+                pods,
+                associations,
+                rest: Duration::from_secs(rest),
+                interval: Duration::from_secs(interval),
+            };
+            println!("{}", load::run(&load)?);
+            Ok(true)
         }
         Action::Guest => guest::run().map(|()| true),
     }

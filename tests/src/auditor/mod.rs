@@ -34,6 +34,16 @@ pub struct Options {
     pub env: Vec<(String, String)>,
 }
 
+impl Options {
+    /// The same with `--watch-denied`, and lines of its own beside the others'.
+    pub fn watching_denied(&self) -> Self {
+        let mut this = self.clone();
+        this.output = self.output.with_extension("denied.jsonl");
+        this.args.push("--watch-denied".into());
+        this
+    }
+}
+
 pub struct Auditor {
     child: Child,
     lines: Lines,
@@ -145,11 +155,19 @@ impl Auditor {
 
     /// The end of what it wrote to stderr.
     pub fn log_tail(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = &lines[lines.len().saturating_sub(20)..];
-        format!("the end of the auditor's log:\n  {}", tail.join("\n  "))
+        format!("the end of the auditor's log:\n  {}", tail(&self.log))
     }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+/// The last lines of a log.
+pub fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n  ")
 }
 
 impl Drop for Auditor {
