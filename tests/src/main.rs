@@ -228,6 +228,7 @@ fn act(command: Action) -> Result<bool> {
                 paint: Paint::new(args.color),
             };
             Ok(summary(kubernetes::run(&options)?))
+        }
         Action::Load {
             auditor,
             pods,

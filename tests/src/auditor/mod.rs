@@ -53,16 +53,6 @@ pub struct Auditor {
 impl Auditor {
     /// Starts it and waits for its `ready`, which is returned.
     pub fn start(lab: &Lab, options: &Options) -> Result<(Self, Value)> {
-        Self::start_with(lab, options, &flags(lab), &[])
-    }
-
-    /// The same with other flags than the lab's.
-    pub fn start_with(
-        lab: &Lab,
-        options: &Options,
-        flags: &[String],
-        environment: &[(&str, PathBuf)],
-    ) -> Result<(Self, Value)> {
         ensure!(
             options.program.is_file(),
             "there is no auditor at {}: build it (cargo build --release -p auditor) or name it with --auditor",
@@ -79,8 +69,7 @@ impl Auditor {
         let mut command = lab.command("system.slice/auditor.service", &options.program)?;
         command
             .arg("run")
-            .args(flags)
-            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .args(flags(lab))
             .arg("--backend")
             .arg(&options.backend)
             .args(&options.args)

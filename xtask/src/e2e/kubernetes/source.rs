@@ -181,7 +181,9 @@ fn follow(command: &mut Command, total: usize) -> Result<()> {
         if said.elapsed() > Duration::from_secs(15) {
             said = Instant::now();
             let seconds = begun.elapsed().as_secs();
-            println!("    {index} packages compiled after {seconds} s ({total} in all, from scratch)");
+            println!(
+                "    {index} packages compiled after {seconds} s ({total} in all, from scratch)"
+            );
         }
         last.push(line);
         if last.len() > 8 {
