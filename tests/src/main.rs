@@ -52,6 +52,9 @@ enum Action {
         #[arg(long, default_value_t = 1_000)]
         cycles: u32,
     },
+    /// End to end with real parts.
+    #[command(subcommand)]
+    E2e(EndToEnd),
     /// Run the auditor against an API server with many fat pods: what it asks at start and at rest, and the memory it takes.
     Load {
         #[command(flatten)]
@@ -198,6 +201,36 @@ fn act(command: Action) -> Result<bool> {
                 t.opens, t.right, t.unknown, t.wrong
             );
             Ok(t.wrong == 0 && t.right + t.unknown == t.opens)
+        }
+        Action::E2e(EndToEnd::Containerd {
+            auditor,
+            scenes,
+            count,
+            color,
+        }) => {
+            clean_up_on_signals()?;
+            let options = containerd::Options {
+                auditor: auditor.options()?,
+                helpers: helpers_beside_self()?,
+                scenes,
+                churn: count,
+                paint: Paint::new(color),
+            };
+            Ok(summary(containerd::run(&options)?))
+        }
+        Action::E2e(EndToEnd::Apiserver(args)) => {
+            clean_up_on_signals()?;
+            let options = kubernetes::Options {
+                auditor: args.auditor.options()?,
+                helpers: helpers_beside_self()?,
+                programs: kubernetes::Programs {
+                    apiserver: std::path::absolute(args.kube_apiserver)?,
+                    etcd: std::path::absolute(args.etcd)?,
+                },
+                scenes: args.scenes,
+                paint: Paint::new(args.color),
+            };
+            Ok(summary(kubernetes::run(&options)?))
         }
         Action::Load {
             auditor,

@@ -45,10 +45,12 @@ impl Backoff {
     }
 
     /// How long to wait after that failure: longer where somebody must change something first, and never shorter than
-    /// the server asks for.
+    /// the server asks for. A first refusal counts as any failure: kube-apiserver forbids everything for a moment after
+    /// its start, until it has read its roles (`clusterrole … not found`).
     pub fn wait_after(&mut self, failure: &Failure, timing: &Timing) -> Duration {
+        let is_lasting = self.next >= self.most;
         let mut wait = self.wait();
-        if failure.is_refusal() {
+        if failure.is_refusal() && is_lasting {
             wait += timing.refused / 2 + jitter(timing.refused / 2);
         }
         if let Some(asked) = failure.retry_after() {
@@ -66,6 +68,22 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_is_lasting_only_after_others() {
+        let timing = Timing::default();
+        let mut backoff = Backoff::new(timing.backoff_least, timing.backoff_most);
+        let refusal = Failure::Status {
+            code: 403,
+            message: "clusterrole \"credential-auditor\" not found".to_owned(),
+            retry_after: None,
+        };
+        // 0.8, 1.6, 3.2, 6.4, 12.8 and 25.6 s at most: a server that starts has read its roles by then.
+        for _ in 0..6 {
+            assert!(backoff.wait_after(&refusal, &timing) < timing.backoff_most);
+        }
+        assert!(backoff.wait_after(&refusal, &timing) > timing.refused / 2);
+    }
 
     #[test]
     fn doubles_up_to_its_limit_and_spreads() {

@@ -82,6 +82,7 @@ impl Expected {
             "observed_since",
             "repeats",
             "binding",
+            "taken",
         ] {
             this = this.whatever(unknown);
         }

@@ -92,13 +92,14 @@ impl Stage {
         let fence = Fence { pod, role };
         let syncer = Syncer::start(&control, &options.auditor.program)?;
         let kubeconfig = control.kubeconfig("credential-auditor")?;
-        let mut flags = auditor::flags(&control.lab);
-        set(&mut flags, "--cluster", "kube")?;
-        set(&mut flags, "--associations", &syncer::source())?;
-        flags.extend(["--api-start-jitter", "0"].map(str::to_owned));
-        let environment = [("KUBECONFIG", kubeconfig)];
-        let lab = &control.lab;
-        let (auditor, ready) = Auditor::start_with(lab, &options.auditor, &flags, &environment)?;
+        control.lab.cluster.cluster_source = Some("kube".into());
+        control.lab.cluster.associations_source = Some(syncer::source());
+        let mut run = options.auditor.clone();
+        run.args
+            .extend(["--api-start-jitter", "0"].map(str::to_owned));
+        run.env
+            .push(("KUBECONFIG".into(), kubeconfig.to_string_lossy().into()));
+        let (auditor, ready) = Auditor::start(&control.lab, &run)?;
         println!("{}", options.paint.dim(&introduction(&ready)));
         let mut this = Self {
             _syncer: syncer,
@@ -240,13 +241,4 @@ impl Stage {
         );
         Ok(())
     }
-}
-
-/// Gives a flag another value.
-fn set(flags: &mut [String], flag: &str, value: &str) -> Result<()> {
-    let at = flags.iter().position(|known| known == flag);
-    let at = at.with_context(|| format!("the lab gives no {flag}"))?;
-    let known = flags.get_mut(at + 1).context("a flag without a value")?;
-    value.clone_into(known);
-    Ok(())
 }

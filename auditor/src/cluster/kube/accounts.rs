@@ -68,15 +68,30 @@ pub(super) struct Accounts {
 
 #[derive(Clone, Copy, Debug)]
 enum Known {
-    /// In the queue or being read.
-    Wanted,
+    /// In the queue or being read; how often in a row it was refused before.
+    Wanted {
+        refusals: u32,
+    },
     Read {
         begun: Instant,
         stale_at: Instant,
     },
     Refused {
         until: Instant,
+        refusals: u32,
     },
+}
+
+/// Beyond, the wait doubles no more.
+const MOST_REFUSALS: u32 = 16;
+
+impl Known {
+    fn refusals(self) -> u32 {
+        match self {
+            Self::Wanted { refusals } | Self::Refused { refusals, .. } => refusals,
+            Self::Read { .. } => 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -128,7 +143,8 @@ impl Accounts {
             tracing::debug!(namespace, name, "too many ServiceAccounts wait to be read");
             return;
         }
-        self.known.insert(key.clone(), Known::Wanted);
+        let refusals = known.map_or(0, Known::refusals);
+        self.known.insert(key.clone(), Known::Wanted { refusals });
         self.queue.push_back(key);
         self.start();
     }
@@ -186,10 +202,14 @@ impl Accounts {
                     ..
                 }),
             ) => {
-                let wait = self.timing.refused / 2 + jitter(self.timing.refused / 2);
-                let until = Instant::now() + wait;
+                // kube-apiserver forbids everything for a moment after its start: soon again, and later only if it lasts.
+                let before = self.known.get(&key).copied().map_or(0, Known::refusals);
+                let most = self.api.timing().backoff_least * 2_u32.saturating_pow(before);
+                let most = most.min(self.timing.refused);
+                let until = Instant::now() + most / 2 + jitter(most / 2);
+                let refusals = before.saturating_add(1).min(MOST_REFUSALS);
                 self.refusal = Some(failure.describe(&resource(None), "get"));
-                self.known.insert(key, Known::Refused { until });
+                self.known.insert(key, Known::Refused { until, refusals });
             }
             Err(failure) => {
                 let description = failure.describe(&resource(None), "get");
@@ -248,11 +268,11 @@ impl Accounts {
 fn is_due(known: Option<Known>, is_too_old: bool, now: Instant, again: Duration) -> bool {
     match known {
         None => true,
-        Some(Known::Wanted) => false,
+        Some(Known::Wanted { .. }) => false,
         Some(Known::Read { begun, stale_at }) => {
             now >= stale_at || is_too_old && now >= begun + again
         }
-        Some(Known::Refused { until }) => now >= until,
+        Some(Known::Refused { until, .. }) => now >= until,
     }
 }
 
