@@ -108,15 +108,15 @@ pub fn run(load: &Load) -> Result<Measured> {
         .args
         .extend(["--api-start-jitter".into(), "0".into()]);
     let (auditor, _) = Auditor::start(&lab, &options)?;
-    settle(&server)?;
-    let of_node = |server: &ApiServer| -> Vec<Seen> {
+    let of_node = || -> Vec<Seen> {
         let requests = server.requests().into_iter().skip(begin);
         requests.filter(|seen| !sync_asked(seen)).collect()
     };
-    let started = of_node(&server);
+    settle(|| of_node().len())?;
+    let started = of_node();
     let rest_begun = Instant::now();
     thread::sleep(load.rest);
-    let at_end = of_node(&server);
+    let at_end = of_node();
     let (resident, peak) = memory(auditor.pid())?;
     let bytes = |requests: &[Seen]| requests.iter().map(|seen| seen.bytes).sum::<u64>();
     let (first, later) = at_end.split_at(started.len());
@@ -168,11 +168,11 @@ fn fold(requests: &[Seen]) -> Requests {
 }
 
 /// Until nothing new has been asked for a while.
-fn settle(server: &ApiServer) -> Result<()> {
-    let mut asked = server.requests().len();
+fn settle(requests: impl Fn() -> usize) -> Result<()> {
+    let mut asked = requests();
     let mut quiet_since = Instant::now();
     wait(Duration::from_secs(120), "the start's last request", || {
-        let now = server.requests().len();
+        let now = requests();
         if now != asked {
             asked = now;
             quiet_since = Instant::now();
