@@ -70,9 +70,6 @@ enum Action {
         #[arg(long, default_value_t = 60)]
         interval: u64,
     },
-    /// End to end with real parts.
-    #[command(subcommand)]
-    E2e(EndToEnd),
     /// Be PID 1 of a virtual machine and run the jobs of /job.
     Guest,
 }
@@ -250,36 +247,6 @@ fn act(command: Action) -> Result<bool> {
             };
             println!("{}", load::run(&load)?);
             Ok(true)
-        }
-        Action::E2e(EndToEnd::Containerd {
-            auditor,
-            scenes,
-            count,
-            color,
-        }) => {
-            clean_up_on_signals()?;
-            let options = containerd::Options {
-                auditor: auditor.options()?,
-                helpers: helpers_beside_self()?,
-                scenes,
-                churn: count,
-                paint: Paint::new(color),
-            };
-            Ok(summary(containerd::run(&options)?))
-        }
-        Action::E2e(EndToEnd::Apiserver(args)) => {
-            clean_up_on_signals()?;
-            let options = kubernetes::Options {
-                auditor: args.auditor.options()?,
-                helpers: helpers_beside_self()?,
-                programs: kubernetes::Programs {
-                    apiserver: std::path::absolute(args.kube_apiserver)?,
-                    etcd: std::path::absolute(args.etcd)?,
-                },
-                scenes: args.scenes,
-                paint: Paint::new(args.color),
-            };
-            Ok(summary(kubernetes::run(&options)?))
         }
         Action::Guest => guest::run().map(|()| true),
     }
