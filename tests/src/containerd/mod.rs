@@ -5,6 +5,7 @@
 
 mod churn;
 mod image;
+mod launch;
 mod manifest;
 mod node;
 mod play;

@@ -2,32 +2,31 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::{
     image, manifest,
     pod::{ContainerSpec, IMAGES, Instance, PAUSE, RealPod, Role},
     process::Attached,
-    runtime::{self, HOST_TO_CONTAINER, Launch, Mount, Runtime, VOLUME},
+    runtime::{self, Launch, Runtime, new_id},
 };
 use crate::{
     cgroup,
     node::{Lab, Pod, PodSpec, kubelet},
-    volume::Plugin,
 };
 
 /// The lab's node, with containerd on it.
 pub struct Node {
     // Dropped in this order: clients, the runtime, and with the lab everything that is left.
-    pods: Vec<RealPod>,
+    pub(super) pods: Vec<RealPod>,
     pub runtime: Runtime,
     pub lab: Lab,
 }
 
 /// By [`Node::start`], in which they stand until [`Node::remove_pods`].
 #[derive(Clone, Copy, Debug)]
-pub struct Slot(usize);
+pub struct Slot(pub(super) usize);
 
 impl Node {
     pub fn new(lab: Lab) -> Result<Self> {
@@ -172,76 +171,6 @@ impl Node {
         attached.end()
     }
 
-    fn command(&mut self, slot: Slot, name: &str, id: &str) -> Result<std::process::Command> {
-        let pod = &self.pods[slot.0];
-        let container = pod.container(name)?.clone();
-        let sandbox = format!("/proc/{}/ns", pod.sandbox_pid);
-        let mut join = vec![("network", PathBuf::from(format!("{sandbox}/net")))];
-        if let Role::Ephemeral { target } = container.role {
-            let target = self.pods[slot.0].attached(target)?.pid;
-            join.push(("pid", format!("/proc/{target}/ns/pid").into()));
-        }
-        let mounts = self.mounts(slot, &container)?;
-        let pod = &self.pods[slot.0];
-        let env = match container.role {
-            Role::Ephemeral { .. } => Vec::new(),
-            _ => pod
-                .spec()
-                .env
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect(),
-        };
-        let launch = Launch {
-            id,
-            image: container.image,
-            cgroup: &pod
-                .cgroup
-                .join(cgroup::container_name(pod.spec().driver, id)),
-            join,
-            mounts,
-            env,
-            argv: container.argv,
-        };
-        self.runtime.run(&self.lab, &launch)
-    }
-
-    fn mounts(&mut self, slot: Slot, container: &ContainerSpec) -> Result<Vec<Mount>> {
-        if matches!(container.role, Role::Ephemeral { .. }) {
-            return Ok(Vec::new());
-        }
-        let spec = Arc::clone(&self.pods[slot.0].pod.spec);
-        let root = self.lab.kubelet_root();
-        let mut mounts: Vec<Mount> = spec
-            .tokens
-            .iter()
-            .map(|t| Mount {
-                source: spec.volume_id(Plugin::Projected, &t.volume).dir(&root),
-                target: t.mount_path.clone(),
-                options: VOLUME,
-            })
-            .collect();
-        for (index, s) in (0..).zip(&container.sub_paths) {
-            let source = self.lab.kubelet_do(&kubelet::Request::SubPath {
-                volume: spec.volume_id(Plugin::Projected, &s.volume),
-                container: container.name.into(),
-                index,
-                file: s.file.clone(),
-            })?;
-            mounts.push(Mount {
-                source: source.into(),
-                target: s.target.clone(),
-                options: VOLUME,
-            });
-        }
-        mounts.extend(spec.host_paths.iter().map(|h| Mount {
-            source: h.source.clone(),
-            target: h.target.clone(),
-            options: HOST_TO_CONTAINER,
-        }));
-        Ok(mounts)
-    }
-
     /// The kubelet reports the pod's status.
     pub fn report(&mut self, slot: Slot) -> Result<()> {
         let object = manifest::object(&self.pods[slot.0]);
@@ -284,26 +213,4 @@ impl Node {
         }
         Ok(())
     }
-}
-
-/// 64 hex digits, as containerd's CRI makes them.
-pub fn new_id() -> String {
-    [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()]
-        .map(|u| u.simple().to_string())
-        .concat()
-}
-
-/// What a machine must have for this suite; the error says what is missing.
-pub fn check_programs() -> Result<()> {
-    for program in ["containerd", "ctr", "runc", "containerd-shim-runc-v2"] {
-        let found = std::env::var_os("PATH")
-            .into_iter()
-            .flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>())
-            .any(|dir| dir.join(program).is_file());
-        ensure!(
-            found,
-            "{program} is missing, install it: apt-get install -y --no-install-recommends containerd runc busybox-static"
-        );
-    }
-    Ok(())
 }

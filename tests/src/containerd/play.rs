@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::{
     churn::{self, Churned},
-    node::{self, Node},
+    node::Node,
+    runtime,
     scene::{self, Scene},
 };
 use crate::{
@@ -32,7 +33,7 @@ pub struct Options {
 /// Without root or the runtime's programs, and when the node cannot be made.
 pub fn run(options: &Options) -> Result<Score> {
     let scenes = chosen(&options.scenes)?;
-    node::check_programs()?;
+    runtime::check_programs()?;
     let lab = Lab::new(&options.helpers)?;
     let (dir, cgroup) = (lab.dir().to_owned(), lab.cgroup_name());
     let mut score = Score::default();

@@ -198,6 +198,28 @@ path = "{dir}/opt"
     )
 }
 
+/// 64 hex digits, as containerd's CRI makes them.
+pub fn new_id() -> String {
+    [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()]
+        .map(|u| u.simple().to_string())
+        .concat()
+}
+
+/// What a machine must have for this suite; the error says what is missing.
+pub fn check_programs() -> Result<()> {
+    for program in ["containerd", "ctr", "runc", "containerd-shim-runc-v2"] {
+        let found = std::env::var_os("PATH")
+            .into_iter()
+            .flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>())
+            .any(|dir| dir.join(program).is_file());
+        ensure!(
+            found,
+            "{program} is missing, install it: apt-get install -y --no-install-recommends containerd runc busybox-static"
+        );
+    }
+    Ok(())
+}
+
 /// Runs a command for its standard output.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command

@@ -57,7 +57,11 @@ pub const SCENES: &[Scene] = &[
             peek(stage, &pod)?;
             let missing = "RBAC must allow get on serviceaccounts";
             stage.await_health("cluster", "degraded", missing)?;
-            Ok(vec![own(&pod).whatever("verdict").whatever("undetermined")])
+            let lacking = [
+                ("verdict", "undetermined"),
+                ("undetermined", "serviceaccount"),
+            ];
+            Ok(vec![own(&pod).with(&lacking)])
         },
     },
 ];
