@@ -50,11 +50,18 @@ fn at_rest_there_is_one_watch_and_nothing_but_bookmarks() -> Result<()> {
     let watches = after.iter().filter(|seen| is_watch(seen, "/pods")).count();
     ensure!(watches == 1, "{watches} watches of pods");
     // Each account once, and no other than those of this node's pods.
-    let reads = after.iter().filter(|seen| seen.path.contains("/serviceaccounts/"));
+    let reads = after
+        .iter()
+        .filter(|seen| seen.path.contains("/serviceaccounts/"));
     let reads: Vec<&str> = reads.map(|seen| seen.path.as_str()).collect();
     let distinct: BTreeSet<&str> = reads.iter().copied().collect();
     ensure!(reads.len() == distinct.len(), "{reads:#?}");
-    ensure!(reads.len() <= accounts.len() + 1, "{} of {}", reads.len(), accounts.len());
+    ensure!(
+        reads.len() <= accounts.len() + 1,
+        "{} of {}",
+        reads.len(),
+        accounts.len()
+    );
     let bookmarks = bytes(&after) - start;
     println!(
         "250 fat pods: {} requests ({} of ServiceAccounts) and {start} bytes to start, then in 8 s 0 requests and {bookmarks} \
