@@ -115,7 +115,6 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ParseError> {
     let mut parser = serde_json::Deserializer::from_slice(bytes);
     let value =
         serde_path_to_error::deserialize(&mut parser).map_err(|e| ParseError::Shape(located(e)))?;
-
     parser.end().map_err(|e| ParseError::Shape(e.to_string()))?;
     Ok(value)
 }

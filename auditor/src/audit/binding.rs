@@ -50,6 +50,7 @@ fn pod_identity(pod: &Pod, knowledge: &Knowledge<'_>) -> Option<Binding> {
         hash: Some(snapshot.hash.clone()),
         kind: BindingKind::PodIdentity,
         association_id: Some(association.id.to_string()),
+        association_arn: association.arn.as_deref().map(ToOwned::to_owned),
         role_arn: association.role_arn.as_deref().map(ToOwned::to_owned),
         target_role_arn: association
             .target_role_arn
@@ -57,8 +58,10 @@ fn pod_identity(pod: &Pod, knowledge: &Knowledge<'_>) -> Option<Binding> {
             .map(ToOwned::to_owned),
         external_id: association.external_id.as_deref().map(ToOwned::to_owned),
         session_tags: Some(!association.disable_session_tags),
+        // Without --cluster-name, by what the association itself says.
         session_name_prefix: knowledge
             .cluster_name
+            .or(association.cluster.as_deref())
             .or(association.cluster.as_deref())
             .map(|cluster| session_name_prefix(cluster, &pod.name)),
     })
@@ -74,6 +77,7 @@ fn irsa(pod: &Pod, knowledge: &Knowledge<'_>) -> Option<Binding> {
         hash: None,
         kind: BindingKind::Irsa,
         association_id: None,
+        association_arn: None,
         role_arn: Some(role.to_owned()),
         target_role_arn: None,
         external_id: None,
@@ -114,6 +118,28 @@ mod tests {
                 .map(|b| (&*b.source, b.role_arn.as_deref().unwrap()));
             assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn without_a_cluster_name_the_associations_own_counts() {
+        let scene = Scene::new().associate("web");
+        let mut association = association(scene.pod("web"), &scene.knowledge())
+            .unwrap()
+            .clone();
+        association.cluster = Some("staging".into());
+        let arn = "arn:aws:eks:eu-west-1:111122223333:podidentityassociation/staging/a-web";
+        association.arn = Some(arn.into());
+        let scene = scene.edit(|s| s.associations = vec![association]);
+        let scene = scene.bindings_begun_at(1, true);
+        let prefix = |cluster_name| {
+            let mut knowledge = scene.knowledge();
+            knowledge.cluster_name = cluster_name;
+            let binding = own_binding(scene.pod("web"), &knowledge).unwrap();
+            assert_eq!(binding.association_arn.as_deref(), Some(arn));
+            binding.session_name_prefix
+        };
+        assert_eq!(prefix(None).as_deref(), Some("eks-staging-web-"));
+        assert_eq!(prefix(Some("prod")).as_deref(), Some("eks-prod-web-"));
     }
 
     #[test]

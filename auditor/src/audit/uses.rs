@@ -139,6 +139,7 @@ mod tests {
             hash: None,
             kind: BindingKind::Irsa,
             association_id: None,
+            association_arn: None,
             role_arn: Some(arn.into()),
             target_role_arn: None,
             external_id: None,

@@ -6,7 +6,7 @@ use super::{FileSource, KubeSource, News, Store};
 
 #[derive(Debug)]
 pub enum Source {
-    File(FileSource),
+    File(Box<FileSource>),
     Kube(Box<KubeSource>),
 }
 

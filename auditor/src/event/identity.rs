@@ -55,6 +55,9 @@ pub struct Binding {
     pub hash: Option<String>,
     pub kind: BindingKind,
     pub association_id: Option<String>,
+    /// `arn:aws:eks:REGION:ACCOUNT:podidentityassociation/CLUSTER/ID`, where the source tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub association_arn: Option<String>,
     pub role_arn: Option<String>,
     /// The role that `role_arn` assumes in turn, of any account; only where the association has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,9 +108,9 @@ pub struct Evidence {
 /// How the event was attributed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attribution {
-    /// `cgroup`, `cgroup-ancestor` (a nested cgroup), `host` (outside every pod), `conflict` (identity-mismatch), `unknown`.
+    /// `cgroup`, `cgroup-ancestor` (a nested cgroup), `host` (outside every pod), `conflict` (identity-mismatch), `unknown`; `address` (by the peer's address: `agent_accept`).
     pub process: String,
-    /// `mountinfo`, `superblock` (the kernel named the volume's mount point at the event), `unknown`; null where no token is involved.
+    /// `mountinfo`, `superblock` (the kernel named the volume's mount point at the event), `path` (as a refused open claimed), `unknown`; null where no token is involved.
     pub owner: Option<String>,
     /// From the kernel's timestamp to the end of attribution.
     pub latency_us: u64,

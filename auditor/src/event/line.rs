@@ -107,7 +107,8 @@ pub struct ConnectionClosed {
     pub connection: Connection,
 }
 
-/// A connection that was accepted on a credential address, and that no connect seen on this node explains.
+/// A connection that was accepted on a credential address: that no connect seen on this node explains, or that somebody other than
+/// the agent accepted (the first one of each).
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AgentAccept {
     pub verdict: Verdict,
@@ -192,7 +193,8 @@ pub struct PostureSubject {
 pub struct Ready {
     pub version: &'static str,
     pub kernel: String,
-    /// Hook (`file_open`, `connect`, `connect_outcome`, `cgroup_lifecycle`) to how it is watched.
+    /// Hook (`file_open`, `connect`, `connect_outcome`, `agent_accept`, `listen`, `exec_session`, `cgroup_lifecycle`; `denied_open`
+    /// with `--watch-denied`) to how it is watched.
     pub backends: BTreeMap<String, HookStatus>,
     /// `memory`, or the state directory's path.
     pub state: String,
@@ -222,7 +224,7 @@ pub struct HookStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Stopped {
     pub reason: String,
-    /// Events that the kernel half matched.
+    /// Events that the kernel half matched, and listeners that were there before.
     pub matched: u64,
     /// Lines that came of them.
     pub lines: u64,

@@ -67,6 +67,8 @@ impl Reply {
     }
 }
 
+type Answering = dyn Fn(&str) -> Reply + Send + Sync;
+
 /// Answers in the order of its script; when that is used up, it hangs.
 #[derive(Clone)]
 pub(crate) struct Server {
@@ -74,10 +76,27 @@ pub(crate) struct Server {
     pub metrics: ApiMetrics,
     script: Arc<Mutex<VecDeque<Reply>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    answering: Arc<Answering>,
 }
 
 impl Server {
     pub async fn start(timing: Timing, script: impl IntoIterator<Item = Reply>) -> Self {
+        let script: Arc<Mutex<VecDeque<Reply>>> =
+            Arc::new(Mutex::new(script.into_iter().collect()));
+        let replies = script.clone();
+        let answering = move |_: &str| {
+            let next = replies.lock().unwrap().pop_front();
+            next.unwrap_or_else(|| Reply::ok("").end(End::Hang))
+        };
+        let server = Self::answering(timing, answering).await;
+        Self { script, ..server }
+    }
+
+    /// One that answers each path and query in its own way.
+    pub async fn answering(
+        timing: Timing,
+        answering: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let metrics = ApiMetrics::default();
@@ -86,8 +105,9 @@ impl Server {
         let server = Self {
             api: Api::new(client, metrics.clone(), timing),
             metrics,
-            script: Arc::new(Mutex::new(script.into_iter().collect())),
+            script: Arc::default(),
             asked: Arc::default(),
+            answering: Arc::new(answering),
         };
         let serving = server.clone();
         tokio::spawn(async move {
@@ -110,6 +130,8 @@ impl Server {
     }
 
     async fn answer(&self, mut stream: TcpStream) {
+        // Answers are written in pieces.
+        let _ = stream.set_nodelay(true);
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             match stream.read_u8().await {
@@ -119,9 +141,8 @@ impl Server {
         }
         let head = String::from_utf8(head).unwrap();
         let path = head.split_whitespace().nth(1).unwrap().to_owned();
-        self.asked.lock().unwrap().push(path);
-        let reply = self.script.lock().unwrap().pop_front();
-        let reply = reply.unwrap_or_else(|| Reply::ok("").end(End::Hang));
+        self.asked.lock().unwrap().push(path.clone());
+        let reply = (self.answering)(&path);
         tokio::time::sleep(reply.after).await;
         let Reply {
             code,

@@ -1,7 +1,7 @@
 //! Connections that were accepted on credential addresses. What a connect explains is counted; what none explains, and what
 //! somebody other than the agent accepts, is written.
 
-use std::{collections::VecDeque, net::IpAddr, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use auditor_common::{AcceptRecord, CANARY_ENDPOINT, Counter};
 use uuid::Uuid;
@@ -88,7 +88,8 @@ impl Pipeline {
             let time = self.clock.wall(record.header.time);
             self.agent.may_have_missed(time, seen)
         };
-        let peer_pod = self.pod_by_address(ip(record.tuple.dst));
+        let cluster = self.sources.cluster();
+        let peer_pod = cluster.pod_by_ip(ip(record.tuple.dst)).map(Arc::clone);
         let peer = socket(record.tuple.dst, record.tuple.dst_port);
         let judgement = judge_accept(&AcceptCase {
             time: self.clock.wall(record.header.time),
@@ -205,16 +206,5 @@ impl Pipeline {
         };
         let cluster = self.sources.cluster();
         cluster.pod(&owner.pod_uid).map(|pod| cluster.pod_ref(pod))
-    }
-
-    /// The pod with this address, where exactly one that runs in a network of its own has it.
-    fn pod_by_address(&self, ip: IpAddr) -> Option<Arc<Pod>> {
-        let mut having = self
-            .sources
-            .cluster()
-            .pods()
-            .filter(|pod| pod.active && !pod.host_network && pod.ips.contains(&ip));
-        let first = having.next()?;
-        having.next().is_none().then(|| Arc::clone(first))
     }
 }

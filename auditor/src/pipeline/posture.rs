@@ -43,8 +43,6 @@ pub struct Postures {
     states: HashMap<Key, State>,
     uses: Uses,
     last_look: Option<Timestamp>,
-    /// Pods whose ServiceAccount was asked for.
-    asked: HashSet<Arc<str>>,
 }
 
 impl Postures {
@@ -157,15 +155,13 @@ impl Pipeline {
         }
     }
 
-    /// Where ServiceAccounts are read one by one, nobody else may ask for those of pods that do nothing.
+    /// Where ServiceAccounts are read one by one, nobody else may ask for those of pods that do nothing. Once: what is known of
+    /// one is read again when an event needs it.
     fn ask_for_accounts(&mut self, pods: &[Arc<Pod>]) {
-        let asked = &mut self.postures.asked;
-        let present: HashSet<&Arc<str>> = pods.iter().map(|pod| &pod.uid).collect();
-        asked.retain(|uid| present.contains(uid));
-        let cluster = self.sources.cluster_source_mut();
         for pod in pods.iter().filter(|pod| pod.active) {
-            if asked.insert(pod.uid.clone()) {
-                cluster.want_service_account(&pod.namespace, &pod.service_account, None);
+            let accounts = self.sources.cluster().service_accounts();
+            if !accounts.tells_of(&pod.namespace, &pod.service_account) {
+                self.want_service_account(pod, None);
             }
         }
     }

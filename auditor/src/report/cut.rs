@@ -420,6 +420,7 @@ fn cut_binding(binding: &mut Binding, caps: Caps) {
         hash,
         kind: _,
         association_id,
+        association_arn,
         role_arn,
         target_role_arn,
         external_id,
@@ -430,6 +431,7 @@ fn cut_binding(binding: &mut Binding, caps: Caps) {
     for field in [
         hash,
         association_id,
+        association_arn,
         role_arn,
         target_role_arn,
         external_id,

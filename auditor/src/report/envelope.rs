@@ -57,7 +57,15 @@ impl Envelope {
                 .and_then(|b| b.role_arn.as_deref())
                 .and_then(account)
                 .map(str::to_owned),
-            region: self.region.as_deref().map(str::to_owned),
+            region: self
+                .region
+                .as_deref()
+                .or_else(|| {
+                    binding(&body)
+                        .and_then(|b| b.association_arn.as_deref())
+                        .and_then(region)
+                })
+                .map(str::to_owned),
             node: self.node.clone(),
             instance_id: self.instance_id.clone(),
             body,
@@ -89,6 +97,17 @@ fn account(role_arn: &str) -> Option<&str> {
     (arn == "arn" && service == "iam" && digits && resource.starts_with("role/")).then_some(account)
 }
 
+/// The region of `arn:PARTITION:eks:REGION:ACCOUNT:podidentityassociation/…`: the cluster's, and so the node's.
+fn region(association_arn: &str) -> Option<&str> {
+    let mut parts = association_arn.splitn(6, ':');
+    let (arn, _partition, service) = (parts.next()?, parts.next()?, parts.next()?);
+    let (region, _account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_name = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let named = !region.is_empty() && region.len() <= 32 && region.bytes().all(is_name);
+    let of_association = resource.starts_with("podidentityassociation/");
+    (arn == "arn" && service == "eks" && named && of_association).then_some(region)
+}
+
 fn bounded(mut name: Arc<str>) -> Arc<str> {
     cut_shared(&mut name, MAX_NAME);
     name
@@ -97,6 +116,35 @@ fn bounded(mut name: Arc<str>) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_region_is_that_of_an_association_and_of_nothing_else() {
+        let association = "111122223333:podidentityassociation/prod/a-1";
+        for (arn, want) in [
+            (
+                format!("arn:aws:eks:eu-west-1:{association}"),
+                Some("eu-west-1"),
+            ),
+            (
+                format!("arn:aws-cn:eks:cn-north-1:{association}"),
+                Some("cn-north-1"),
+            ),
+            (format!("arn:aws:eks::{association}"), None),
+            (format!("arn:aws:eks:\u{1b}[31m:{association}"), None),
+            (
+                format!("arn:aws:eks:{}:{association}", "x".repeat(33)),
+                None,
+            ),
+            (
+                "arn:aws:eks:eu-west-1:111122223333:cluster/prod".to_owned(),
+                None,
+            ),
+            ("arn:aws:iam::111122223333:role/api".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(region(&arn), want, "{arn}");
+        }
+    }
 
     #[test]
     fn the_account_is_that_of_a_role_and_of_nothing_else() {

@@ -73,6 +73,7 @@ pub fn token_open(text: &str, many: usize) -> TokenOpen {
             hash: Some(own()),
             kind: BindingKind::PodIdentity,
             association_id: Some(own()),
+            association_arn: Some(own()),
             role_arn: Some(own()),
             target_role_arn: Some(own()),
             external_id: Some(own()),

@@ -221,6 +221,8 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                 if !is_told && pipeline.is_told() {
                     is_told = true;
                     readiness.set_ready();
+                    // A listing is much longer on the wire than what is kept of it.
+                    setup::trim_heap();
                 }
                 programs.flush_log();
             }

@@ -39,7 +39,8 @@ pub fn endpoints(config: &RunConfig) -> Vec<Endpoint> {
 pub async fn sources(config: &RunConfig, metrics: &Metrics) -> Result<Sources, Failure> {
     let cluster = match &config.cluster {
         ClusterSource::File(path) => {
-            cluster::Source::File(cluster::FileSource::new(path.clone(), &config.node_name))
+            let file = cluster::FileSource::new(path.clone(), &config.node_name);
+            cluster::Source::File(Box::new(file))
         }
         ClusterSource::Kube => {
             let api = api(config, metrics).await?;

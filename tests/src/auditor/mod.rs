@@ -34,6 +34,16 @@ pub struct Options {
     pub env: Vec<(String, String)>,
 }
 
+impl Options {
+    /// The same with `--watch-denied`, and lines of its own beside the others'.
+    pub fn watching_denied(&self) -> Self {
+        let mut this = self.clone();
+        this.output = self.output.with_extension("denied.jsonl");
+        this.args.push("--watch-denied".into());
+        this
+    }
+}
+
 pub struct Auditor {
     child: Child,
     lines: Lines,

@@ -1,4 +1,5 @@
-//! The EKS Pod Identity Agent's listeners on 169.254.170.23:80 and [fd00:ec2::23]:80 of its network namespace.
+//! The EKS Pod Identity Agent's listeners on 169.254.170.23:80 and [fd00:ec2::23]:80 of its network namespace, or on those
+//! that are given, as an impostor has them: `agent [ADDR:PORT…]`.
 //!
 //! Requests on stdin: `"ready"`, and `"probe"`, for which it connects to its own addresses as its health check does.
 
@@ -13,11 +14,17 @@ use lab::{
 };
 
 fn main() -> Result<()> {
-    let addresses = [
-        SocketAddr::new(V4.parse()?, 80),
-        SocketAddr::new(V6.parse()?, 80),
-    ];
-    for address in addresses {
+    let mut addresses = std::env::args()
+        .skip(1)
+        .map(|address| address.parse().context(address))
+        .collect::<Result<Vec<SocketAddr>>>()?;
+    if addresses.is_empty() {
+        addresses = vec![
+            SocketAddr::new(V4.parse()?, 80),
+            SocketAddr::new(V6.parse()?, 80),
+        ];
+    }
+    for &address in &addresses {
         let listener = TcpListener::bind(address)
             .with_context(|| format!("unable to start server: {address}"))?;
         http::serve(listener, |request| respond(request, Timestamp::now()));

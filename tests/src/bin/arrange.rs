@@ -1,15 +1,17 @@
 //! Makes names for files without opening them; and new files.
 //!
-//! `arrange mkdir DIR | symlink TARGET LINK | hardlink FILE LINK | bind SOURCE TARGET | tmpfs DIR | script FILE TEXT`
+//! `arrange mkdir DIR | symlink TARGET LINK | hardlink FILE LINK | bind SOURCE TARGET | tmpfs DIR | script FILE TEXT |
+//! address DEVICE ADDRESS`
 
 use std::{
     fs,
+    net::IpAddr,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
 };
 
 use anyhow::{Context, Result, bail};
-use lab::sys::mounts;
+use lab::sys::{mounts, netlink::Netlink};
 use rustix::mount::MountPropagationFlags;
 
 fn main() -> Result<()> {
@@ -30,6 +32,11 @@ fn main() -> Result<()> {
             fs::create_dir_all(dir).context(dir.to_owned())?;
             mounts::tmpfs(Path::new(dir), "mode=1777")
         }
+        ["address", device, address] => {
+            let address: IpAddr = address.parse()?;
+            let prefix = if address.is_ipv4() { 32 } else { 128 };
+            Netlink::open()?.add_address(device, address, prefix)
+        }
         ["script", file, text] => {
             fs::write(file, text).context(file.to_owned())?;
             Ok(fs::set_permissions(
@@ -39,7 +46,7 @@ fn main() -> Result<()> {
         }
         _ => bail!(
             "usage: arrange mkdir DIR | symlink TARGET LINK | hardlink FILE LINK | bind SOURCE TARGET | tmpfs DIR | \
-             script FILE TEXT"
+             script FILE TEXT | address DEVICE ADDRESS"
         ),
     }
 }

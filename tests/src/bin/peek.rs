@@ -1,7 +1,8 @@
 //! Opens a file, reads it to the end and prints how long it was, never what it held.
 //!
 //! `peek PATH` (openat), `peek --openat2 PATH` (openat2, refusing magic links), `peek --path-only PATH` (openat with
-//! O_PATH: the descriptor can be stat'ed and not read), `peek --list DIR` (names in a directory).
+//! O_PATH: the descriptor can be stat'ed and not read), `peek --list DIR` (names in a directory), `peek --refused UID PATH`
+//! (as that user and group, whom it must be refused).
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -9,6 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::{
     fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2},
     io::Errno,
+    process::{Gid, Uid},
+    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
 fn main() -> Result<()> {
@@ -30,6 +33,18 @@ fn main() -> Result<()> {
             println!("{path}: {} bytes", fstat(&fd)?.st_size);
             Ok(())
         }
+        ["--refused", uid, path] => {
+            let (uid, gid) = (Uid::from_raw(uid.parse()?), Gid::from_raw(uid.parse()?));
+            set_thread_groups(&[])?;
+            set_thread_res_gid(gid, gid, gid)?;
+            // Without capabilities from here on, and before any thread is made.
+            set_thread_res_uid(uid, uid, uid)?;
+            match openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+                Err(Errno::ACCESS) => Ok(()),
+                Err(other) => bail!("{path}: {other}, and not EACCES"),
+                Ok(_) => bail!("{path} can be opened"),
+            }
+        }
         ["--list", dir] => {
             let names = std::fs::read_dir(dir).context(dir.to_owned())?.count();
             println!("{dir}: {names} names");
@@ -39,7 +54,7 @@ fn main() -> Result<()> {
             path,
             File::open(Path::new(path)).with_context(|| path.to_owned())?,
         ),
-        _ => bail!("usage: peek [--openat2 | --path-only] PATH | peek --list DIR"),
+        _ => bail!("usage: peek [--openat2 | --path-only | --refused UID] PATH | peek --list DIR"),
     }
 }
 

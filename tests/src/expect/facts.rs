@@ -58,6 +58,36 @@ pub fn facts(line: &Value) -> Facts {
             ("repeats", text(&line["repeats"])),
         ]);
     }
+    if event == "listen" {
+        facts.extend([
+            ("service_account", text(&line["pod"]["service_account"])),
+            ("container", text(&line["container"]["name"])),
+            ("comm", text(&line["process"]["comm"])),
+            ("exec_session", text(&line["process"]["exec_session"])),
+            ("attribution", text(&line["attribution"]["process"])),
+            ("endpoint", text(&line["socket"]["endpoint"])),
+            ("local", text(&line["socket"]["local"])),
+            ("agent_net_ns", text(&line["socket"]["agent_net_ns"])),
+        ]);
+    }
+    if event == "agent_accept" {
+        facts.extend([
+            ("attribution", text(&line["attribution"]["process"])),
+            ("endpoint", text(&line["endpoint"])),
+            ("local", text(&line["local"])),
+            ("listener", name(&line["listener"])),
+            ("connect_id", text(&line["connect_id"].is_string().into())),
+            (
+                "binding",
+                match &line["binding"] {
+                    Value::Null => "null".into(),
+                    binding => {
+                        format!("{} {}", text(&binding["kind"]), text(&binding["role_arn"]))
+                    }
+                },
+            ),
+        ]);
+    }
     match event.as_str() {
         "token_open" => {
             let token = &line["token"];
@@ -70,6 +100,7 @@ pub fn facts(line: &Value) -> Facts {
                 ("owner", name(&token["owner"])),
                 ("owner_uid", text(&token["owner"]["uid"])),
                 ("via", text(&line["access"]["via"])),
+                ("errno", text(&line["access"]["errno"])),
             ]);
         }
         "credential_connect" | "connection_closed" => {

@@ -25,6 +25,7 @@ impl Expected {
         this.facts.extend([
             ("relation", "own".into()),
             ("via", "open".into()),
+            ("errno", "null".into()),
             ("comm", "peek".into()),
         ]);
         this
@@ -69,6 +70,43 @@ impl Expected {
         .to(endpoint, address);
         this.facts.insert("outcome", "established".into());
         this
+    }
+
+    /// `pod` listens on `local` (`ADDR:PORT`), and is not the agent.
+    pub fn impostor(pod: &Pod, endpoint: &str, local: &str) -> Self {
+        let mut this = Self::of_pod("listen", pod);
+        for unknown in [
+            "host_namespaces",
+            "candidates",
+            "taken",
+            "observed_since",
+            "repeats",
+            "binding",
+        ] {
+            this = this.whatever(unknown);
+        }
+        this.with(&[
+            ("endpoint", endpoint),
+            ("local", local),
+            ("comm", "agent"),
+            ("agent_net_ns", "true"),
+        ])
+        .judged("violation", "agent-impersonation:critical")
+    }
+
+    /// `listener` accepted a connection from `peer`'s address on `local`.
+    pub fn accepted(peer: &Pod, listener: &Pod, endpoint: &str, local: &str) -> Self {
+        Self::must(Facts::from([
+            ("event", "agent_accept".into()),
+            ("undetermined", String::new()),
+            ("exempted", String::new()),
+            ("pod", peer.key()),
+            ("listener", listener.key()),
+            ("attribution", "address".into()),
+            ("endpoint", endpoint.into()),
+            ("local", local.into()),
+            ("binding", "null".into()),
+        ]))
     }
 
     /// A state of `subject` (`pod NAMESPACE/NAME`, `service-account NAMESPACE/NAME`) is told.

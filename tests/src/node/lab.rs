@@ -23,6 +23,9 @@ pub const INSTANCE_ID: &str = "i-0123456789abcdef0";
 /// As it is shipped: what it allows is what the scenes are held against.
 const DEFAULT_POLICY: &str = include_str!("../../../manifests/policy/default.yaml");
 
+/// Cgroup of the agent that is no pod.
+const HOST_AGENT: &str = "system.slice/eks-pod-identity-agent.service";
+
 /// A pod on the node.
 pub(super) struct Running {
     pub(super) spec: Arc<PodSpec>,
@@ -154,6 +157,26 @@ impl Lab {
         spec.argv = vec!["agent".into()];
         let agent = self.start(spec)?;
         self.tell(&agent, "\"ready\"")?;
+        Ok(agent)
+    }
+
+    /// The agent's pod again, after [`Lab::retire`] took it away; it stands where the old one stood.
+    pub fn restart_agent(&mut self, gone: &Pod) -> Result<Pod> {
+        let mut agent = self.start_agent()?;
+        self.pods.swap(gone.slot, agent.slot);
+        self.pods.truncate(agent.slot);
+        agent.slot = gone.slot;
+        Ok(agent)
+    }
+
+    /// The agent as a process of the node, as EKS Auto Mode has it; stops when dropped.
+    pub fn start_host_agent(&self) -> Result<Worker> {
+        let program = self.helpers.join("agent");
+        let network = self.network.node();
+        fs::create_dir_all(self.home.cgroup().join(HOST_AGENT))?;
+        let command = self.place().enter(HOST_AGENT, Some(&network), &program);
+        let mut agent = Worker::spawn("agent", command)?;
+        agent.call::<_, u32>(&"ready")?;
         Ok(agent)
     }
 

@@ -3,11 +3,14 @@
 //! Every scene uses ServiceAccounts of its own, so that none depends on another's bindings.
 
 mod agent;
+mod agent_side;
 mod benign;
+mod denied;
 mod exec;
 mod findings;
 mod identity;
 mod imds;
+mod impersonation;
 mod own;
 mod posture;
 mod recycled;
@@ -54,6 +57,9 @@ pub fn all() -> Vec<&'static Scene> {
         role::SCENES,
         imds::SCENES,
         volume::SCENES,
+        agent_side::SCENES,
+        impersonation::SCENES,
+        denied::SCENES,
         benign::SCENES,
         findings::SCENES,
         posture::SCENES,
@@ -61,6 +67,13 @@ pub fn all() -> Vec<&'static Scene> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The scene is about `--watch-denied`.
+pub fn is_denied(scene: &Scene) -> bool {
+    denied::SCENES
+        .iter()
+        .any(|denied| denied.name == scene.name)
 }
 
 /// Where pods that may see the kubelet's directory see it.

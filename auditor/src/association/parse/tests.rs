@@ -109,6 +109,7 @@ fn a_wrong_shape_names_its_place() {
         ),
     ] {
         let error = parse(text.as_bytes(), None).expect_err(&text).to_string();
+        assert!(!error.contains(".: "), "{error}");
         for part in parts {
             assert!(error.contains(part), "{text}\n{error}\nlacks {part}");
         }

@@ -19,7 +19,7 @@ pub(in crate::audit) struct Scene {
     pods: BTreeMap<&'static str, Pod>,
     accounts: Vec<ServiceAccount>,
     service_accounts: ServiceAccounts,
-    associations: Vec<Association>,
+    pub(in crate::audit) associations: Vec<Association>,
     snapshot: Option<Snapshot>,
     policy: Policy,
     pub(in crate::audit) process: Process,

@@ -1,3 +1,5 @@
+mod chaos;
+
 use std::time::Duration;
 
 use serde::Deserialize;

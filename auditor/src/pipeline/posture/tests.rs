@@ -118,6 +118,7 @@ fn only_an_own_open_of_a_bound_token_is_a_use() {
         hash: None,
         kind: crate::event::BindingKind::Irsa,
         association_id: None,
+        association_arn: None,
         role_arn: Some("arn".into()),
         target_role_arn: None,
         external_id: None,

@@ -1,0 +1,58 @@
+//! What the agent itself accepts.
+
+use std::{thread, time::Duration};
+
+use super::{Scene, associate, associated};
+use crate::{
+    expect::Expected,
+    node::{PodSpec, pod::POD_IDENTITY},
+    service::agent::{V4, V6},
+};
+
+const AGENT: &str = "pod-identity-agent";
+const ADDRESS: &str = "169.254.170.23:80";
+
+pub const SCENES: &[Scene] = &[
+    Scene {
+        name: "raw-tcp-to-agent",
+        about: "shop/tunnel reaches the agent with a TCP stack of its own, on a raw socket: the kernel sees no connect",
+        play: |stage| {
+            let role = associate(&mut stage.lab, "shop", "tunnel")?;
+            let pod = stage.lab.start(PodSpec::new("shop", "tunnel"))?;
+            // Within two seconds of its start the auditor would not accuse anybody.
+            thread::sleep(Duration::from_secs(2));
+            stage.lab.run(&pod, &["stealth", ADDRESS])?;
+            Ok(vec![
+                Expected::accepted(&pod, &stage.agent, AGENT, ADDRESS)
+                    .bound("pod-identity", &role)
+                    .with(&[("connect_id", "false")])
+                    .judged("violation", "stealth-agent-connection:critical"),
+            ])
+        },
+    },
+    Scene {
+        name: "host-agent",
+        about: "the agent is a process of the node, as in EKS Auto Mode, and shop/auto's SDKs ask it: what it accepts is no line",
+        play: |stage| {
+            stage.lab.retire(&stage.agent)?;
+            let agent = stage.lab.start_host_agent()?;
+            let (pod, role) = associated(&mut stage.lab, "shop", "auto")?;
+            let v6 = PodSpec::new("shop", "auto").with_pod_identity_at("[fd00:ec2::23]");
+            let pod_v6 = stage.lab.start(v6)?;
+            let mut expected = Vec::new();
+            for (pod, address) in [(&pod, V4), (&pod_v6, V6)] {
+                stage.lab.run(pod, &["sdk"])?;
+                expected.extend([
+                    Expected::own_open(pod, POD_IDENTITY)
+                        .bound("pod-identity", &role)
+                        .with(&[("comm", "sdk")]),
+                    Expected::connect(pod, AGENT, address).bound("pod-identity", &role),
+                    Expected::closed(pod, AGENT, address),
+                ]);
+            }
+            drop(agent);
+            stage.agent = stage.lab.restart_agent(&stage.agent)?;
+            Ok(expected)
+        },
+    },
+];
