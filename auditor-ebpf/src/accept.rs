@@ -69,7 +69,7 @@ unsafe fn on_accept(sk: Address) {
         src_port: tuple.dst_port,
         dst_port: tuple.src_port,
     };
-    let found = unsafe { TUPLES.get(&mirrored) };
+    let found = unsafe { TUPLES.get(mirrored) };
     let Some(mut entry) = EVENTS.reserve::<AcceptRecord>(0) else {
         count(Counter::EventRingFull);
         return;

@@ -223,7 +223,7 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
         count(Counter::EventRingFull);
     }
     if new != TCP_ESTABLISHED {
-        let _ = TUPLES.remove(&state.tuple);
+        let _ = TUPLES.remove(state.tuple);
         let _ = CONNECTS.remove(socket);
     }
 }

@@ -19,4 +19,5 @@ pub mod probe;
 pub mod report;
 pub mod run;
 pub mod state;
+pub mod sync;
 mod watched_file;

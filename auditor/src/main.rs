@@ -9,6 +9,7 @@ fn main() -> Exit {
     };
     let result = match command {
         Command::Run(args) => auditor::run::run(*args),
+        Command::SyncAssociations(args) => auditor::sync::run(*args),
     };
     match result {
         Ok(()) => Exit::Success,

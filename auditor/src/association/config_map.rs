@@ -83,11 +83,12 @@ pub enum DecodeError {
     Document(#[from] ParseError),
 }
 
+/// `data` and `binaryData`.
+pub type Contents = (BTreeMap<String, String>, BTreeMap<String, ByteString>);
+
 /// # Errors
 /// When it is too large for a ConfigMap.
-pub fn encode(
-    sheet: &Sheet,
-) -> Result<(BTreeMap<String, String>, BTreeMap<String, ByteString>), EncodeError> {
+pub fn encode(sheet: &Sheet) -> Result<Contents, EncodeError> {
     let Sheet {
         ledger,
         interval,

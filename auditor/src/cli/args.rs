@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{ArgsMode, Backend};
+use super::{ArgsMode, Backend, SyncArgs, sync};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -26,6 +26,9 @@ pub enum Command {
     /// Watch this node and write one line of JSON per use of a workload credential
     #[command(after_help = RUN_EXAMPLES, after_long_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Read the Pod Identity associations in one place, and write them where all nodes read them
+    #[command(after_help = sync::EXAMPLES, after_long_help = sync::EXAMPLES)]
+    SyncAssociations(Box<SyncArgs>),
 }
 
 const RUN_EXAMPLES: &str = r#"EXAMPLES:
@@ -36,6 +39,10 @@ const RUN_EXAMPLES: &str = r#"EXAMPLES:
   By hand, with a kubeconfig, asking at once:
     KUBECONFIG=admin.conf auditor run --cluster kube --api-start-jitter 0 \
       --node-name ip-10-0-1-5.ec2.internal
+
+  In a large cluster: one `auditor sync-associations` writes what all nodes watch:
+    auditor run --cluster kube --cluster-name prod \
+      --associations kube:kube-system/pod-identity-associations
 
   What the cluster knows, from files:
     kubectl get pods,serviceaccounts -A -o json > cluster.json
@@ -101,8 +108,10 @@ pub struct RunArgs {
     pub api_start_jitter: String,
 
     /// Where Pod Identity associations are read: `file:PATH` holds `{"associations":[…]}`, each as `aws eks
-    /// describe-pod-identity-association` returns it, and is read again when it changes. With `none`, what depends on
-    /// an association is `undetermined`. `kube:NAMESPACE/CONFIGMAP`, `eks` and `ack` come with a later version
+    /// describe-pod-identity-association` returns it, and is read again when it changes; `kube:NAMESPACE/CONFIGMAP` is
+    /// what `auditor sync-associations` writes, watched; `eks` asks the EKS API once a minute from this node (for small
+    /// clusters; needs --cluster-name); `ack` watches the resources of the AWS controller for EKS, and knows no others.
+    /// With `none`, what depends on an association is `undetermined`
     #[arg(
         long,
         value_name = "SOURCE",

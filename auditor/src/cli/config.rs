@@ -160,28 +160,19 @@ impl RunConfig {
             log_level,
         } = args;
         let cluster = ClusterSource::parse(cluster.as_deref())?;
-        let associations = AssociationSource::parse(&associations)?;
+        let cluster_name = given(cluster_name);
+        let associations = AssociationSource::parse(&associations, cluster_name.as_ref())?;
         let output = parse_output(&output)?;
-        if let Err(why) = log::parse_filter(&log_level) {
-            let allowed =
-                format!("error, warn, info, debug, trace, or tracing's `target=level,…` ({why})");
-            return Err(UsageError::value(
-                "--log-level",
-                &log_level,
-                allowed,
-                "--log-level debug",
-            ));
-        }
         Ok(Self {
             node_name: given(node_name)
                 .or(facts.host_name)
                 .ok_or(UsageError::NodeName)?,
-            cluster_name: given(cluster_name),
+            cluster_name,
             instance_id: given(instance_id).or(facts.instance_id),
             region: facts.region,
             cluster,
             api_start_jitter: duration::parse("--api-start-jitter", &api_start_jitter)?,
-            associations: associations.available()?,
+            associations,
             policy,
             kubelet_root,
             agent_netns: agent_netns.unwrap_or_else(|| host_proc.join("1/ns/net")),
@@ -195,14 +186,23 @@ impl RunConfig {
             args,
             state_dir,
             metrics_listen: parse_listen(metrics_listen.as_deref())?,
-            log_filter: log_level,
+            log_filter: checked_log_level(log_level)?,
         })
     }
 }
 
 /// Empty means left out: that is how a manifest's unset variable arrives.
-fn given(value: Option<String>) -> Option<Arc<str>> {
+pub(super) fn given(value: Option<String>) -> Option<Arc<str>> {
     value.filter(|v| !v.is_empty()).map(Arc::from)
+}
+
+pub(super) fn checked_log_level(level: String) -> Result<String, UsageError> {
+    let Err(why) = log::parse_filter(&level) else {
+        return Ok(level);
+    };
+    let allowed = format!("error, warn, info, debug, trace, or tracing's `target=level,…` ({why})");
+    let example = "--log-level debug";
+    Err(UsageError::value("--log-level", &level, allowed, example))
 }
 
 fn parse_output(value: &str) -> Result<OutputFormat, UsageError> {
@@ -221,7 +221,7 @@ fn parse_output(value: &str) -> Result<OutputFormat, UsageError> {
     }
 }
 
-fn parse_listen(value: Option<&str>) -> Result<MetricsListen, UsageError> {
+pub(super) fn parse_listen(value: Option<&str>) -> Result<MetricsListen, UsageError> {
     const DEFAULT_PORT: u16 = 9756;
     let Some(value) = value else {
         let addr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), DEFAULT_PORT);

@@ -11,6 +11,7 @@ mod endpoint;
 mod exit;
 mod log;
 mod source;
+mod sync;
 
 use std::ffi::OsString;
 
@@ -23,6 +24,7 @@ pub use endpoint::{BUILT_IN, BuiltIn, Endpoint};
 pub use exit::{Exit, Failure};
 pub use log::init_logging;
 pub use source::{AssociationSource, ClusterSource};
+pub use sync::{SyncArgs, SyncConfig, SyncFrom, SyncTo};
 
 /// Reads the command line.
 ///

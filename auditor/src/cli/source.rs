@@ -1,6 +1,6 @@
 //! `--cluster` and `--associations`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use super::UsageError;
 
@@ -14,8 +14,14 @@ pub enum ClusterSource {
 /// Where Pod Identity associations are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AssociationSource {
-    ConfigMap { namespace: String, name: String },
-    Eks,
+    ConfigMap {
+        namespace: String,
+        name: String,
+    },
+    /// Of this cluster.
+    Eks {
+        cluster: Arc<str>,
+    },
     Ack,
     File(PathBuf),
     None,
@@ -54,25 +60,25 @@ impl ClusterSource {
 }
 
 impl AssociationSource {
+    /// `cluster` is `--cluster-name`.
+    ///
     /// # Errors
-    /// When the flag says something else.
-    pub fn parse(value: &str) -> Result<Self, UsageError> {
+    /// When the flag says something else, and on `eks` without a cluster.
+    pub fn parse(value: &str, cluster: Option<&Arc<str>>) -> Result<Self, UsageError> {
         match value.split_once(':') {
             None => match value {
-                "eks" => return Ok(Self::Eks),
+                "eks" => {
+                    let cluster = required_cluster(cluster)?;
+                    return Ok(Self::Eks { cluster });
+                }
                 "ack" => return Ok(Self::Ack),
                 "none" => return Ok(Self::None),
                 _ => {}
             },
             Some(("file", path)) if !path.is_empty() => return Ok(Self::File(path.into())),
             Some(("kube", object)) => {
-                if let Some((namespace, name)) = object.split_once('/')
-                    && [namespace, name].into_iter().all(is_object_name)
-                {
-                    return Ok(Self::ConfigMap {
-                        namespace: namespace.to_owned(),
-                        name: name.to_owned(),
-                    });
+                if let Some((namespace, name)) = object_name(object) {
+                    return Ok(Self::ConfigMap { namespace, name });
                 }
             }
             Some(_) => {}
@@ -84,23 +90,24 @@ impl AssociationSource {
             ASSOCIATIONS_EXAMPLE,
         ))
     }
+}
 
-    /// # Errors
-    /// When this version cannot read that source yet.
-    pub fn available(self) -> Result<Self, UsageError> {
-        let flag = match &self {
-            Self::File(_) | Self::None => return Ok(self),
-            Self::ConfigMap { namespace, name } => {
-                format!("{ASSOCIATIONS} kube:{namespace}/{name}")
-            }
-            Self::Eks => format!("{ASSOCIATIONS} eks"),
-            Self::Ack => format!("{ASSOCIATIONS} ack"),
-        };
-        Err(UsageError::Later {
-            flag,
-            instead: "--associations file:PATH, or none",
-        })
-    }
+/// EKS lists the associations of one cluster at a time.
+pub(super) fn required_cluster(cluster: Option<&Arc<str>>) -> Result<Arc<str>, UsageError> {
+    cluster.cloned().ok_or(UsageError::Missing {
+        flag: "--cluster-name",
+        allowed: "the name of the EKS cluster whose associations are read",
+        example: "--cluster-name prod",
+    })
+}
+
+/// `NAMESPACE/NAME`
+pub(super) fn object_name(object: &str) -> Option<(String, String)> {
+    let (namespace, name) = object.split_once('/')?;
+    [namespace, name]
+        .into_iter()
+        .all(is_object_name)
+        .then(|| (namespace.to_owned(), name.to_owned()))
 }
 
 /// A DNS subdomain as Kubernetes names objects (RFC 1123).

@@ -6,7 +6,9 @@ use super::*;
 
 fn run_args(args: &[&str]) -> RunArgs {
     let line = ["auditor", "run"].iter().chain(args).map(OsString::from);
-    let Command::Run(mut args) = parse(line).unwrap();
+    let Command::Run(mut args) = parse(line).unwrap() else {
+        panic!("{args:?}");
+    };
     // Tests may run where these are set.
     args.node_name = Some("node-1".to_owned());
     *args
@@ -174,24 +176,49 @@ fn the_api_server_is_asked_within_half_a_minute_unless_told_otherwise() {
 }
 
 #[test]
+fn associations_have_five_sources() {
+    let cluster = "--cluster=file:c.json";
+    let source = |args: &[&str]| {
+        let mut args = run_args(&[&[cluster], args].concat());
+        // Tests may run where it is set.
+        if args.cluster_name.as_deref() != Some("prod") {
+            args.cluster_name = None;
+        }
+        RunConfig::new(args, NodeFacts::default()).map(|config| config.associations)
+    };
+    for (args, expected) in [
+        (vec!["--associations=none"], AssociationSource::None),
+        (vec!["--associations=ack"], AssociationSource::Ack),
+        (
+            vec!["--associations=file:a"],
+            AssociationSource::File("a".into()),
+        ),
+        (
+            vec!["--associations=kube:kube-system/a.b"],
+            AssociationSource::ConfigMap {
+                namespace: "kube-system".into(),
+                name: "a.b".into(),
+            },
+        ),
+        (
+            vec!["--associations=eks", "--cluster-name=prod"],
+            AssociationSource::Eks {
+                cluster: "prod".into(),
+            },
+        ),
+    ] {
+        assert_eq!(source(&args), Ok(expected));
+    }
+    let failure = Failure::from(source(&["--associations=eks"]).unwrap_err());
+    let message = failure.message();
+    assert!(message.contains("--cluster-name is required"), "{message}");
+    assert_eq!(failure.report(), Exit::Usage);
+}
+
+#[test]
 fn what_comes_later_is_refused_with_what_to_use_now() {
     let cluster = "--cluster=file:c.json";
     for (args, flag, instead) in [
-        (
-            vec![cluster, "--associations=kube:kube-system/a"],
-            "--associations kube:kube-system/a",
-            "--associations file:PATH",
-        ),
-        (
-            vec![cluster, "--associations=eks"],
-            "--associations eks",
-            "--associations file:PATH",
-        ),
-        (
-            vec![cluster, "--associations=ack"],
-            "--associations ack",
-            "--associations file:PATH",
-        ),
         (
             vec![cluster, "--output=ocsf"],
             "--output ocsf",
@@ -278,7 +305,7 @@ fn examples_in_the_help_are_accepted() {
         .lines()
         .filter_map(|l| Some(l.split_once("auditor run ")?.1))
         .collect();
-    assert_eq!(examples.len(), 6);
+    assert_eq!(examples.len(), 7);
     for example in examples {
         let args: Vec<_> = example
             .split('|')

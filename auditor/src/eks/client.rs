@@ -7,7 +7,6 @@ use std::{
 };
 
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -22,7 +21,7 @@ use crate::{
     kube::jitter,
 };
 
-const LIST: &str = "ListPodIdentityAssociations";
+pub(super) const LIST: &str = "ListPodIdentityAssociations";
 const DESCRIBE: &str = "DescribePodIdentityAssociation";
 /// What the API allows.
 const PAGE_SIZE: u32 = 100;
@@ -31,8 +30,8 @@ const USER_AGENT: &str = concat!("eks-credential-auditor/", env!("CARGO_PKG_VERS
 /// Asks EKS about one cluster.
 #[derive(Debug)]
 pub struct Client {
-    cluster: Arc<str>,
-    region: String,
+    pub(super) cluster: Arc<str>,
+    pub(super) region: String,
     endpoint: String,
     credentials: CredentialsCache,
     connector: SharedHttpConnector,
@@ -40,7 +39,7 @@ pub struct Client {
 }
 
 /// What an answer means.
-enum Verdict {
+pub(super) enum Verdict {
     Take(Answer),
     /// The error if it was the last attempt.
     Again(Error, Option<Duration>),
@@ -209,117 +208,6 @@ impl Client {
                 },
                 None,
             ),
-        }
-    }
-
-    fn refusal(
-        &self,
-        operation: &'static str,
-        answer: &Answer,
-        attempts: u32,
-        resource: impl Fn() -> String,
-    ) -> Verdict {
-        let Refusal { code, message } = Refusal::of(answer);
-        let retry_after = answer.retry_after.map(Duration::from_secs);
-        let status = answer.status;
-        match &*code {
-            // A list is about the cluster, a description may be about either.
-            "ResourceNotFoundException" if operation == LIST || message.contains("cluster") => {
-                Verdict::GiveUp(Error::NoCluster {
-                    cluster: self.cluster.to_string(),
-                    region: self.region.clone(),
-                })
-            }
-            "ResourceNotFoundException" => {
-                Verdict::GiveUp(Error::NoAssociation { operation, message })
-            }
-            "AccessDeniedException" | "AccessDenied" => Verdict::GiveUp(Error::AccessDenied {
-                operation,
-                action: match operation {
-                    LIST => "eks:ListPodIdentityAssociations",
-                    _ => "eks:DescribePodIdentityAssociation",
-                },
-                resource: resource(),
-                message,
-            }),
-            "ExpiredTokenException"
-            | "ExpiredToken"
-            | "RequestExpired"
-            | "UnrecognizedClientException"
-            | "InvalidClientTokenId"
-            | "InvalidSignatureException"
-            | "SignatureDoesNotMatch"
-            | "MissingAuthenticationTokenException"
-            | "IncompleteSignatureException" => {
-                Verdict::Renew(Error::BadCredentials { operation, message })
-            }
-            "ThrottlingException"
-            | "Throttling"
-            | "TooManyRequestsException"
-            | "RequestLimitExceeded" => Verdict::Again(
-                Error::Throttled {
-                    operation,
-                    attempts,
-                },
-                retry_after,
-            ),
-            _ if status == 429 => Verdict::Again(
-                Error::Throttled {
-                    operation,
-                    attempts,
-                },
-                retry_after,
-            ),
-            _ if status >= 500 => Verdict::Again(
-                Error::Server {
-                    operation,
-                    status,
-                    message,
-                    attempts,
-                },
-                retry_after,
-            ),
-            _ => Verdict::GiveUp(Error::Refused {
-                operation,
-                status,
-                code: code.clone(),
-                message,
-            }),
-        }
-    }
-}
-
-/// An error as the rest-json protocol tells it: the code in a header or in the body, a URI or a namespace around it.
-struct Refusal {
-    code: String,
-    message: String,
-}
-
-impl Refusal {
-    fn of(answer: &Answer) -> Self {
-        #[derive(Default, Deserialize)]
-        struct Raw {
-            #[serde(alias = "__type")]
-            code: Option<String>,
-            #[serde(alias = "Message")]
-            message: Option<String>,
-        }
-        let raw: Raw = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let code = answer.error_type.clone().or(raw.code).unwrap_or_default();
-        // `ns#Code:http://…`
-        let code = code.split(':').next().unwrap_or_default();
-        let code = code.rsplit('#').next().unwrap_or_default();
-        let message = raw.message.unwrap_or_else(|| {
-            let text = String::from_utf8_lossy(&answer.body);
-            text.trim().to_owned()
-        });
-        Self {
-            code: code.chars().take(100).collect(),
-            message: if message.is_empty() {
-                "no message".to_owned()
-            } else {
-                message.chars().take(500).collect()
-            },
         }
     }
 }

@@ -10,6 +10,7 @@ mod credentials;
 mod error;
 mod http;
 mod reader;
+mod refusal;
 mod sign;
 
 pub use backoff::Pace;

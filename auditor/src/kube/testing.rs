@@ -168,6 +168,11 @@ impl Server {
     }
 }
 
+/// Of another server on loopback.
+pub(crate) fn plain_client(url: &str) -> ::kube::Client {
+    client(::kube::Config::new(url.parse().unwrap())).unwrap()
+}
+
 /// Everything at once, but a watch that may last.
 pub(crate) fn fast() -> Timing {
     let moment = Duration::from_millis(20);

@@ -128,14 +128,19 @@ impl Agent {
                 true
             }
             Some(pinned) => match (pinned.executable, executable) {
-                (Some(known), Some(executable)) => known == executable,
+                // systemd makes a new cgroup when it restarts the unit.
+                (Some(known), Some(executable)) if known == executable => {
+                    pinned.cgroup_id = cgroup_id;
+                    true
+                }
+                (Some(_), Some(_)) => false,
                 // It was only seen accepting until now.
                 (None, Some(_)) if pinned.cgroup_id == cgroup_id => {
                     pinned.executable = executable;
                     true
                 }
-                (_, None) => pinned.cgroup_id == cgroup_id,
                 (None, Some(_)) => false,
+                (_, None) => pinned.cgroup_id == cgroup_id,
             },
         }
     }
@@ -269,12 +274,11 @@ mod tests {
             !agent.admits_on_host(1, executable(6)),
             "its neighbour in the cgroup"
         );
-        assert!(
-            agent.admits_on_host(2, executable(5)),
-            "restarted elsewhere"
-        );
         assert!(agent.admits_on_host(1, None));
         assert!(!agent.admits_on_host(2, None));
+        assert!(agent.admits_on_host(2, executable(5)), "restarted");
+        assert!(agent.admits_on_host(2, None));
+        assert!(!agent.admits_on_host(1, None), "its old cgroup");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! From a configuration to running stages; every failure here is the environment's, and says what to do.
 
-use std::{net::SocketAddr, os::unix::fs::MetadataExt as _, path::Path};
+use std::{net::SocketAddr, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
 use crate::{
     association,
     cli::{self, AssociationSource, ClusterSource, Failure, RunConfig},
-    cluster,
+    cluster, eks,
     event::{EndpointKind, Health},
     kube,
     metrics::Metrics,
@@ -17,6 +17,8 @@ use crate::{
 
 /// include/uapi/linux/magic.h
 const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
+/// How often `--associations eks` lists them.
+const EKS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// All endpoints, built-in ones first, in the order of the indices that records carry.
 pub fn endpoints(config: &RunConfig) -> Vec<Endpoint> {
@@ -54,8 +56,24 @@ pub async fn sources(config: &RunConfig, metrics: &Metrics) -> Result<Sources, F
             association::FileSource::new(path.clone(), config.cluster_name.clone()),
         )),
         AssociationSource::None => association::Source::None,
-        AssociationSource::ConfigMap { .. } | AssociationSource::Eks | AssociationSource::Ack => {
-            return Err(later("this --associations source"));
+        AssociationSource::ConfigMap { namespace, name } => {
+            let api = api(config, metrics).await?;
+            let cluster = config.cluster_name.clone();
+            association::Source::Live(association::watch_config_map(api, namespace, name, cluster))
+        }
+        AssociationSource::Ack => {
+            let api = api(config, metrics).await?;
+            let cluster = config.cluster_name.clone();
+            association::Source::Live(association::ack::watch_ack(api, cluster))
+        }
+        AssociationSource::Eks { cluster } => {
+            let settings = eks::Settings::load().await.map_err(|error| {
+                let help = error.help();
+                Failure::environment(error).help(help)
+            })?;
+            let client = eks::Client::new(settings, cluster.clone(), eks::Pace::default());
+            let reader = eks::Reader::new(client, EKS_INTERVAL);
+            association::Source::Live(association::poll_eks(reader, EKS_INTERVAL))
         }
     };
     let policy = policy::FileSource::new(config.policy.clone());
@@ -77,10 +95,6 @@ async fn api(config: &RunConfig, metrics: &Metrics) -> Result<kube::Api, Failure
         ..kube::Timing::default()
     };
     Ok(kube::Api::new(client, metrics.api(), timing))
-}
-
-fn later(what: &str) -> Failure {
-    Failure::usage(anyhow::anyhow!("{what} comes with a later version"))
 }
 
 pub fn cgroups(config: &RunConfig) -> Result<Cgroups, Failure> {

@@ -1,0 +1,2 @@
+mod leading;
+mod working;
