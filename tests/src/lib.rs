@@ -6,6 +6,7 @@
 //! - [`containerd`]: the same with containers that a real runtime makes. [`kubernetes`]: with a real API server.
 //! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
 //! - [`load`]: what one node asks of an API server.
+//! - [`service`]: what answers: the Pod Identity agent, instance metadata, a Kubernetes API server, the EKS API; [`serve`]: by hand.
 //! - [`guest`]: the same as PID 1 of a virtual machine.
 //! - `src/bin`: the programs that run in the lab. They know nothing of the auditor.
 
@@ -25,6 +26,7 @@ pub mod node;
 pub mod play;
 pub mod report;
 pub mod scene;
+pub mod serve;
 pub mod service;
 pub mod sys;
 pub mod token;

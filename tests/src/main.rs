@@ -9,9 +9,11 @@ use lab::{
     churn::{self, Churn},
     cleanup, containerd, guest, helpers_beside_self, kubernetes,
     load::{self, Load},
+    node::NODE_NAME,
     play::{self, Play, Score},
     report::{Color, Paint},
     scene,
+    serve::{self, Serve},
 };
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -69,6 +71,20 @@ enum Action {
         /// Seconds between two syncs of the associations.
         #[arg(long, default_value_t = 60)]
         interval: u64,
+    },
+    /// Be a Kubernetes API server with pods of one node, for `auditor run --cluster kube`; prints its kubeconfig's path.
+    Apiserver {
+        #[arg(long, default_value_t = 250)]
+        pods: usize,
+        /// The node that the pods run on.
+        #[arg(long, value_name = "NAME", default_value = NODE_NAME)]
+        node: String,
+        /// Seconds between two bookmarks.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        bookmarks: u64,
+        /// Where the kubeconfig is written.
+        #[arg(long, value_name = "PATH", default_value = "/tmp")]
+        dir: PathBuf,
     },
     /// Be PID 1 of a virtual machine and run the jobs of /job.
     Guest,
@@ -247,6 +263,22 @@ fn act(command: Action) -> Result<bool> {
             };
             println!("{}", load::run(&load)?);
             Ok(true)
+        }
+        Action::Apiserver {
+            pods,
+            node,
+            bookmarks,
+            dir,
+        } => {
+            let (node, dir) = (node.as_str(), dir.as_path());
+            let bookmarks = Duration::from_secs(bookmarks.max(1));
+            let serve = Serve {
+                pods,
+                node,
+                bookmarks,
+                dir,
+            };
+            serve::run(&serve).map(|()| true)
         }
         Action::Guest => guest::run().map(|()| true),
     }

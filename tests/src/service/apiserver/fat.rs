@@ -52,7 +52,7 @@ pub fn clothe(pod: &mut Value) {
     ]);
 }
 
-/// `count` pods on `node`, each of three containers with 40 variables, about 22 KB as JSON.
+/// `count` pods on `node`, each of three containers with 8 variables, about 22 KB as JSON.
 pub fn node_of_pods(node: &str, count: usize) -> impl Iterator<Item = Value> {
     (0..count).map(move |index| pod(node, index))
 }
@@ -118,7 +118,7 @@ fn pod(node: &str, index: usize) -> Value {
 }
 
 fn container(name: &str, app: &str) -> Value {
-    let env: Vec<Value> = (0..40)
+    let env: Vec<Value> = (0..8)
         .map(|index| {
             json!({"name": format!("SETTING_{index:02}_OF_{}", name.to_uppercase()), "value": format!("value-{index}-of-{app}")})
         })
@@ -166,7 +166,7 @@ mod tests {
             .map(|pod| pod.to_string().len())
             .collect();
         assert!(
-            sizes.iter().all(|size| (18_000..40_000).contains(size)),
+            sizes.iter().all(|size| (20_000..24_000).contains(size)),
             "{sizes:?}"
         );
     }

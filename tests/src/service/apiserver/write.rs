@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     resource::{Resource, Target, Verb},
@@ -116,7 +116,7 @@ fn merged(target: &Value, patch: &Value) -> Value {
         if value.is_null() {
             fields.remove(name);
         } else {
-            let old = fields.get(name).cloned().unwrap_or_else(|| json!(null));
+            let old = fields.get(name).cloned().unwrap_or(Value::Null);
             fields.insert(name.clone(), merged(&old, value));
         }
     }
@@ -125,6 +125,8 @@ fn merged(target: &Value, patch: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
