@@ -1,6 +1,9 @@
 //! Sockets that listen on credential addresses: the agent's are counted, all others are written.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use auditor_common::{CANARY_ENDPOINT, ListenRecord};
 use jiff::Timestamp;
@@ -22,9 +25,15 @@ use crate::{
 /// Listeners whose pod the cluster has not told of yet. One more, and the oldest goes out as it is.
 const WAITING: usize = 64;
 
+/// How long the first listing may take: the jitter of its start, and as long again.
+const FIRST_LISTING: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Default)]
 pub struct Listens {
     waiting: VecDeque<Box<ListenRecord>>,
+    /// Found at start, before the cluster told of any pod.
+    older: Vec<FoundListener>,
+    older_since: Option<Instant>,
 }
 
 /// A listener, however it was found.
@@ -50,6 +59,7 @@ impl Pipeline {
 
     /// Looks again at those whose pod was not known; `last`: nothing may wait any longer.
     pub(super) fn retry_listens(&mut self, last: bool) {
+        self.consider_older(last);
         for _ in 0..self.listens.waiting.len() {
             if let Some(record) = self.listens.waiting.pop_front() {
                 self.consider_listen(&record, true, last);
@@ -98,8 +108,25 @@ impl Pipeline {
 
     /// Listeners that were there before the auditor, as userspace found them: no record tells of these.
     pub fn on_older_listeners(&mut self, listeners: Vec<FoundListener>) {
+        self.listens.older = listeners;
+        self.listens.older_since = Some(Instant::now());
+        self.consider_older(false);
+    }
+
+    /// They wait for the first listing of the pods, which says whose they are.
+    fn consider_older(&mut self, last: bool) {
+        if self.listens.older.is_empty() {
+            return;
+        }
         self.refresh_sources();
-        for listener in listeners {
+        let may_wait = self
+            .listens
+            .older_since
+            .is_some_and(|since| since.elapsed() < FIRST_LISTING);
+        if may_wait && !last && !self.sources.cluster_source().is_told() {
+            return;
+        }
+        for listener in std::mem::take(&mut self.listens.older) {
             let Some(endpoint) = self
                 .settings
                 .endpoints

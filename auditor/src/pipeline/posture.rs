@@ -21,6 +21,8 @@ const INTERVAL: SignedDuration = SignedDuration::from_secs(2);
 const SETTLE: SignedDuration = SignedDuration::from_secs(4);
 /// The auditor itself may have stood still: that time was not watched.
 const LONGEST_STEP: SignedDuration = SignedDuration::from_mins(1);
+/// From one ServiceAccount that is asked for without an event to the next.
+const ASK_EVERY: SignedDuration = SignedDuration::from_secs(20);
 /// States that are remembered as raised; far more than a node has pods.
 const CAPACITY: usize = 4096;
 
@@ -43,6 +45,8 @@ pub struct Postures {
     states: HashMap<Key, State>,
     uses: Uses,
     last_look: Option<Timestamp>,
+    next_ask: Option<Timestamp>,
+    asked: usize,
 }
 
 impl Postures {
@@ -133,7 +137,7 @@ impl Pipeline {
             return;
         };
         let pods: Vec<Arc<Pod>> = self.sources.cluster().pods().cloned().collect();
-        self.ask_for_accounts(&pods);
+        self.ask_for_an_account(&pods, now);
         let knowledge = knowledge(&self.sources, &self.settings);
         let mut holding = HashMap::new();
         let mut accounts = HashSet::new();
@@ -155,15 +159,28 @@ impl Pipeline {
         }
     }
 
-    /// Where ServiceAccounts are read one by one, nobody else may ask for those of pods that do nothing. Once: what is known of
-    /// one is read again when an event needs it.
-    fn ask_for_accounts(&mut self, pods: &[Arc<Pod>]) {
-        for pod in pods.iter().filter(|pod| pod.active) {
-            let accounts = self.sources.cluster().service_accounts();
-            if !accounts.tells_of(&pod.namespace, &pod.service_account) {
-                self.want_service_account(pod, None);
-            }
+    /// Where ServiceAccounts are read one by one, nobody else may ask for those of pods that do nothing. One at a time, and in
+    /// turn, so that 5,000 nodes that start do not ask for all at once; what is known of one is read again when an event needs it.
+    fn ask_for_an_account(&mut self, pods: &[Arc<Pod>], now: Timestamp) {
+        if self.postures.next_ask.is_some_and(|next| now < next) {
+            return;
         }
+        let accounts = self.sources.cluster().service_accounts();
+        let mut untold: Vec<&Arc<Pod>> = pods
+            .iter()
+            .filter(|pod| pod.active && !accounts.tells_of(&pod.namespace, &pod.service_account))
+            .collect();
+        if untold.is_empty() {
+            return;
+        }
+        untold.sort_by(|a, b| {
+            let of = |pod: &Pod| (pod.namespace.clone(), pod.service_account.clone());
+            of(a).cmp(&of(b))
+        });
+        let pod = untold[self.postures.asked % untold.len()].clone();
+        self.postures.asked = self.postures.asked.wrapping_add(1);
+        self.postures.next_ask = now.checked_add(ASK_EVERY).ok();
+        self.want_service_account(&pod, None);
     }
 }
 

@@ -24,7 +24,18 @@ pub fn identity_not_injected(pod: &Pod, knowledge: &Knowledge<'_>) -> Ruling {
     }
     let name = pod.full_name();
     let account = format!("{}/{}", pod.namespace, pod.service_account);
-    if let Some(association) = association(pod, knowledge) {
+    // What was read before the pod was made may have been taken away by then.
+    let was_there = |read_at: Option<Timestamp>| {
+        pod.created
+            .is_none_or(|created| read_at.is_some_and(|read_at| read_at >= created))
+    };
+    let snapshot_at = knowledge.bindings.map(|snapshot| snapshot.started_at);
+    let account_at = knowledge
+        .service_accounts
+        .told_at(&pod.namespace, &pod.service_account);
+    if let Some(association) = association(pod, knowledge)
+        && was_there(snapshot_at)
+    {
         let id = &association.id;
         let message = match pod.env_role(None) {
             Some(old) => format!(
@@ -38,7 +49,7 @@ pub fn identity_not_injected(pod: &Pod, knowledge: &Knowledge<'_>) -> Ruling {
         return Ruling::finding(Severity::Medium, message);
     }
     match annotated_role(pod, knowledge) {
-        Some(role) if !has_irsa(pod, knowledge) => Ruling::finding(
+        Some(role) if !has_irsa(pod, knowledge) && was_there(account_at) => Ruling::finding(
             Severity::Medium,
             format!(
                 "{name} lacks the IRSA volume and variables, though its ServiceAccount {account} names {role}; restart the pod, and check that EKS's pod-identity-webhook works"
@@ -110,8 +121,13 @@ mod tests {
             ("associated", associated(), MEDIUM),
             (
                 "associated, in an old and incomplete snapshot",
-                associated().bindings_begun_at(-100, false),
+                associated().bindings_begun_at(-80, false),
                 MEDIUM,
+            ),
+            (
+                "associated, in a snapshot older than the pod",
+                associated().bindings_begun_at(-100, true),
+                Said::Clear,
             ),
             (
                 "associated, with the agent's address",
@@ -136,9 +152,14 @@ mod tests {
             ("another's association", new().associate("api"), Said::Clear),
             ("annotated", annotated(), MEDIUM),
             (
-                "annotated, as read long ago",
-                new().accounts_read_at(-1000).annotate("web", ROLE),
+                "annotated, as read after the pod was made",
+                new().accounts_read_at(-80).annotate("web", ROLE),
                 MEDIUM,
+            ),
+            (
+                "annotated, as read before the pod was made",
+                new().accounts_read_at(-1000).annotate("web", ROLE),
+                Said::Clear,
             ),
             (
                 "annotated, with the role",
