@@ -26,6 +26,8 @@ const AGENT: &str = "pod-identity-agent";
 /// A node whose pods may ask the Pod Identity agent, reading bindings from `source`.
 fn node(source: &str) -> Result<(Stage, Eks)> {
     let mut stage = Stage::new(Options::default())?;
+    // Older than the auditor, which must not accuse it before it is told of the agent's pod.
+    stage.lab.start_agent()?;
     stage.lab.cluster.associations_source = Some(source.to_owned());
     let eks = Eks::start(CLUSTER_NAME)?;
     eks.put(Association::new(
@@ -34,13 +36,6 @@ fn node(source: &str) -> Result<(Stage, Eks)> {
         &format!("{ROLES}/ops-other"),
     ));
     Ok((stage, eks))
-}
-
-/// Starts the auditor, then the agent, whose pod it has been told of by then.
-fn begin(stage: &mut Stage) -> Result<()> {
-    stage.begin()?;
-    stage.lab.start_agent()?;
-    Ok(())
 }
 
 fn config_map() -> String {
@@ -127,7 +122,7 @@ fn associated_a_second_before_the_connect_is_no_alarm_and_dissociated_is_one() -
     let (mut stage, eks) = node(&config_map())?;
     let mut syncer = Syncer::start(&stage, &eks)?;
     syncer.written(&stage, |data| data["complete"] == "true")?;
-    begin(&mut stage)?;
+    stage.begin()?;
     let (cart, role) = pod(&mut stage, "cart")?;
     next_round(&eks);
     thread::sleep(Duration::from_millis(500));
@@ -173,7 +168,7 @@ fn a_reading_that_failed_takes_nobodys_binding_away() -> Result<()> {
     let mut syncer = Syncer::start(&stage, &eks)?;
     let all = |data: &Value| data["trouble"].is_null() && count(data) == Some(122);
     syncer.written_within(Duration::from_secs(60), &stage, all)?;
-    begin(&mut stage)?;
+    stage.begin()?;
     let (cart, role) = pod(&mut stage, "cart")?;
     let (stray, _) = pod(&mut stage, "stray")?;
     for (operation, fault) in [
@@ -223,7 +218,7 @@ fn when_the_leader_is_killed_the_other_takes_over() -> Result<()> {
     };
     let first = lease(&stage)?;
     let mut other = Syncer::start(&stage, &eks)?;
-    begin(&mut stage)?;
+    stage.begin()?;
     // The second one leaves the first its place.
     thread::sleep(Duration::from_secs(4));
     assert_eq!(lease(&stage)?["holderIdentity"], first["holderIdentity"]);
@@ -262,7 +257,7 @@ fn of_250_associations_under_throttling_none_is_missing() -> Result<()> {
     eks.limit(9);
     eks.fail(Operation::Any, Fault::Throttled, Some(5));
     let mut syncer = Syncer::start(&stage, &eks)?;
-    begin(&mut stage)?;
+    stage.begin()?;
     // All are known to be there before all their roles are.
     syncer.written_within(Duration::from_secs(60), &stage, |data| {
         count(data) == Some(250)
@@ -295,7 +290,7 @@ fn a_node_may_ask_eks_itself() -> Result<()> {
     eks.put(Association::new("shop", "cart", &role));
     eks.fail(Operation::Any, Fault::Throttled, Some(2));
     stage.environment(eks.environment());
-    begin(&mut stage)?;
+    stage.begin()?;
     use_it(&mut stage, &cart)?;
     stage.lines(bound(&cart, &role))?;
     stage.end()?;
@@ -308,7 +303,7 @@ fn acks_resources_bind() -> Result<()> {
         return Ok(());
     }
     let (mut stage, _eks) = node("ack")?;
-    begin(&mut stage)?;
+    stage.begin()?;
     let (cart, role) = pod(&mut stage, "cart")?;
     thread::sleep(Duration::from_secs(1));
     let arn = "arn:aws:eks:eu-west-1:111122223333:podidentityassociation/prod/a-abcdefghijklmnop1";

@@ -8,7 +8,7 @@ mod stage;
 
 use std::{
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
     thread,
     time::Duration,
 };
@@ -41,6 +41,9 @@ pub struct Args {
     rounds: u32,
     #[arg(long, default_value = "syscall")]
     backend: Backend,
+    /// Seconds that a node is watched at rest against an API server.
+    #[arg(long, default_value_t = 185)]
+    rest: u32,
 }
 
 /// What is measured, and with what.
@@ -79,7 +82,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Err(error) = apt::ensure_program("bpftool", "bpftool", "names of BPF programs") {
         println!("programs will have no names: {error:#}");
     }
-    let auditor = build::release()?.auditor;
+    let built = build::release()?;
+    let auditor = built.auditor.clone();
     let opener = build::optimised_xtask()?;
     let stage = Stage::mount()?;
     let node = Node::create(&stage.directory().join("node"), PODS, ASSOCIATIONS)?;
@@ -111,6 +115,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     report_opens(subject.backend, &samples);
     report_programs(&costs);
     report_memory(&memory);
+    let why = "what one node asks of an API server with 250 fat pods, and the memory it takes";
+    process::step("api server", why, || {
+        println!();
+        let mut lab = Command::new(&built.lab);
+        lab.arg("load").arg("--auditor").arg(&subject.auditor);
+        lab.args(["--rest", &args.rest.to_string()]);
+        process::run(&mut lab)
+    })?;
+    println!("  goal: resident at most {MEMORY_GOAL_MIB} MiB");
     Ok(ExitCode::SUCCESS)
 }
 
