@@ -18,6 +18,7 @@ pub fn evidence(
     let injected = pod.map(|pod| Injected {
         irsa_role: pod.env_role(container).map(ToOwned::to_owned),
         pod_identity: pod.has_pod_identity(),
+        region: pod.env_region().map(ToOwned::to_owned),
     });
     let annotated = pod.and_then(|pod| annotated_role(pod, knowledge));
     let begun = knowledge.bindings.map(|snapshot| snapshot.started_at);

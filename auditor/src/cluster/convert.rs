@@ -130,6 +130,8 @@ fn credential_env(env: Vec<raw::EnvVar>) -> CredentialEnv {
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE" => {
                 &mut known.container_authorization_token_file
             }
+            "AWS_REGION" => &mut known.region,
+            "AWS_DEFAULT_REGION" => &mut known.default_region,
             _ => continue,
         };
         *field = optional(value);

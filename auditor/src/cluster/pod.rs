@@ -64,6 +64,10 @@ pub struct CredentialEnv {
     pub container_credentials_full_uri: Option<Arc<str>>,
     /// `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`
     pub container_authorization_token_file: Option<Arc<str>>,
+    /// `AWS_REGION`
+    pub region: Option<Arc<str>>,
+    /// `AWS_DEFAULT_REGION`
+    pub default_region: Option<Arc<str>>,
 }
 
 impl Pod {
@@ -101,6 +105,13 @@ impl Pod {
                 .iter()
                 .find_map(|c| c.env.role_arn.as_deref()),
         }
+    }
+
+    /// The region that the webhook, or somebody, gave its SDKs.
+    #[must_use]
+    pub fn env_region(&self) -> Option<&str> {
+        let mut environments = self.containers.iter().map(|c| &c.env);
+        environments.find_map(|env| env.region.as_deref().or(env.default_region.as_deref()))
     }
 
     /// A container's `AWS_WEB_IDENTITY_TOKEN_FILE` is this file of this volume.

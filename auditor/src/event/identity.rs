@@ -79,6 +79,9 @@ pub struct Injected {
     pub irsa_role: Option<String>,
     /// The Pod Identity volume or variables are there.
     pub pod_identity: bool,
+    /// `AWS_REGION`, or `AWS_DEFAULT_REGION`: where its SDKs call STS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
 }
 
 /// What was known when the verdict was given.

@@ -7,6 +7,7 @@ use ::kube::{
     config::{InClusterError, KubeConfigOptions, KubeconfigError},
 };
 
+const USER_AGENT: &str = concat!("eks-credential-auditor/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there is no client. Whether the API server answers is not asked yet.
@@ -54,6 +55,11 @@ pub async fn connect() -> Result<Client, ConnectError> {
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     // A watch is silent between bookmarks: each request limits its own silence.
     config.read_timeout = None;
+    // In the API server's audit log.
+    config.headers.push((
+        http::header::USER_AGENT,
+        http::HeaderValue::from_static(USER_AGENT),
+    ));
     client(config)
 }
 

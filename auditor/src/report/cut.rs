@@ -443,10 +443,12 @@ fn cut_binding(binding: &mut Binding, caps: Caps) {
 
 fn cut_evidence(evidence: &mut Evidence, caps: Caps) {
     let Evidence {
-        injected: Injected {
-            irsa_role,
-            pod_identity: _,
-        },
+        injected:
+            Injected {
+                irsa_role,
+                pod_identity: _,
+                region,
+            },
         sa_role_arn,
         pod_age_ms: _,
         bindings_age_ms: _,
@@ -458,6 +460,7 @@ fn cut_evidence(evidence: &mut Evidence, caps: Caps) {
     } = evidence;
     for field in [
         irsa_role,
+        region,
         sa_role_arn,
         policy_hash,
         observed_since,

@@ -65,6 +65,7 @@ impl Envelope {
                         .and_then(|b| b.association_arn.as_deref())
                         .and_then(region)
                 })
+                .or_else(|| pod_region(&body).filter(|name| is_region(name)))
                 .map(str::to_owned),
             node: self.node.clone(),
             instance_id: self.instance_id.clone(),
@@ -97,15 +98,35 @@ fn account(role_arn: &str) -> Option<&str> {
     (arn == "arn" && service == "iam" && digits && resource.starts_with("role/")).then_some(account)
 }
 
+/// Of the pod whose binding counts: STS is regional, and its SDKs call it there.
+fn pod_region(body: &Body) -> Option<&str> {
+    let evidence = match body {
+        Body::TokenOpen(open) => &open.evidence,
+        Body::CredentialConnect(connect) => &connect.evidence,
+        Body::AgentAccept(accept) => &accept.evidence,
+        Body::Posture(posture) => &posture.evidence,
+        Body::ConnectionClosed(_)
+        | Body::Listen(_)
+        | Body::Ready(_)
+        | Body::Stopped(_)
+        | Body::Loss(_)
+        | Body::Health(_) => return None,
+    };
+    evidence.injected.region.as_deref()
+}
+
+fn is_region(name: &str) -> bool {
+    let is_name = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    !name.is_empty() && name.len() <= 32 && name.bytes().all(is_name)
+}
+
 /// The region of `arn:PARTITION:eks:REGION:ACCOUNT:podidentityassociation/…`: the cluster's, and so the node's.
 fn region(association_arn: &str) -> Option<&str> {
     let mut parts = association_arn.splitn(6, ':');
     let (arn, _partition, service) = (parts.next()?, parts.next()?, parts.next()?);
     let (region, _account, resource) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_name = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    let named = !region.is_empty() && region.len() <= 32 && region.bytes().all(is_name);
     let of_association = resource.starts_with("podidentityassociation/");
-    (arn == "arn" && service == "eks" && named && of_association).then_some(region)
+    (arn == "arn" && service == "eks" && is_region(region) && of_association).then_some(region)
 }
 
 fn bounded(mut name: Arc<str>) -> Arc<str> {

@@ -84,6 +84,7 @@ pub fn token_open(text: &str, many: usize) -> TokenOpen {
             injected: Injected {
                 irsa_role: Some(own()),
                 pod_identity: true,
+                region: Some(own()),
             },
             sa_role_arn: Some(own()),
             pod_age_ms: Some(u64::MAX),
