@@ -28,6 +28,8 @@ pub const FORMAT: &str = "1";
 pub const DOCUMENT: &str = "associations.json.zst";
 
 /// What Kubernetes allows for the values of one ConfigMap (`MaxSecretSize`, pkg/apis/core/types.go): 1 MiB.
+/// A day, in seconds.
+const LONGEST_INTERVAL: u64 = 24 * 60 * 60;
 const MAX_SIZE: usize = 1 << 20;
 /// Left of that for names, labels and managedFields, so that the object as a whole stays below 1 MiB.
 const RESERVE: usize = 16 << 10;
@@ -159,7 +161,10 @@ pub fn decode(object: &ConfigMap) -> Result<Sheet, DecodeError> {
     let value = required("complete")?;
     let complete = value.parse().map_err(|_| wrong("complete", value))?;
     let interval = optional("intervalSeconds")
-        .map(|value| value.parse().map_err(|_| wrong("intervalSeconds", value)))
+        .map(|value| match value.parse() {
+            Ok(seconds) if seconds <= LONGEST_INTERVAL => Ok(seconds),
+            _ => Err(wrong("intervalSeconds", value)),
+        })
         .transpose()?
         .map(Duration::from_secs);
     let said = required("hash")?;

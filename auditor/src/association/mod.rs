@@ -18,7 +18,7 @@ pub use ledger::{Ledger, Reading};
 pub use live::{Heard, LiveSource};
 pub use parse::{Listing, Page, ParseError, parse, parse_one, parse_page};
 pub use poll::poll_eks;
-pub use snapshot::{Association, Snapshot};
+pub use snapshot::{ABSENCE_MARGIN, Association, Snapshot};
 pub use source::Source;
 pub use watch::watch_config_map;
 

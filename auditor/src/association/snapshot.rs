@@ -26,6 +26,10 @@ pub struct Association {
     pub modified: Option<Timestamp>,
 }
 
+/// How much older than its beginning a reading by others is taken to be: EKS is eventually consistent ("may take several
+/// seconds"), and the reader's clock is not ours.
+pub const ABSENCE_MARGIN: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// `file:PATH`
@@ -80,7 +84,10 @@ impl Snapshot {
     /// Whether what is not in it was not bound at `time`.
     #[must_use]
     pub fn tells_of_absence_at(&self, time: Timestamp) -> bool {
-        self.complete && self.started_at >= time
+        // A file that was looked at is of this moment.
+        let margin = self.interval.map_or(Duration::ZERO, |_| ABSENCE_MARGIN);
+        let told = self.started_at.checked_sub(margin);
+        self.complete && told.is_ok_and(|told| told >= time)
     }
 
     #[must_use]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
 use tokio::{
     sync::{mpsc, watch},
@@ -17,6 +17,8 @@ use crate::kube::{Api, Change, ListWatch, Resource};
 
 /// How many times its interval a reading may be old before somebody should look.
 const STALE_AFTER: u32 = 3;
+/// Clocks that are kept by NTP differ by less.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(10);
 /// No sooner than that, however short the interval.
 const STALE_AFTER_AT_LEAST: Duration = Duration::from_secs(30);
 /// Of a sync that does not say.
@@ -97,6 +99,14 @@ struct Facts {
     trouble: Option<String>,
 }
 
+/// What to say of a reading that seems to be of the future.
+fn ahead(started_at: Timestamp) -> Option<String> {
+    let ahead = started_at.duration_since(Timestamp::now());
+    (ahead > CLOCKS_DIFFER).then(|| {
+        format!("it was read {ahead:#} in the future: the clocks of the sync's node and of this one differ")
+    })
+}
+
 impl State {
     fn take(&mut self, change: Change<ConfigMap>) {
         match change {
@@ -153,13 +163,18 @@ impl State {
     fn accept(&mut self, sheet: Sheet) {
         let source = format!("kube:{}", self.object);
         let interval = sheet.interval.unwrap_or(DEFAULT_INTERVAL);
-        let snapshot = sheet.ledger.snapshot(source.into(), Some(interval));
+        let mut snapshot = sheet.ledger.snapshot(source.into(), Some(interval));
+        // It was begun before it came, whatever the writer's clock says.
+        snapshot.started_at = snapshot.started_at.min(Timestamp::now());
         self.snapshot = Some(Arc::new(snapshot));
         self.object_trouble = None;
         self.sheet = Some(Facts {
             started_at: sheet.ledger.started_at,
             interval,
-            trouble: sheet.ledger.trouble,
+            trouble: sheet
+                .ledger
+                .trouble
+                .or_else(|| ahead(sheet.ledger.started_at)),
         });
     }
 
@@ -172,7 +187,7 @@ impl State {
 
     fn stale_at(&self) -> Option<Timestamp> {
         let facts = self.sheet.as_ref()?;
-        let after = (facts.interval * STALE_AFTER).max(STALE_AFTER_AT_LEAST);
+        let after = (facts.interval.saturating_mul(STALE_AFTER)).max(STALE_AFTER_AT_LEAST);
         facts.started_at.checked_add(after).ok()
     }
 

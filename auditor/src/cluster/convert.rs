@@ -42,7 +42,8 @@ pub fn pod(
     .collect();
     let volumes = spec.volumes.into_iter().flatten().filter_map(volume);
     let mirror_hash: Option<Arc<str>> =
-        optional(metadata.annotations.unwrap_or_default().config_mirror);
+        optional(metadata.annotations.unwrap_or_default().config_mirror)
+            .filter(|hash| is_config_hash(hash));
     Ok(Pod {
         name: required(metadata.name, "metadata.name")?,
         uid: required(metadata.uid, "metadata.uid")?,
@@ -68,6 +69,13 @@ pub fn pod(
         containers,
         volumes: volumes.collect(),
     })
+}
+
+/// FNV-128 in hex (pkg/kubelet/config/common.go `generatePodName`'s hash), which no UID of the API server looks like: anybody
+/// may write the annotation.
+fn is_config_hash(hash: &str) -> bool {
+    let is_hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+    hash.len() == 32 && hash.bytes().all(is_hex)
 }
 
 pub fn service_account(metadata: raw::Metadata) -> Result<ServiceAccount, Missing> {

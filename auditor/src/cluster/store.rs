@@ -44,8 +44,10 @@ impl Store {
     /// By UID, or by a static pod's config hash, as directories and cgroups are named; pods that vanished less than 15 minutes ago too.
     #[must_use]
     pub fn pod(&self, uid: &str) -> Option<&Arc<Pod>> {
-        let uid = self.by_mirror_hash.get(uid).map_or(uid, |uid| &**uid);
-        self.pods.get(uid).map(|entry| &entry.pod)
+        // The annotation is whatever the pod's maker wrote: it may not stand before a pod that the API server has named so.
+        let by_hash = || self.pods.get(self.by_mirror_hash.get(uid)?);
+        let entry = self.pods.get(uid).or_else(by_hash)?;
+        Some(&entry.pod)
     }
 
     #[must_use]
@@ -139,7 +141,11 @@ impl Store {
             return;
         }
         if let Some(hash) = &pod.mirror_hash {
-            self.by_mirror_hash.insert(hash.clone(), pod.uid.clone());
+            let present = |uid: &Arc<str>| self.pods.get(uid).is_some_and(|e| e.gone_at.is_none());
+            // The first that claims it: the kubelet's comes with the node.
+            if !self.by_mirror_hash.get(hash).is_some_and(present) {
+                self.by_mirror_hash.insert(hash.clone(), pod.uid.clone());
+            }
         }
         let entry = Entry {
             pod: Arc::new(pod),

@@ -233,8 +233,10 @@ impl Pipeline {
             return false;
         }
         let index = u32::try_from(endpoint).unwrap_or(u32::MAX);
-        // What it accepts is no news then.
-        self.agent.tell((cgroup_id, socket.net_ns, index));
+        // What it accepts is no news then; of whom nothing could be said, it may be.
+        if !judgement.findings.is_empty() {
+            self.agent.tell((cgroup_id, socket.net_ns, index));
+        }
         self.count_unattributed(&who);
         process.args = self.settings.args.apply(process.args);
         let line = Listen {

@@ -179,6 +179,9 @@ impl Pipeline {
             knowledge: knowledge(&self.sources, &self.settings),
         });
         if attempt != Attempt::Last && self.may_become_clear(&judgement, record.header.time) {
+            // Its connect may be judged first.
+            let relation = judgement.relation.unwrap_or(Relation::Unknown);
+            self.history.note_open(&token, relation, time);
             if lacks_service_account(&judgement) {
                 self.want_account(&token, owner, Some(time));
             }

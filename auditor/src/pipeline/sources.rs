@@ -144,7 +144,12 @@ impl Sources {
             "associations" => match &self.associations {
                 association::Source::Live(_) => {
                     let interval = self.bindings().and_then(|bindings| bindings.interval);
-                    Some(2 * interval.unwrap_or(SYNC_INTERVAL))
+                    Some(
+                        interval
+                            .unwrap_or(SYNC_INTERVAL)
+                            .saturating_mul(2)
+                            .saturating_add(association::ABSENCE_MARGIN),
+                    )
                 }
                 association::Source::None | association::Source::File(_) => None,
             },

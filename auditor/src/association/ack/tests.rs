@@ -90,10 +90,10 @@ fn absence_is_told_as_of_when_it_was_last_heard() {
     });
     let snapshot = state.heard().snapshot.unwrap();
     assert_eq!((snapshot.len(), snapshot.generation), (1, 1));
-    assert!(snapshot.tells_of_absence_at(at(90)) && !snapshot.tells_of_absence_at(at(91)));
+    assert!(snapshot.tells_of_absence_at(at(85)) && !snapshot.tells_of_absence_at(at(86)));
     state.take(Change::Heard(at(160)));
     let snapshot = state.heard().snapshot.unwrap();
-    assert!(snapshot.tells_of_absence_at(at(150)));
+    assert!(snapshot.tells_of_absence_at(at(145)));
     assert_eq!(snapshot.generation, 1);
     state.take(Change::Applied(object(resource("api"))));
     state.take(Change::Deleted(object(resource("web"))));

@@ -185,6 +185,10 @@ fn what_is_damaged_is_refused_and_says_how() {
         (set("startedAt", "noon"), "\"noon\""),
         (set("complete", "yes"), "\"yes\""),
         (set("intervalSeconds", "1.5"), "\"1.5\""),
+        (
+            set("intervalSeconds", "18446744073709551615"),
+            "\"18446744073709551615\"",
+        ),
         (set("hash", "0000000000000000"), "changed by hand"),
     ] {
         assert!(error.contains(part), "{error}\nlacks {part}");

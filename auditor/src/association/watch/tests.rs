@@ -64,11 +64,23 @@ fn the_object_is_the_snapshot() {
     let snapshot = snapshot.unwrap();
     assert_eq!(&*snapshot.source, "kube:kube-system/associations");
     assert_eq!(snapshot.interval, Some(Duration::from_secs(60)));
-    assert!(snapshot.tells_of_absence_at(at(100)) && !snapshot.tells_of_absence_at(at(101)));
+    assert!(snapshot.tells_of_absence_at(at(95)) && !snapshot.tells_of_absence_at(at(96)));
     assert!(snapshot.get("shop", "web").is_some());
     state.take(Change::Applied(object(160, None, &[])));
     let heard = state.heard(at(170));
     assert!(heard.snapshot.unwrap().get("shop", "web").is_none());
+}
+
+#[test]
+fn a_reading_of_the_future_is_of_now_and_said() {
+    let mut state = state();
+    let before = Timestamp::now();
+    state.take(listed(vec![object(4_000_000_000, None, &[])]));
+    let heard = state.heard(Timestamp::now());
+    let snapshot = heard.snapshot.unwrap();
+    assert!(snapshot.started_at >= before && snapshot.started_at <= Timestamp::now());
+    assert!(!snapshot.tells_of_absence_at(before));
+    assert!(heard.trouble.unwrap().contains("in the future"));
 }
 
 #[test]

@@ -48,6 +48,21 @@ fn a_pod_that_comes_back_is_not_forgotten() {
 }
 
 #[test]
+fn a_claimed_hash_stands_before_no_pod() {
+    let mut store = Store::new("n1");
+    let mut fake = pod("shop", "fake");
+    fake.mirror_hash = Some("uid-web".into());
+    store.replace(pods(vec![fake.clone(), pod("shop", "web")]), at(0));
+    assert_eq!(&*store.pod("uid-web").unwrap().name, "web");
+    let mut first = pod("kube-system", "proxy");
+    let hash: Arc<str> = "1db680c2883dc532f70b6887258b2aa2".into();
+    first.mirror_hash = Some(hash.clone());
+    fake.mirror_hash = Some(hash.clone());
+    store.replace(pods(vec![first, fake]), at(1));
+    assert_eq!(&*store.pod(&hash).unwrap().name, "proxy");
+}
+
+#[test]
 fn finds_a_static_pod_by_its_hash_until_it_is_forgotten() {
     let mut store = Store::new("n1");
     let mut proxy = pod("kube-system", "proxy");

@@ -52,6 +52,9 @@ pub struct ListWatch<K> {
     has_bookmarks: bool,
     /// Answers that nobody could read, one after the other, from the same place in history.
     garbled: u8,
+    /// Watches that brought nothing at all, not a bookmark, one after the other: this place may be in no history of the server's
+    /// (an etcd that was restored to an older revision).
+    silences: u8,
     listed_at: Option<Instant>,
     shape: PhantomData<K>,
 }
@@ -104,6 +107,7 @@ impl<K: DeserializeOwned> ListWatch<K> {
             method: Method::Streaming { unmarked: 0 },
             has_bookmarks: false,
             garbled: 0,
+            silences: 0,
             listed_at: None,
             shape: PhantomData,
         }
@@ -171,16 +175,22 @@ impl<K: DeserializeOwned> ListWatch<K> {
     fn move_to(&mut self, resource_version: String) {
         self.position = Position::At(resource_version);
         self.garbled = 0;
+        self.silences = 0;
         self.backoff.reset();
     }
 
-    /// The server has answered as it should.
+    /// The server has answered as it should, and we know what it knows.
     async fn went_well(&mut self) -> Result<(), Stop> {
-        let now = Timestamp::now();
-        if self.trouble.over(now) {
+        self.answers_again().await?;
+        self.tell(Change::Heard(Timestamp::now())).await
+    }
+
+    /// The server has answered as it should.
+    async fn answers_again(&mut self) -> Result<(), Stop> {
+        if self.trouble.over(Timestamp::now()) {
             self.tell(Change::Trouble(None)).await?;
         }
-        self.tell(Change::Heard(now)).await
+        Ok(())
     }
 
     /// Waits while the listener has enough to do.

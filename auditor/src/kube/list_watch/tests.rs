@@ -352,10 +352,16 @@ async fn a_watch_that_falls_silent_is_begun_again() {
         bookmark_silence: Duration::from_millis(100),
         ..fast()
     };
-    let listed = Reply::ok(end_of_listing(2) + &bookmark(5));
-    let mut run = Run::with(timing, [listed.end(End::Hang)]).await;
+    let listed = Reply::ok(end_of_listing(2) + &bookmark(5)).end(End::Hang);
+    // Something must flush the head.
+    let silent = || Reply::ok("{").end(End::Hang);
+    let mut run = Run::with(timing, [listed.clone(), silent(), silent(), listed]).await;
     assert_eq!(run.things(1).await, ["list "]);
-    assert!(run.asked(2).await[1].ends_with("&resourceVersion=5"));
+    let asked = run.asked(4).await;
+    assert!(asked[1].ends_with("&resourceVersion=5"));
+    assert!(asked[2].ends_with("&resourceVersion=5"));
+    // Perhaps the server has never been there: its etcd was restored.
+    assert!(asked[3].contains("sendInitialEvents=true"), "{}", asked[3]);
 }
 
 #[tokio::test]

@@ -19,6 +19,9 @@ struct Listing<K> {
     begun_at: Timestamp,
 }
 
+/// Then a listing tells more than another watch from the same place.
+const MOST_SILENCES: u8 = 2;
+
 impl<K: DeserializeOwned> ListWatch<K> {
     /// Lists, and goes on watching in the same answer.
     pub(super) async fn streaming_list(&mut self, unmarked: u8) -> Result<(), Stop> {
@@ -61,6 +64,13 @@ impl<K: DeserializeOwned> ListWatch<K> {
         let path = self.resource.watch(&version, lifetime);
         let ended = self.follow(path, lifetime, &mut None).await;
         let has_moved = !matches!(&self.position, Position::At(now) if *now == version);
+        if !has_moved && self.has_bookmarks && begun.elapsed() >= self.silence(lifetime, false) {
+            self.silences += 1;
+            if self.silences >= MOST_SILENCES {
+                self.silences = 0;
+                self.position = Position::Unlisted { fresh: true };
+            }
+        }
         match ended {
             // client-go calls it a "very short watch": at once again would be a busy loop.
             Ok(()) if !has_moved && begun.elapsed() < self.api.timing().short_watch => {
@@ -80,7 +90,8 @@ impl<K: DeserializeOwned> ListWatch<K> {
         let answer = self.api.ask("watch", &self.resource, path).await?;
         let mut lines = Lines::new(answer);
         if listing.is_none() {
-            self.went_well().await?;
+            // Not yet `Heard`: what happened since may be told next, or be gone.
+            self.answers_again().await?;
         }
         loop {
             let silence = self.silence(lifetime, listing.is_some());
