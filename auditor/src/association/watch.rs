@@ -129,8 +129,10 @@ impl State {
 
     fn absent(&mut self) {
         let object = &self.object;
+        let cluster = self.cluster.as_deref().unwrap_or("NAME");
         self.object_trouble = Some(format!(
-            "there is no ConfigMap {object}: run `auditor sync-associations --to kube:{object}` once in the cluster{}",
+            "there is no ConfigMap {object}: keep one `auditor sync-associations --cluster-name {cluster} --to kube:{object}` \
+             running in the cluster{}",
             self.in_force()
         ));
     }

@@ -42,7 +42,7 @@ const RUN_EXAMPLES: &str = r#"EXAMPLES:
 
   In a large cluster: one `auditor sync-associations` writes what all nodes watch:
     auditor run --cluster kube --cluster-name prod \
-      --associations kube:kube-system/pod-identity-associations
+      --associations kube:credential-auditor/pod-identity-associations
 
   What the cluster knows, from files:
     kubectl get pods,serviceaccounts -A -o json > cluster.json

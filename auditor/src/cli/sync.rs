@@ -16,19 +16,20 @@ const LEAST_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(super) const EXAMPLES: &str = r#"EXAMPLES:
   In the cluster, one Deployment for all nodes, which read it by
-  `auditor run --associations kube:kube-system/pod-identity-associations`:
+  `auditor run --associations kube:credential-auditor/pod-identity-associations`:
     auditor sync-associations --cluster-name prod \
-      --to kube:kube-system/pod-identity-associations
+      --to kube:credential-auditor/pod-identity-associations
 
   From the resources of the AWS controller for EKS (ACK):
     auditor sync-associations --from ack --cluster-name prod \
-      --to kube:kube-system/pod-identity-associations
+      --to kube:credential-auditor/pod-identity-associations
 
   By hand, with your own AWS profile, into a file for `--associations file:PATH`:
     AWS_PROFILE=audit auditor sync-associations --cluster-name prod \
       --to file:associations.json --once
 
-It needs eks:ListPodIdentityAssociations and eks:DescribePodIdentityAssociation; and in the namespace of the
+It needs eks:ListPodIdentityAssociations and eks:DescribePodIdentityAssociation, or with `--from ack` list on
+podidentityassociations (eks.services.k8s.aws) in all namespaces; and with `--to kube:` in the namespace of the
 ConfigMap get, create and update on configmaps and on leases (coordination.k8s.io).
 
 EXIT STATUS:
@@ -184,7 +185,7 @@ fn parse_to(value: &str, lease: Option<String>) -> Result<SyncTo, UsageError> {
             "--to",
             value,
             "`kube:NAMESPACE/NAME` or `file:PATH`",
-            "--to kube:kube-system/pod-identity-associations",
+            "--to kube:credential-auditor/pod-identity-associations",
         )),
     }
 }

@@ -98,7 +98,7 @@ fn what_is_wrong_keeps_what_was_and_says_so() {
     for (change, part) in [
         (
             Change::Deleted(good()),
-            "auditor sync-associations --to kube:kube-system/associations",
+            "keep one `auditor sync-associations --cluster-name prod --to kube:kube-system/associations` running",
         ),
         (
             listed(vec![]),
