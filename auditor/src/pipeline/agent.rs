@@ -191,7 +191,9 @@ impl Pipeline {
                 self.sources.policy().is_agent(pod)
                     && self.agent.admits_in_container(cgroup_id, executable)
             }
-            Who::Host => !self.has_agent_pod() && self.agent.admits_on_host(cgroup_id, executable),
+            Who::Host => {
+                self.may_be_on_host(cgroup_id) && self.agent.admits_on_host(cgroup_id, executable)
+            }
             _ => false,
         };
         match who {
@@ -216,7 +218,7 @@ impl Pipeline {
                 None => Holder::UnlistedPod(owner.pod_uid.clone()),
             },
             Member::Host => {
-                if !self.has_agent_pod() && self.agent.admits_on_host(cgroup_id, None) {
+                if self.may_be_on_host(cgroup_id) && self.agent.admits_on_host(cgroup_id, None) {
                     Holder::Agent
                 } else {
                     Holder::Host
@@ -226,11 +228,15 @@ impl Pipeline {
         }
     }
 
-    /// Where a pod of the node is the agent, no process of the host is.
-    fn has_agent_pod(&self) -> bool {
+    /// Where a pod of the node is the agent, no process of the host becomes it; one that was it stays so for what it accepted.
+    fn may_be_on_host(&self, cgroup_id: u64) -> bool {
+        let was = self
+            .agent
+            .host
+            .is_some_and(|host| host.cgroup_id == cgroup_id);
         let policy = self.sources.policy();
         let mut pods = self.sources.cluster().pods();
-        pods.any(|pod| pod.active && policy.is_agent(pod))
+        was || !pods.any(|pod| pod.active && policy.is_agent(pod))
     }
 }
 
