@@ -7,11 +7,12 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket},
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::OwnedFd,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use lab::sys::deaf::deafen;
 use rustix::{
     io::Errno,
     net::{
@@ -50,7 +51,7 @@ fn main() -> Result<()> {
         let listener = TcpListener::bind((own, 0)).context("hold a port")?;
         listener.into()
     };
-    drop_everything(&holder)?;
+    deafen(&holder).context("attach a filter")?;
     let client = SocketAddrV4::try_from(getsockname(&holder)?)?;
 
     let socket = socket_with(
@@ -116,36 +117,6 @@ fn main() -> Result<()> {
     };
     send(stack.segment(RST | ACK, b""))?;
     println!("{server}: {answered} bytes of an answer");
-    Ok(())
-}
-
-/// A classic BPF program of one instruction: accept 0 bytes of each packet.
-fn drop_everything(holder: &OwnedFd) -> Result<()> {
-    let mut accept_nothing = libc::sock_filter {
-        code: u16::try_from(libc::BPF_RET | libc::BPF_K)?,
-        jt: 0,
-        jf: 0,
-        k: 0,
-    };
-    let program = libc::sock_fprog {
-        len: 1,
-        filter: &raw mut accept_nothing,
-    };
-    // SAFETY: the program points at one live instruction, and its length and the option's are right.
-    let result = unsafe {
-        libc::setsockopt(
-            holder.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_FILTER,
-            (&raw const program).cast(),
-            u32::try_from(size_of_val(&program))?,
-        )
-    };
-    ensure!(
-        result == 0,
-        "attach a filter: {}",
-        std::io::Error::last_os_error()
-    );
     Ok(())
 }
 
