@@ -7,7 +7,7 @@ use crate::{Address, ConnectKey, Header, TaskContext, Tuple};
 #[repr(C)]
 pub struct AcceptRecord {
     pub header: Header,
-    /// The connect that made it; zeroes where none was seen.
+    /// The connect that made it: its socket is itself established. Zeroes where there is none.
     pub connect: ConnectKey,
     /// Cgroup of whoever made the listening socket (`sk->sk_cgrp_data`, which an accepted one inherits); 0 where the kernel
     /// does not keep it.
@@ -17,9 +17,9 @@ pub struct AcceptRecord {
     pub endpoint: u32,
     /// Of the accepting socket.
     pub net_ns: u32,
-    /// Of the connecting one, where its connect was seen.
+    /// Of the connecting one, where it is matched.
     pub connect_net_ns: u32,
-    /// 1 where the connect was seen.
+    /// 1 where a socket of this node has that connect, established.
     pub matched: u32,
 }
 

@@ -135,10 +135,6 @@ unsafe fn on_connect(sk: Address, by: u16) {
     };
     // Before anything can drop the event: an unseen connect must not look like a stealthy one.
     let _ = CONNECTS.insert(sk as u64, state, 0);
-    // Without its source port it waits for the handshake, which the server's side is never ahead of.
-    if tuple.src_port != 0 {
-        remember(&tuple, sk as u64, header.time, net_ns, endpoint);
-    }
     let Some(mut entry) = EVENTS.reserve::<ConnectRecord>(0) else {
         count(Counter::EventRingFull);
         return;
@@ -158,18 +154,6 @@ unsafe fn on_connect(sk: Address, by: u16) {
     entry.submit(0);
 }
 
-/// For the server's side, which looks the connect up by what it sees of it.
-#[inline(always)]
-fn remember(tuple: &Tuple, socket: u64, time: u64, net_ns: u32, endpoint: u32) {
-    let key = ConnectKey { socket, time };
-    let state = TupleState {
-        key,
-        net_ns,
-        endpoint,
-    };
-    let _ = TUPLES.insert(tuple, state, 0);
-}
-
 #[inline(always)]
 unsafe fn on_change(sk: Address, old: i32, new: i32) {
     let socket = sk as u64;
@@ -184,13 +168,17 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
             state.tuple.src = now.src;
             state.tuple.src_port = now.src_port;
         }
-        remember(
-            &state.tuple,
-            socket,
-            state.time,
-            state.net_ns,
-            state.endpoint,
-        );
+        // Only now: a socket that never gets past SYN_SENT must not explain what a raw socket does on its 4-tuple. The server's
+        // side is not ahead: its handshake ends with the ACK that this socket sends next (`tcp_rcv_synsent_state_process`).
+        let established = TupleState {
+            key: ConnectKey {
+                socket,
+                time: state.time,
+            },
+            net_ns: state.net_ns,
+            endpoint: state.endpoint,
+        };
+        let _ = TUPLES.insert(state.tuple, established, 0);
     }
     count(if state.endpoint == CANARY_ENDPOINT {
         Counter::Canary
@@ -223,7 +211,10 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
         count(Counter::EventRingFull);
     }
     if new != TCP_ESTABLISHED {
-        let _ = TUPLES.remove(state.tuple);
+        // A refused one put nothing there, and must not take away what another socket did.
+        if !outcome {
+            let _ = TUPLES.remove(state.tuple);
+        }
         let _ = CONNECTS.remove(socket);
     }
 }

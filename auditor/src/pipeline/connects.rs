@@ -1,4 +1,5 @@
-//! Connects to the credential endpoints: one line when the outcome is known, one when the connection has ended.
+//! Connects to the credential endpoints: one line when the outcome is known, one when the connection has ended. One that went
+//! out as pending gets a line of its own for a handshake that ends after all: a filter on the socket can hold that back.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -60,6 +61,8 @@ struct Waiting {
     next_look: Option<NextLook>,
     outcome: Option<OutcomeRecord>,
     closed: Option<OutcomeRecord>,
+    /// It went out as pending before its outcome came.
+    is_late: bool,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,8 @@ struct Open {
     who: Who,
     process: Process,
     connection: Connection,
+    /// What its outcome is judged by, where it went out without.
+    pending: Option<Box<Waiting>>,
 }
 
 #[derive(Debug)]
@@ -92,11 +97,6 @@ impl Pipeline {
             self.count_only();
             return;
         }
-        while (self.connects.waiting.len() >= WAITING || self.connects.order.len() >= 4 * WAITING)
-            && let Some(oldest) = self.connects.order.pop_front()
-        {
-            self.consider_connect(oldest, Attempt::Last);
-        }
         let latency_us =
             u64::try_from(Clock::since(record.header.time).as_micros()).unwrap_or(u64::MAX);
         let waiting = Waiting {
@@ -106,9 +106,21 @@ impl Pipeline {
             next_look: None,
             outcome: None,
             closed: None,
+            is_late: false,
         };
-        self.connects.waiting.insert(record.key, Box::new(waiting));
-        self.connects.order.push_back(record.key);
+        self.await_connect(Box::new(waiting));
+    }
+
+    /// Puts it with those that wait; the oldest goes out where they are too many.
+    fn await_connect(&mut self, waiting: Box<Waiting>) {
+        while (self.connects.waiting.len() >= WAITING || self.connects.order.len() >= 4 * WAITING)
+            && let Some(oldest) = self.connects.order.pop_front()
+        {
+            self.consider_connect(oldest, Attempt::Last);
+        }
+        let key = waiting.record.key;
+        self.connects.waiting.insert(key, waiting);
+        self.connects.order.push_back(key);
     }
 
     /// The agent connects to its own addresses for its probes, every few seconds.
@@ -126,11 +138,24 @@ impl Pipeline {
         if record.endpoint == CANARY_ENDPOINT {
             return;
         }
-        // Of a connect that is only counted, was lost, or went out as pending: counted as merged all the same.
-        self.totals.merged += 1;
         if let Some(waiting) = self.connects.waiting.get_mut(&record.key) {
+            self.totals.merged += 1;
             waiting.outcome = Some(*record);
             self.consider_connect(record.key, Attempt::First);
+            return;
+        }
+        let open = self.connects.open.remove(&record.key);
+        match open.and_then(|open| open.pending) {
+            Some(mut waiting) if describe_outcome(record).0 == Outcome::Established => {
+                waiting.outcome = Some(*record);
+                waiting.next_look = None;
+                waiting.is_late = true;
+                self.await_connect(waiting);
+                self.consider_connect(record.key, Attempt::First);
+            }
+            // Of a connect that is only counted, was lost, or came to nothing after it went out as pending: counted as merged
+            // all the same.
+            _ => self.totals.merged += 1,
         }
     }
 
@@ -207,7 +232,11 @@ impl Pipeline {
             history: who.pod().map(|pod| self.history.of(&pod.uid, pod.created)),
             knowledge: knowledge(&self.sources, &self.settings),
         });
-        if attempt != Attempt::Last && self.may_become_clear(&judgement, key.time) {
+        let since = match outcome {
+            Some(outcome) if waiting.is_late => outcome.header.time,
+            _ => key.time,
+        };
+        if attempt != Attempt::Last && self.may_become_clear(&judgement, since) {
             if let Some(pod) = who.pod()
                 && lacks_service_account(&judgement)
             {
@@ -241,13 +270,15 @@ impl Pipeline {
                 latency_us: waiting.latency_us,
                 cluster_age_ms: self.cluster_age_ms(),
                 // For its pod: that for the outcome is the connection's own duration.
-                waited_ms: outcome.and_then(|_| attempt.waited_ms(key.time)),
+                waited_ms: outcome.and_then(|_| attempt.waited_ms(since)),
                 reason: who.reason().map(str::to_owned),
             },
             repeats: 0,
         };
-        let goes_on = matches!(connection.outcome, Outcome::Established | Outcome::Pending);
         self.emit(time, id, Body::CredentialConnect(Box::new(line)));
+        let closed = waiting.closed;
+        let is_pending = connection.outcome == Outcome::Pending;
+        let goes_on = is_pending || connection.outcome == Outcome::Established;
         let open = Open {
             id,
             boot_ns: key.time,
@@ -255,10 +286,11 @@ impl Pipeline {
             who,
             process,
             connection,
+            pending: is_pending.then_some(waiting),
         };
-        match &waiting.closed {
+        match closed {
             Some(closed) => {
-                self.finish_connection(open, closed, None, attempt == Attempt::Last);
+                self.finish_connection(open, &closed, None, attempt == Attempt::Last);
             }
             None if goes_on => self.connects.remember(key, open),
             None => {}

