@@ -95,6 +95,8 @@ struct State {
 #[derive(Debug)]
 struct Facts {
     started_at: Timestamp,
+    /// False where no reading was ever complete: then `started_at` is only when the first one was begun.
+    complete: bool,
     interval: Duration,
     trouble: Option<String>,
 }
@@ -172,6 +174,7 @@ impl State {
         self.object_trouble = None;
         self.sheet = Some(Facts {
             started_at: sheet.ledger.started_at,
+            complete: sheet.ledger.complete,
             interval,
             trouble: sheet
                 .ledger
@@ -182,13 +185,16 @@ impl State {
 
     fn in_force(&self) -> String {
         match &self.sheet {
-            Some(facts) => format!("; what was read at {} stays in force", facts.started_at),
+            Some(facts) if facts.complete => {
+                format!("; what was read at {} stays in force", facts.started_at)
+            }
+            Some(_) => "; the part that was read before stays in force".to_owned(),
             None => String::new(),
         }
     }
 
     fn stale_at(&self) -> Option<Timestamp> {
-        let facts = self.sheet.as_ref()?;
+        let facts = self.sheet.as_ref().filter(|facts| facts.complete)?;
         let after = (facts.interval.saturating_mul(STALE_AFTER)).max(STALE_AFTER_AT_LEAST);
         facts.started_at.checked_add(after).ok()
     }
@@ -211,7 +217,13 @@ impl State {
                     self.object, facts.started_at
                 )
             });
-            join(stale, trouble)
+            let never_whole = (!facts.complete).then(|| {
+                format!(
+                    "the associations in the ConfigMap {} were never read whole: of what is not in it nothing can be said",
+                    self.object
+                )
+            });
+            join(never_whole.or(stale), trouble)
         });
         Heard {
             snapshot: self.snapshot.clone(),

@@ -160,8 +160,41 @@ impl Sources {
     pub(super) fn measure(&self, metrics: &Metrics) {
         if let Some(bindings) = self.bindings() {
             metrics.set_bindings(&bindings.source, BindingKind::PodIdentity, bindings.len());
-            metrics.set_bindings_sync(bindings.started_at);
+            // A part of them is no reading: it would look fresh.
+            if bindings.complete {
+                metrics.set_bindings_sync(bindings.started_at);
+            }
         }
         metrics.set_policy(self.policy().hash.as_deref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_bindings_is_not_when_they_were_read_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("associations.json");
+        let cluster = directory.path().join("cluster.json");
+        std::fs::write(&cluster, r#"{"kind":"List","apiVersion":"v1","items":[]}"#).unwrap();
+        for (complete, expected) in [(false, "0.0"), (true, "100.0")] {
+            let text = format!(
+                r#"{{"startedAt":"1970-01-01T00:01:40Z","complete":{complete},"associations":[]}}"#
+            );
+            std::fs::write(&path, text).unwrap();
+            let associations = association::FileSource::new(path.clone(), None);
+            let sources = Sources::read(
+                cluster::Source::File(Box::new(cluster::FileSource::new(cluster.clone(), "node"))),
+                association::Source::File(Box::new(associations)),
+                policy::FileSource::new(None),
+            );
+            let metrics = Metrics::default();
+            sources.unwrap().measure(&metrics);
+            let text = metrics.encode().unwrap();
+            let line = format!("credential_auditor_bindings_sync_timestamp_seconds {expected}\n");
+            assert!(text.contains(&line), "{text}");
+        }
     }
 }

@@ -66,23 +66,61 @@ impl Leadership {
         }
     }
 
-    /// Returns when we lead.
+    /// Returns when we lead, however long that takes: rights may be given meanwhile.
     pub async fn acquire(&mut self) {
         let mut said = None;
+        while self.acquire_unless_final(&mut said).await.is_err() {
+            sleep(self.timing.retry).await;
+        }
+    }
+
+    /// # Errors
+    /// At once on what time does not mend, and after `limit`: why we do not lead.
+    pub async fn acquire_within(&mut self, limit: Duration) -> Result<(), String> {
+        let mut said = None;
+        match timeout(limit, self.acquire_unless_final(&mut said)).await {
+            Ok(result) => result,
+            Err(_) => Err(format!(
+                "the Lease {} was not ours within {limit:?}: {}",
+                self.object(),
+                said.as_deref().unwrap_or("no answer")
+            )),
+        }
+    }
+
+    /// `said` is what stood in the way last; each obstacle is logged once.
+    async fn acquire_unless_final(&mut self, said: &mut Option<String>) -> Result<(), String> {
         loop {
-            let now_said = match self.attempt().await {
-                Ok(Turn::Leading) => return,
-                Ok(Turn::Held(holder)) => format!("{holder} leads; waiting"),
+            let attempt = self.attempt().await;
+            let is_trouble = attempt.is_err();
+            let (obstacle, is_final) = match attempt {
+                Ok(Turn::Leading) => return Ok(()),
+                Ok(Turn::Held(holder)) => (Some(format!("{holder} leads; waiting")), false),
                 // Somebody was faster, which the next attempt will show.
-                Err(ObjectError::Conflict) => said.clone().unwrap_or_default(),
-                Err(error) => format!("cannot take the Lease {}: {error}", self.name),
+                Err(ObjectError::Conflict) => (None, false),
+                Err(error) => {
+                    let text = format!("cannot take the Lease {}: {error}", self.object());
+                    (Some(text), error.is_final())
+                }
             };
-            if !now_said.is_empty() && said.as_ref() != Some(&now_said) {
-                tracing::info!("{now_said}");
-                said = Some(now_said);
+            if let Some(obstacle) = obstacle {
+                if said.as_ref() != Some(&obstacle) {
+                    match is_trouble {
+                        true => tracing::warn!("{obstacle}"),
+                        false => tracing::info!("{obstacle}"),
+                    }
+                    *said = Some(obstacle.clone());
+                }
+                if is_final {
+                    return Err(obstacle);
+                }
             }
             sleep(self.timing.retry + jitter(self.timing.retry / 5)).await;
         }
+    }
+
+    fn object(&self) -> String {
+        format!("{}/{}", self.leases.namespace, self.name)
     }
 
     /// Renews for as long as it goes. Returns why we lead no longer: whoever writes must have stopped by then.

@@ -28,11 +28,32 @@ pub enum ObjectError {
         namespace: String,
         message: String,
     },
+    #[error(
+        "the API server does not know us: it answers 401 to {verb} on {plural} in namespace {namespace}; check the credentials \
+         of the kubeconfig, or the pod's ServiceAccount token ({message})"
+    )]
+    Unauthorized {
+        verb: &'static str,
+        plural: &'static str,
+        namespace: String,
+        message: String,
+    },
     #[error("the API server refuses it with {code}: {message}")]
     Refused { code: u16, message: String },
     /// Perhaps it goes well the next time.
     #[error("cannot reach the API server: {0}")]
     Unreachable(String),
+}
+
+impl ObjectError {
+    /// Nobody but the user mends it.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized { .. } | Self::Forbidden { .. } | Self::Refused { .. }
+        )
+    }
 }
 
 /// All objects of kind `K` in one namespace.
@@ -113,7 +134,13 @@ where
             Ok(Err(::kube::Error::Api(status))) => Err(match status.code {
                 409 => ObjectError::Conflict,
                 404 if verb != "create" => ObjectError::Gone,
-                401 | 403 => ObjectError::Forbidden {
+                401 => ObjectError::Unauthorized {
+                    verb,
+                    plural: self.plural,
+                    namespace: self.namespace.clone(),
+                    message: status.message.clone(),
+                },
+                403 => ObjectError::Forbidden {
                     verb,
                     plural: self.plural,
                     group: self.group,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -38,11 +38,8 @@ impl Work {
                 return self.rounds().await;
             };
             if self.once {
-                let acquired = timeout(ONCE_WAITS_FOR, leadership.acquire()).await;
-                acquired.map_err(|_| {
-                    Failure::environment(anyhow::anyhow!("another one holds the Lease, or it cannot be taken"))
-                        .help("see the log above; `kubectl get lease -n NAMESPACE NAME -o yaml` says who holds it")
-                })?;
+                let acquired = leadership.acquire_within(ONCE_WAITS_FOR).await;
+                acquired.map_err(|why| Failure::environment(anyhow::anyhow!(why)))?;
             } else {
                 leadership.acquire().await;
             }

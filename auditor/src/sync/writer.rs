@@ -122,7 +122,9 @@ impl Writer {
             Err(error) => return Err(error.into()),
         }
         let (count, generation) = (sheet.ledger.len(), sheet.ledger.generation);
-        if changed {
+        if !sheet.ledger.complete {
+            tracing::warn!(generation, "wrote {count} associations, incomplete");
+        } else if changed {
             tracing::info!(generation, "wrote {count} associations");
         } else {
             tracing::debug!(generation, "wrote {count} associations: no others");

@@ -9,11 +9,20 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn object(second: i64, trouble: Option<&str>, associations: &[Association]) -> ConfigMap {
+    object_of(true, second, trouble, associations)
+}
+
+fn object_of(
+    complete: bool,
+    second: i64,
+    trouble: Option<&str>,
+    associations: &[Association],
+) -> ConfigMap {
     let mut ledger = Ledger::default();
     ledger.take(Reading {
         started_at: at(second),
         associations: associations.to_vec(),
-        complete: true,
+        complete,
         trouble: trouble.map(ToOwned::to_owned),
     });
     let sheet = Sheet {
@@ -151,6 +160,35 @@ fn a_sync_that_fails_or_stops_is_heard() {
     // While the API server is away nobody can know.
     state.take(Change::Trouble(Some("away".to_owned())));
     assert_eq!(state.heard(at(400)).trouble.as_deref(), Some("away"));
+}
+
+#[test]
+fn what_was_never_read_whole_is_not_called_up_to_date() {
+    let mut state = state();
+    let part = object_of(false, 100, Some("EKS is away"), &[]);
+    state.take(Change::Applied(part.clone()));
+    assert_eq!(state.until_stale(at(110)), None);
+    for now in [110, 10_000] {
+        let heard = state.heard(at(now));
+        assert!(!heard.snapshot.unwrap().complete);
+        let trouble = heard.trouble.unwrap();
+        let begin =
+            "the associations in the ConfigMap kube-system/associations were never read whole";
+        assert!(trouble.starts_with(begin), "{trouble}");
+        assert!(
+            trouble.ends_with("; the sync says: EKS is away"),
+            "{trouble}"
+        );
+        assert!(!trouble.contains("up to date"), "{trouble}");
+    }
+    state.take(Change::Deleted(part));
+    let trouble = state.heard(at(110)).trouble.unwrap();
+    assert!(
+        trouble.ends_with("the part that was read before stays in force"),
+        "{trouble}"
+    );
+    state.take(Change::Applied(object(200, None, &[])));
+    assert_eq!(state.heard(at(210)).trouble, None);
 }
 
 #[tokio::test]

@@ -77,6 +77,50 @@ async fn one_that_died_is_followed_after_the_leases_duration() {
 }
 
 #[tokio::test]
+async fn what_stands_in_the_way_is_named() {
+    let hour = Duration::from_hours(1);
+    for (begin, code, part) in [
+        ("GET", 403, "RBAC must allow get on leases in namespace ns"),
+        (
+            "POST",
+            403,
+            "RBAC must allow create on leases in namespace ns",
+        ),
+        (
+            "GET",
+            401,
+            "it answers 401 to get on leases in namespace ns",
+        ),
+        ("POST", 404, "refuses it with 404"),
+    ] {
+        let api = FakeApi::default();
+        api.state().fail = Some((begin, code));
+        let mut one = candidate(&api, "one").await;
+        let failed = timeout(Duration::from_secs(5), one.acquire_within(hour)).await;
+        let why = failed.expect("at once").unwrap_err();
+        assert!(why.starts_with("cannot take the Lease ns/a: "), "{why}");
+        assert!(why.contains(part), "{why}");
+        // Who has time waits until it is allowed.
+        assert!(!leads_within(&mut one, Duration::from_millis(200)).await);
+        api.state().fail = None;
+        assert!(leads_within(&mut one, Duration::from_secs(2)).await);
+    }
+    let api = FakeApi::default();
+    candidate(&api, "one").await.acquire().await;
+    let limit = Duration::from_millis(200);
+    let mut two = candidate(&api, "two").await;
+    let why = two.acquire_within(limit).await.unwrap_err();
+    assert_eq!(
+        why,
+        "the Lease ns/a was not ours within 200ms: one leads; waiting"
+    );
+    api.state().fail = Some(("GET", 503));
+    let mut three = candidate(&api, "three").await;
+    let why = three.acquire_within(limit).await.unwrap_err();
+    assert!(why.contains("it answers 503"), "{why}");
+}
+
+#[tokio::test]
 async fn of_many_exactly_one_leads() {
     let api = FakeApi::default();
     let mut tasks = Vec::new();
