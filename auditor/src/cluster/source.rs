@@ -48,6 +48,15 @@ impl Source {
         }
     }
 
+    /// How long the first listing may still be held back on purpose (`--api-start-jitter`).
+    #[must_use]
+    pub fn start_delay(&self) -> std::time::Duration {
+        match self {
+            Self::File(_) => std::time::Duration::ZERO,
+            Self::Kube(kube) => kube.start_delay(),
+        }
+    }
+
     /// What is worth a line of its own, once: that all pods of the node have been told of, where `ready` came before.
     pub fn take_news(&mut self) -> Option<News> {
         match self {

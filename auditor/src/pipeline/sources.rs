@@ -137,9 +137,7 @@ impl Sources {
     /// How long to wait for an input that a judgement lacked; `None` where waiting brings nothing.
     pub(super) fn patience(&self, lacking: &str) -> Option<Duration> {
         match lacking {
-            // The first listing comes after a jitter of its own.
-            "pod" if !self.cluster.is_told() => Some(2 * POD_PATIENCE),
-            "pod" => Some(POD_PATIENCE),
+            "pod" => Some(self.cluster.start_delay().saturating_add(POD_PATIENCE)),
             "serviceaccount" => self.cluster.reads_one_by_one().then_some(POD_PATIENCE),
             "associations" => match &self.associations {
                 association::Source::Live(_) => {

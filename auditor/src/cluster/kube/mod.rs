@@ -30,6 +30,8 @@ pub struct KubeSource {
     accounts: Accounts,
     heard_at: Option<Timestamp>,
     is_told: bool,
+    /// The most that the first listing waits for before it is asked for.
+    start_jitter: Duration,
     /// What is wrong with the pods' list-watch.
     trouble: Option<String>,
     news: Option<News>,
@@ -58,6 +60,7 @@ impl KubeSource {
             // Nothing is concluded from a pod that is not in a first listing; the watch brings it a moment later.
             from_cache: true,
         };
+        let start_jitter = api.timing().start_jitter;
         let reader = tokio::spawn(ListWatch::new(api.clone(), resource, sink).run());
         Self {
             node: node.clone(),
@@ -66,10 +69,21 @@ impl KubeSource {
             accounts: Accounts::new(api, timing),
             heard_at: None,
             is_told: false,
+            start_jitter,
             trouble: None,
             news: None,
             expired_at: None,
             reader: reader.abort_handle(),
+        }
+    }
+
+    /// How long the first listing may still be held back on purpose; nothing once it is in.
+    #[must_use]
+    pub fn start_delay(&self) -> Duration {
+        if self.is_told {
+            Duration::ZERO
+        } else {
+            self.start_jitter
         }
     }
 
