@@ -67,6 +67,7 @@ fn perform_all(
     score: &mut Score,
 ) -> Result<()> {
     let (mut auditor, ready) = Auditor::start(&stage.lab, options)?;
+    stage.output = Some(options.output.clone());
     println!("{}", play.paint.dim(&introduction(&ready)));
     // Kubernetes' timestamps have whole seconds: a pod made in the auditor's first second would seem to be older than it.
     thread::sleep(Duration::from_secs(1));
@@ -154,6 +155,7 @@ pub fn stage(mut lab: Lab) -> Result<Stage> {
         lab,
         agent,
         older,
+        output: None,
         skipped: None,
     })
 }

@@ -18,13 +18,20 @@ mod role;
 mod theft;
 mod volume;
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::{
     expect::Expected,
     node::{Lab, Pod, PodSpec, cluster::ROLES, pod::POD_IDENTITY},
+    patience,
 };
 
 /// The node while the auditor runs.
@@ -34,8 +41,30 @@ pub struct Stage {
     pub agent: Pod,
     /// A pod with an association that ran before the auditor did.
     pub older: Pod,
+    /// Where the auditor's lines go; none in a rehearsal.
+    pub output: Option<PathBuf>,
     /// Why what the scene just played is about did not happen on this machine; set by the scene, taken by the player.
     pub skipped: Option<String>,
+}
+
+impl Stage {
+    /// Waits until the run's lines so far are as `enough` wants them, at most `limit`: a state takes as long as it
+    /// takes. What has not come by then is missed by what the scene expects.
+    fn wait_for_lines(&self, limit: Duration, enough: impl Fn(&[Value]) -> bool) {
+        let Some(output) = &self.output else {
+            return;
+        };
+        let deadline = Instant::now() + limit * patience();
+        while Instant::now() < deadline {
+            let text = fs::read_to_string(output).unwrap_or_default();
+            // The last may not be whole yet.
+            let lines = text.lines().filter_map(|l| serde_json::from_str(l).ok());
+            if enough(&lines.collect::<Vec<_>>()) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
 }
 
 pub struct Scene {

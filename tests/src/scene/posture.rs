@@ -1,19 +1,29 @@
 //! States: told once when they are there, and once when they are gone.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
+
+use serde_json::Value;
 
 use super::{Scene, annotated, associate, token_path};
 use crate::{
-    expect::Expected,
+    expect::{Expected, facts},
     node::{PodSpec, pod::IRSA},
-    patience,
 };
 
-/// A state is told within 8 s: it must hold for 4 s, and is looked for every 2 s.
-const TOLD: Duration = Duration::from_secs(8);
-/// It begins when policy's three seconds are over.
-const UNUSED: Duration = Duration::from_secs(13);
-const GONE: Duration = Duration::from_secs(4);
+/// A state must hold for 4 s, and is looked for every 2 s; `unused-credential` begins when policy's three seconds are over.
+const TOLD: Duration = Duration::from_secs(20);
+const UNUSED: &str = "unused-credential";
+
+/// How many lines tell that `finding` is in `state`, of `subject` or of any.
+fn told(lines: &[Value], state: &str, finding: &str, subject: Option<&str>) -> usize {
+    let tells = |line: &&Value| {
+        line["event"] == "finding"
+            && line["state"] == state
+            && line["findings"][0]["id"] == finding
+            && subject.is_none_or(|subject| facts(line)["subject"] == subject)
+    };
+    lines.iter().filter(tells).count()
+}
 
 pub const SCENES: &[Scene] = &[
     Scene {
@@ -24,7 +34,11 @@ pub const SCENES: &[Scene] = &[
             let (moved, _) = annotated(&mut stage.lab, "shop", "moved")?;
             let late_role = associate(&mut stage.lab, "shop", "late")?;
             let moved_role = associate(&mut stage.lab, "shop", "moved")?;
-            thread::sleep(TOLD * patience());
+            let both = [&late, &moved].map(|pod| format!("pod {}", pod.key()));
+            stage.wait_for_lines(TOLD, |lines| {
+                let raised = |pod| told(lines, "raised", "identity-not-injected", Some(pod)) > 0;
+                both.iter().all(|pod| raised(pod))
+            });
             stage.lab.cluster.dissociate("shop", "late")?;
             stage.lab.cluster.remove_pod(&moved.spec)?;
             let mut expected = Vec::new();
@@ -46,24 +60,29 @@ pub const SCENES: &[Scene] = &[
         play: |stage| {
             let (dormant, role) = annotated(&mut stage.lab, "shop", "dormant")?;
             stage.lab.set_policy("unused_after: 3s\n")?;
-            thread::sleep(UNUSED * patience());
+            let subject = "service-account shop/dormant";
+            let tells = |state: &'static str| {
+                move |lines: &[Value]| told(lines, state, UNUSED, Some(subject)) > 0
+            };
+            stage.wait_for_lines(TOLD, tells("raised"));
             stage
                 .lab
                 .run(&dormant, &["peek", &token_path(&dormant, IRSA)])?;
-            thread::sleep(GONE * patience());
+            stage.wait_for_lines(TOLD, tells("cleared"));
             // Those of others are cleared by this, too.
             stage.lab.set_policy("")?;
-            thread::sleep(GONE * patience());
-            let subject = "service-account shop/dormant";
-            let told = |state| Expected::posture(state, subject, "unused-credential:info");
+            stage.wait_for_lines(TOLD, |lines| {
+                told(lines, "raised", UNUSED, None) == told(lines, "cleared", UNUSED, None)
+            });
+            let line = |state| Expected::posture(state, subject, &format!("{UNUSED}:info"));
             let mut expected = vec![
-                told("raised").bound("irsa", &role),
+                line("raised").bound("irsa", &role),
                 Expected::own_open(&dormant, IRSA).bound("irsa", &role),
-                told("cleared").bound("irsa", &role),
+                line("cleared").bound("irsa", &role),
             ];
             // Nor are those of other pods that the control plane tells of.
             for state in ["raised", "cleared"] {
-                let others = told(state).whatever("subject").whatever("binding");
+                let others = line(state).whatever("subject").whatever("binding");
                 expected.extend(vec![others.optional(); 20]);
             }
             Ok(expected)
