@@ -40,6 +40,10 @@ pub enum Via {
     ScmRights,
     PidfdGetfd,
     SeccompAddfd,
+    /// Found open when the auditor looked: opened before its start, or in a way that it does not see.
+    Held,
+    /// Found mapped when the auditor looked.
+    Mapped,
 }
 
 /// `open(2)` flags worth telling.

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    Access, Attribution, Binding, Connection, Container, Evidence, Finding, PodRef, Process,
-    Relation, TokenRef, Verdict,
+    Access, Attribution, Binding, Connection, Container, Evidence, Finding, OwnerRef, PodRef,
+    Process, Relation, TokenRef, Verdict,
 };
 
 /// Version of the event contract.
@@ -47,6 +47,9 @@ pub enum Body {
     ConnectionClosed(Box<ConnectionClosed>),
     AgentAccept(Box<AgentAccept>),
     Listen(Box<Listen>),
+    TokenReceived(Box<TokenReceived>),
+    MemoryAccess(Box<MemoryAccess>),
+    SocketCreate(Box<SocketCreate>),
     #[serde(rename = "finding")]
     Posture(Box<Posture>),
     Loss(Loss),
@@ -158,6 +161,124 @@ pub struct ListenSocket {
     pub agent_net_ns: bool,
 }
 
+/// A descriptor of a token, or of a connection to a credential endpoint, arrived in a process that did not open it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct TokenReceived {
+    pub verdict: Verdict,
+    pub undetermined: Vec<String>,
+    /// The receiver against the token's owner, or against whose process made the connection.
+    pub relation: Relation,
+    pub findings: Vec<Finding>,
+    /// The receiver.
+    pub process: Process,
+    pub container: Option<Container>,
+    /// The receiver's.
+    pub pod: Option<PodRef>,
+    /// Null where it is a connection's descriptor.
+    pub token: Option<TokenRef>,
+    /// Null where it is a token's descriptor.
+    pub connection: Option<ReceivedConnection>,
+    pub access: Access,
+    /// The process that it was taken from; null where the kernel does not tell (a message does not say who sent it).
+    pub from: Option<OtherProcess>,
+    /// The owner's.
+    pub binding: Option<Binding>,
+    pub evidence: Evidence,
+    pub attribution: Attribution,
+    pub repeats: u64,
+}
+
+/// A connection to a credential endpoint whose socket was handed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ReceivedConnection {
+    /// As `connection.endpoint` of a connect.
+    pub endpoint: String,
+    /// `ADDR:PORT`, IPv6 in brackets; null while the source port is not known.
+    pub src: Option<String>,
+    pub dst: String,
+    /// Id of the `credential_connect` that made it; null where it was not seen.
+    pub connect_id: Option<String>,
+    /// Whose process made it.
+    pub owner: Option<OwnerRef>,
+}
+
+/// A process that something was done to.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct OtherProcess {
+    /// In the host's (initial) pid namespace.
+    pub pid: u32,
+    #[schemars(with = "String")]
+    pub start_time: Timestamp,
+    /// Can be forged by the process.
+    pub comm: String,
+    pub container: Option<Container>,
+    pub pod: Option<PodRef>,
+}
+
+/// A process asked for another's memory, in a way that lets it read what that one holds (`PTRACE_MODE_ATTACH`).
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct MemoryAccess {
+    pub verdict: Verdict,
+    pub undetermined: Vec<String>,
+    /// The actor's pod against the target's.
+    pub relation: Relation,
+    pub findings: Vec<Finding>,
+    /// The actor.
+    pub process: Process,
+    pub container: Option<Container>,
+    /// The actor's.
+    pub pod: Option<PodRef>,
+    pub target: OtherProcess,
+    pub mode: MemoryMode,
+    /// `fentry` or `kprobe`.
+    pub backend: String,
+    /// The target's.
+    pub binding: Option<Binding>,
+    pub evidence: Evidence,
+    pub attribution: Attribution,
+    pub repeats: u64,
+}
+
+/// By whose credentials the kernel asked (include/linux/ptrace.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryMode {
+    /// `PTRACE_MODE_ATTACH_REALCREDS`: ptrace(2), process_vm_readv(2), pidfd_getfd(2).
+    AttachRealCreds,
+    /// `PTRACE_MODE_ATTACH_FSCREDS`: `/proc/PID/mem`.
+    AttachFsCreds,
+}
+
+/// A pod made a socket that a TCP stack of its own can be built on.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct SocketCreate {
+    pub verdict: Verdict,
+    pub undetermined: Vec<String>,
+    pub findings: Vec<Finding>,
+    pub process: Process,
+    pub container: Option<Container>,
+    pub pod: Option<PodRef>,
+    pub socket: RawSocket,
+    pub evidence: Evidence,
+    pub attribution: Attribution,
+    pub repeats: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RawSocket {
+    /// `packet`, `inet` or `inet6`.
+    pub family: String,
+    /// `raw`, `dgram`, or the number.
+    #[serde(rename = "type")]
+    pub socket_type: String,
+    /// As given to socket(2): an EtherType in network byte order for `packet`, else an IP protocol.
+    pub protocol: u32,
+    /// Inode number of the network namespace that it was made in.
+    pub net_ns: u32,
+    /// `fentry` or `kprobe`.
+    pub backend: String,
+}
+
 /// A finding about a state, not an event: raised once, cleared once.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Posture {
@@ -193,8 +314,8 @@ pub struct PostureSubject {
 pub struct Ready {
     pub version: &'static str,
     pub kernel: String,
-    /// Hook (`file_open`, `connect`, `connect_outcome`, `agent_accept`, `listen`, `exec_session`, `cgroup_lifecycle`; `denied_open`
-    /// with `--watch-denied`) to how it is watched.
+    /// Hook (`file_open`, `connect`, `connect_outcome`, `agent_accept`, `listen`, `exec_session`, `cgroup_lifecycle`,
+    /// `descriptor_received`, `memory_access`, `socket_create`; `denied_open` with `--watch-denied`) to how it is watched.
     pub backends: BTreeMap<String, HookStatus>,
     /// `memory`, or the state directory's path.
     pub state: String,
@@ -208,9 +329,9 @@ pub struct Ready {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct HookStatus {
-    /// `fentry`, `kprobe`, `syscall`, `tracepoint`.
+    /// `fentry`, `kprobe`, `syscall`, `tracepoint`; `none` where no way works here and the auditor runs without.
     pub backend: String,
-    /// `live`: its canary fired; `unproven`: it has no canary and no real event has come yet.
+    /// `live`: its canary fired; `unproven`: it has no canary and no real event has come yet; `unavailable`.
     pub state: String,
     /// What this backend misses, if anything.
     pub misses: Vec<String>,

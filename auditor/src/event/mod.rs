@@ -16,6 +16,8 @@ pub use identity::{
 };
 pub use line::{
     AgentAccept, Body, ConnectionClosed, CredentialConnect, Health, HookStatus, Line, Listen,
-    ListenSocket, Loss, Posture, PostureState, PostureSubject, Ready, SCHEMA, Stopped, TokenOpen,
+    ListenSocket, Loss, MemoryAccess, MemoryMode, OtherProcess, Posture, PostureState,
+    PostureSubject, RawSocket, Ready, ReceivedConnection, SCHEMA, SocketCreate, Stopped, TokenOpen,
+    TokenReceived,
 };
 pub use process::{InodeId, Namespaces, Parent, Process};

@@ -262,7 +262,10 @@ impl Observer for Metrics {
             | Body::CredentialConnect(_)
             | Body::ConnectionClosed(_)
             | Body::AgentAccept(_)
-            | Body::Listen(_) => {
+            | Body::Listen(_)
+            | Body::TokenReceived(_)
+            | Body::MemoryAccess(_)
+            | Body::SocketCreate(_) => {
                 self.latency.observe(latency.as_secs_f64());
             }
             Body::Posture(_)

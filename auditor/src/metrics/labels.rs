@@ -70,6 +70,23 @@ impl EventLabels {
                 word(&listen.verdict),
                 listen.socket.endpoint.clone(),
             ),
+            Body::TokenReceived(received) => (
+                "token_received",
+                word(&received.verdict),
+                match (&received.token, &received.connection) {
+                    (Some(token), _) => word(&token.kind),
+                    (None, Some(connection)) => connection.endpoint.clone(),
+                    (None, None) => String::new(),
+                },
+            ),
+            Body::MemoryAccess(access) => {
+                ("memory_access", word(&access.verdict), word(&access.mode))
+            }
+            Body::SocketCreate(create) => (
+                "socket_create",
+                word(&create.verdict),
+                create.socket.family.clone(),
+            ),
             Body::Posture(posture) => ("finding", String::new(), word(&posture.state)),
             Body::Ready(_) => ("ready", String::new(), String::new()),
             Body::Stopped(_) => ("stopped", String::new(), String::new()),
@@ -87,12 +104,32 @@ impl EventLabels {
 impl FindingLabels {
     /// One for each finding that no policy exempts.
     pub fn of(body: &Body) -> Vec<Self> {
+        let target;
         let (findings, pod, owner) = match body {
             Body::TokenOpen(open) => (&open.findings, &open.pod, &open.token.owner),
             Body::CredentialConnect(connect) => (&connect.findings, &connect.pod, &None),
             Body::ConnectionClosed(closed) => (&closed.findings, &closed.pod, &None),
             Body::AgentAccept(accept) => (&accept.findings, &accept.pod, &None),
             Body::Listen(listen) => (&listen.findings, &listen.pod, &None),
+            Body::TokenReceived(received) => (
+                &received.findings,
+                &received.pod,
+                match (&received.token, &received.connection) {
+                    (Some(token), _) => &token.owner,
+                    (None, Some(connection)) => &connection.owner,
+                    (None, None) => &None,
+                },
+            ),
+            Body::MemoryAccess(access) => {
+                target = access.target.pod.as_ref().map(|pod| OwnerRef {
+                    namespace: Some(pod.namespace.clone()),
+                    name: Some(pod.name.clone()),
+                    uid: pod.uid.clone(),
+                    service_account: Some(pod.service_account.clone()),
+                });
+                (&access.findings, &access.pod, &target)
+            }
+            Body::SocketCreate(create) => (&create.findings, &create.pod, &None),
             Body::Posture(posture) => return Self::of_posture(posture),
             Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {
                 return Vec::new();

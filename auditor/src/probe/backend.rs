@@ -39,6 +39,12 @@ pub enum Hook {
     /// Commands of exec sessions.
     ExecSession,
     CgroupLifecycle,
+    /// Descriptors of tokens, and of connections to credential endpoints, that arrive in a process.
+    DescriptorReceived,
+    /// Another process's memory, asked for in a way that lets it be read.
+    MemoryAccess,
+    /// Packet and raw TCP sockets.
+    SocketCreate,
     /// Refused opens, with `--watch-denied`.
     DeniedOpen,
 }
@@ -55,7 +61,7 @@ pub struct Way {
 
 impl Hook {
     /// In the order in which they are attached.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::CgroupLifecycle,
         Self::ExecSession,
         Self::ConnectOutcome,
@@ -63,6 +69,9 @@ impl Hook {
         Self::Listen,
         Self::Connect,
         Self::FileOpen,
+        Self::DescriptorReceived,
+        Self::MemoryAccess,
+        Self::SocketCreate,
         Self::DeniedOpen,
     ];
 
@@ -75,8 +84,19 @@ impl Hook {
             Self::Listen => "listen",
             Self::ExecSession => "exec_session",
             Self::CgroupLifecycle => "cgroup_lifecycle",
+            Self::DescriptorReceived => "descriptor_received",
+            Self::MemoryAccess => "memory_access",
+            Self::SocketCreate => "socket_create",
             Self::DeniedOpen => "denied_open",
         }
+    }
+
+    /// Without it the auditor does not run; without the others it says what it does not see.
+    pub const fn is_required(self) -> bool {
+        !matches!(
+            self,
+            Self::DescriptorReceived | Self::MemoryAccess | Self::SocketCreate
+        )
     }
 
     /// Best first.
@@ -152,6 +172,42 @@ impl Hook {
                 programs: &[("open_denied", "sys_exit")],
                 misses: &["32-bit system calls", "io_uring", "open_by_handle_at"],
             }],
+            Self::DescriptorReceived => &[
+                Way {
+                    backend: Backend::Fentry,
+                    programs: &[("received_fentry", "security_file_receive")],
+                    misses: &["descriptors handed on through an io_uring ring"],
+                },
+                Way {
+                    backend: Backend::Kprobe,
+                    programs: &[("received_kprobe", "security_file_receive")],
+                    misses: &["descriptors handed on through an io_uring ring"],
+                },
+            ],
+            Self::MemoryAccess => &[
+                Way {
+                    backend: Backend::Fentry,
+                    programs: &[("memory_fentry", "security_ptrace_access_check")],
+                    misses: &[],
+                },
+                Way {
+                    backend: Backend::Kprobe,
+                    programs: &[("memory_kprobe", "security_ptrace_access_check")],
+                    misses: &[],
+                },
+            ],
+            Self::SocketCreate => &[
+                Way {
+                    backend: Backend::Fentry,
+                    programs: &[("socket_fentry", "security_socket_create")],
+                    misses: &[],
+                },
+                Way {
+                    backend: Backend::Kprobe,
+                    programs: &[("socket_kprobe", "security_socket_create")],
+                    misses: &[],
+                },
+            ],
             Self::CgroupLifecycle => &[Way {
                 backend: Backend::Tracepoint,
                 programs: &[
@@ -169,7 +225,8 @@ impl Hook {
 #[derive(Clone, Debug)]
 pub struct HookReport {
     pub hook: Hook,
-    pub way: Way,
+    /// `None`: no way works here, and the auditor runs without.
+    pub way: Option<Way>,
     /// Its canary fired. Hooks without one stay unproven until their first real event.
     pub proven: bool,
     /// Why better ways are not in use, in the kernel's words.
@@ -181,15 +238,16 @@ pub struct HookReport {
 impl HookReport {
     /// As the `ready` line has it.
     pub fn status(&self) -> HookStatus {
+        let misses = self.way.map_or(&[][..], |way| way.misses);
         HookStatus {
-            backend: self.way.backend.name().to_owned(),
-            state: if self.proven { "live" } else { "unproven" }.to_owned(),
-            misses: self
-                .way
-                .misses
-                .iter()
-                .map(|miss| (*miss).to_owned())
-                .collect(),
+            backend: self.way.map_or("none", |way| way.backend.name()).to_owned(),
+            state: match self.way {
+                None => "unavailable",
+                Some(_) if self.proven => "live",
+                Some(_) => "unproven",
+            }
+            .to_owned(),
+            misses: misses.iter().map(|miss| (*miss).to_owned()).collect(),
             refused: self
                 .refused
                 .iter()

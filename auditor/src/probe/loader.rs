@@ -239,7 +239,10 @@ impl Probes {
                     Hook::ConnectOutcome
                     | Hook::AgentAccept
                     | Hook::CgroupLifecycle
-                    | Hook::ExecSession => Ok(false),
+                    | Hook::ExecSession
+                    | Hook::DescriptorReceived
+                    | Hook::MemoryAccess
+                    | Hook::SocketCreate => Ok(false),
                 },
             )?;
             hooks.push(report);
@@ -324,7 +327,7 @@ fn choose(
                 Ok(proven) => {
                     return Ok(HookReport {
                         hook,
-                        way: *way,
+                        way: Some(*way),
                         proven,
                         refused,
                         program_ids,
@@ -347,6 +350,15 @@ fn choose(
             unload(ebpf, program);
         }
     }
+    if !hook.is_required() {
+        return Ok(HookReport {
+            hook,
+            way: None,
+            proven: false,
+            refused,
+            program_ids: BTreeMap::new(),
+        });
+    }
     let reasons = refused
         .iter()
         .map(|(backend, why)| format!("{backend}: {why}"))
@@ -357,11 +369,18 @@ fn choose(
     })
 }
 
-/// `--backend syscall` stands for the last resort of both hooks that have a choice.
+/// `--backend syscall` stands for the last resort of every hook that has a choice: none, for those that need a function's entry.
 fn allowed(hook: Hook, way: &Way, forced: Option<Backend>) -> bool {
-    match forced {
-        Some(Backend::Syscall) if hook == Hook::Connect => way.backend == Backend::Tracepoint,
-        Some(forced) if matches!(hook, Hook::FileOpen | Hook::Connect) => way.backend == forced,
+    match (hook, forced) {
+        (Hook::Connect, Some(Backend::Syscall)) => way.backend == Backend::Tracepoint,
+        (
+            Hook::FileOpen
+            | Hook::Connect
+            | Hook::DescriptorReceived
+            | Hook::MemoryAccess
+            | Hook::SocketCreate,
+            Some(forced),
+        ) => way.backend == forced,
         _ => true,
     }
 }

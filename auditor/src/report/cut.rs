@@ -6,7 +6,8 @@ use super::trim::{cut, cut_list, cut_map, cut_numbers, cut_shared};
 use crate::event::{
     Access, AgentAccept, Attribution, Binding, Body, Connection, ConnectionClosed, Container,
     CredentialConnect, Evidence, Finding, Health, HookStatus, Injected, Listen, ListenSocket, Loss,
-    OwnerRef, PodRef, Posture, PostureSubject, Process, Ready, Stopped, TokenOpen, TokenRef,
+    MemoryAccess, OtherProcess, OwnerRef, PodRef, Posture, PostureSubject, Process, RawSocket,
+    Ready, ReceivedConnection, SocketCreate, Stopped, TokenOpen, TokenReceived, TokenRef,
 };
 
 /// How many bytes of JSON each kind of field may take.
@@ -194,6 +195,96 @@ pub(super) fn body(body: &mut Body, caps: Caps) {
             cut(local, caps.name);
             cut_attribution(attribution, caps);
         }
+        Body::TokenReceived(received) => {
+            let TokenReceived {
+                verdict: _,
+                undetermined,
+                relation: _,
+                findings,
+                process,
+                container,
+                pod,
+                token,
+                connection,
+                access,
+                from,
+                binding,
+                evidence,
+                attribution,
+                repeats: _,
+            } = &mut **received;
+            cut_list(undetermined, caps.list);
+            cut_findings(findings, caps);
+            cut_process(process, caps);
+            each(container, |c| cut_container(c, caps));
+            each(pod, |p| cut_pod(p, caps));
+            each(token, |t| cut_token(t, caps));
+            each(connection, |c| cut_received_connection(c, caps));
+            cut_access(access, caps);
+            each(from, |p| cut_other_process(p, caps));
+            each(binding, |b| cut_binding(b, caps));
+            cut_evidence(evidence, caps);
+            cut_attribution(attribution, caps);
+        }
+        Body::MemoryAccess(access) => {
+            let MemoryAccess {
+                verdict: _,
+                undetermined,
+                relation: _,
+                findings,
+                process,
+                container,
+                pod,
+                target,
+                mode: _,
+                backend,
+                binding,
+                evidence,
+                attribution,
+                repeats: _,
+            } = &mut **access;
+            cut_list(undetermined, caps.list);
+            cut_findings(findings, caps);
+            cut_process(process, caps);
+            each(container, |c| cut_container(c, caps));
+            each(pod, |p| cut_pod(p, caps));
+            cut_other_process(target, caps);
+            cut(backend, caps.name);
+            each(binding, |b| cut_binding(b, caps));
+            cut_evidence(evidence, caps);
+            cut_attribution(attribution, caps);
+        }
+        Body::SocketCreate(create) => {
+            let SocketCreate {
+                verdict: _,
+                undetermined,
+                findings,
+                process,
+                container,
+                pod,
+                socket:
+                    RawSocket {
+                        family,
+                        socket_type,
+                        protocol: _,
+                        net_ns: _,
+                        backend,
+                    },
+                evidence,
+                attribution,
+                repeats: _,
+            } = &mut **create;
+            cut_list(undetermined, caps.list);
+            cut_findings(findings, caps);
+            cut_process(process, caps);
+            each(container, |c| cut_container(c, caps));
+            each(pod, |p| cut_pod(p, caps));
+            for text in [family, socket_type, backend] {
+                cut(text, caps.name);
+            }
+            cut_evidence(evidence, caps);
+            cut_attribution(attribution, caps);
+        }
         Body::Posture(posture) => {
             let Posture {
                 state: _,
@@ -370,20 +461,48 @@ fn cut_token(token: &mut TokenRef, caps: Caps) {
     each(volume, |s| cut(s, caps.name));
     cut(file, caps.text);
     each(audience, |s| cut(s, caps.text));
-    each(
+    each(owner, |owner| cut_owner(owner, caps));
+}
+
+fn cut_owner(owner: &mut OwnerRef, caps: Caps) {
+    let OwnerRef {
+        namespace,
+        name,
+        uid,
+        service_account,
+    } = owner;
+    each(namespace, |s| cut_shared(s, caps.name));
+    each(name, |s| cut_shared(s, caps.name));
+    cut_shared(uid, caps.name);
+    each(service_account, |s| cut_shared(s, caps.name));
+}
+
+fn cut_received_connection(connection: &mut ReceivedConnection, caps: Caps) {
+    let ReceivedConnection {
+        endpoint,
+        src,
+        dst,
+        connect_id,
         owner,
-        |OwnerRef {
-             namespace,
-             name,
-             uid,
-             service_account,
-         }| {
-            each(namespace, |s| cut_shared(s, caps.name));
-            each(name, |s| cut_shared(s, caps.name));
-            cut_shared(uid, caps.name);
-            each(service_account, |s| cut_shared(s, caps.name));
-        },
-    );
+    } = connection;
+    cut(endpoint, caps.name);
+    each(src, |s| cut(s, caps.name));
+    cut(dst, caps.name);
+    each(connect_id, |s| cut(s, caps.name));
+    each(owner, |owner| cut_owner(owner, caps));
+}
+
+fn cut_other_process(process: &mut OtherProcess, caps: Caps) {
+    let OtherProcess {
+        pid: _,
+        start_time: _,
+        comm,
+        container,
+        pod,
+    } = process;
+    cut(comm, caps.name);
+    each(container, |c| cut_container(c, caps));
+    each(pod, |p| cut_pod(p, caps));
 }
 
 fn cut_access(

@@ -80,8 +80,11 @@ fn binding(body: &Body) -> Option<&Binding> {
         Body::CredentialConnect(connect) => connect.binding.as_ref(),
         Body::AgentAccept(accept) => accept.binding.as_ref(),
         Body::Posture(posture) => posture.binding.as_ref(),
+        Body::TokenReceived(received) => received.binding.as_ref(),
+        Body::MemoryAccess(access) => access.binding.as_ref(),
         Body::ConnectionClosed(_)
         | Body::Listen(_)
+        | Body::SocketCreate(_)
         | Body::Ready(_)
         | Body::Stopped(_)
         | Body::Loss(_)
@@ -105,6 +108,9 @@ fn pod_region(body: &Body) -> Option<&str> {
         Body::CredentialConnect(connect) => &connect.evidence,
         Body::AgentAccept(accept) => &accept.evidence,
         Body::Posture(posture) => &posture.evidence,
+        Body::TokenReceived(received) => &received.evidence,
+        Body::MemoryAccess(access) => &access.evidence,
+        Body::SocketCreate(create) => &create.evidence,
         Body::ConnectionClosed(_)
         | Body::Listen(_)
         | Body::Ready(_)

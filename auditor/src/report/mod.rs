@@ -43,7 +43,10 @@ fn is_event(body: &Body) -> bool {
         | Body::CredentialConnect(_)
         | Body::ConnectionClosed(_)
         | Body::AgentAccept(_)
-        | Body::Listen(_) => true,
+        | Body::Listen(_)
+        | Body::TokenReceived(_)
+        | Body::MemoryAccess(_)
+        | Body::SocketCreate(_) => true,
         Body::Posture(_) | Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {
             false
         }
@@ -58,6 +61,9 @@ fn is_urgent(body: &Body) -> bool {
         Body::ConnectionClosed(closed) => closed.verdict == Verdict::Violation,
         Body::AgentAccept(accept) => accept.verdict == Verdict::Violation,
         Body::Listen(listen) => listen.verdict == Verdict::Violation,
+        Body::TokenReceived(received) => received.verdict == Verdict::Violation,
+        Body::MemoryAccess(access) => access.verdict == Verdict::Violation,
+        Body::SocketCreate(create) => create.verdict == Verdict::Violation,
         Body::Posture(_) | Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {
             true
         }
