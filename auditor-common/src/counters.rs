@@ -26,7 +26,15 @@ pub enum Counter {
     DeniedMatched = 10,
     /// Refused opens that found their ring full.
     DeniedRingFull = 11,
+    /// Accesses to another process's memory that the kernel allowed, canaries not counted.
+    MemoryMatched = 13,
+    /// Those of them that an earlier one stands for.
+    MemoryFolded = 14,
+    /// Packet and raw TCP sockets asked for, canaries not counted.
+    SocketMatched = 15,
+    /// Those of them that an earlier one stands for.
+    SocketFolded = 17,
 }
 
 /// Number of slots.
-pub const COUNTERS: u32 = 12;
+pub const COUNTERS: u32 = 18;

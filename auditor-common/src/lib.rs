@@ -13,8 +13,10 @@ mod denied;
 mod exec;
 mod lifecycle;
 mod maps;
+mod memory;
 mod offsets;
 mod open;
+mod socket;
 mod task;
 mod text;
 
@@ -29,8 +31,10 @@ pub use denied::{DENIED_PATH_LEN, DeniedRecord};
 pub use exec::ExecRecord;
 pub use lifecycle::{CGROUP_PATH_LEN, CgroupRecord};
 pub use maps::{VolumeEntry, VolumeIdentity, class};
+pub use memory::{MEMORY_FOLD_NS, MemoryKey, MemoryRecord, OtherTask, TakenFrom, ptrace_mode};
 pub use offsets::{ABSENT, FIELDS, FieldSpec, Offsets};
 pub use open::{FileInfo, MOUNT_PATH_LEN, OpenRecord, VOLUME_PATH_LEN};
+pub use socket::{SOCKET_FOLD_NS, SocketKey, SocketKind, SocketRecord};
 pub use task::{ARGS_LEN, EXE_PATH_LEN, PARENTS, ParentTask, TaskContext, flags as task_flags};
 
 pub use text::{components, prefix, until_nul};
@@ -53,6 +57,10 @@ pub mod kind {
     pub const EXEC: u16 = 10;
     /// An open that the kernel refused.
     pub const DENIED: u16 = 11;
+    /// Another process's memory was asked for.
+    pub const MEMORY: u16 = 14;
+    /// A packet or raw TCP socket was asked for.
+    pub const SOCKET_CREATE: u16 = 15;
 }
 
 /// Which program wrote a record.

@@ -116,6 +116,7 @@ offsets! {
     wanted regs_first_arg = "pt_regs.orig_x0" | "pt_regs.di";
     wanted regs_arg1 = "pt_regs.si";
     wanted regs_arg2 = "pt_regs.dx";
+    wanted regs_arg3 = "pt_regs.cx";
     needed sock_family = "sock.__sk_common.skc_family";
     needed sock_num = "sock.__sk_common.skc_num";
     needed sock_dport = "sock.__sk_common.skc_dport";

@@ -1,6 +1,6 @@
 //! Reading kernel memory at offsets that userspace resolved from BTF.
 
-use auditor_common::{Config, Offsets};
+use auditor_common::{ABSENT, Config, Offsets};
 use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
 
 /// Set by userspace before load; in frozen `.rodata`, so the verifier knows each value as a constant.
@@ -121,4 +121,20 @@ pub unsafe fn read<T: Copy + Default>(base: Address, offset: u32) -> T {
 #[inline(always)]
 pub unsafe fn pointer(base: Address, offset: u32) -> Address {
     unsafe { Probed::pointer(base, offset) }
+}
+
+/// An argument of the function that a kprobe is on: on arm64 registers follow each other, on x86 each has a name.
+#[inline(always)]
+pub unsafe fn argument<const INDEX: u32>(regs: Address) -> u64 {
+    let named = match INDEX {
+        0 => off!(regs_arg0),
+        1 => off!(regs_arg1),
+        2 => off!(regs_arg2),
+        _ => off!(regs_arg3),
+    };
+    if named == ABSENT {
+        unsafe { read(regs, off!(regs_arg0) + 8 * INDEX) }
+    } else {
+        unsafe { read(regs, named) }
+    }
 }

@@ -17,7 +17,9 @@ mod kernel;
 mod lifecycle;
 mod log;
 mod maps;
+mod memory;
 mod path;
+mod socket;
 mod superblock;
 mod task;
 

@@ -1,8 +1,8 @@
 //! All maps of the kernel half, and the counters.
 
 use auditor_common::{
-    COUNTERS, ConnectState, Counter, EndpointKey, Header, TUPLES as TUPLE_COUNT, Tuple, TupleState,
-    VolumeEntry,
+    COUNTERS, ConnectState, Counter, EndpointKey, Header, MemoryKey, SocketKey,
+    TUPLES as TUPLE_COUNT, TakenFrom, Tuple, TupleState, VolumeEntry,
 };
 use aya_ebpf::{
     helpers::bpf_ktime_get_boot_ns,
@@ -25,6 +25,18 @@ pub static CONNECTS: LruHashMap<u64, ConnectState> = LruHashMap::with_max_entrie
 /// Client's side of a connection to its connect: what the agent accepts is looked up here.
 #[map]
 pub static TUPLES: LruHashMap<Tuple, TupleState> = LruHashMap::with_max_entries(TUPLE_COUNT, 0);
+
+/// Who looked into whose memory, to when that was last told (CLOCK_BOOTTIME, ns): a profiler does it thousands of times a second.
+#[map]
+pub static MEMORY_SEEN: LruHashMap<MemoryKey, u64> = LruHashMap::with_max_entries(8192, 0);
+
+/// Acting thread's tid to whom it was last allowed to look into.
+#[map]
+pub static TAKEN_FROM: LruHashMap<u32, TakenFrom> = LruHashMap::with_max_entries(1024, 0);
+
+/// Who asked for which raw socket, to when that was last told.
+#[map]
+pub static SOCKETS_SEEN: LruHashMap<SocketKey, u64> = LruHashMap::with_max_entries(1024, 0);
 
 /// Opens, connects and their outcomes, in the order of this CPU's events.
 #[map]

@@ -1,6 +1,8 @@
 //! Describing the acting task.
 
-use auditor_common::{ABSENT, ARGS_LEN, EXE_PATH_LEN, PARENTS, TaskContext, task_flags as flags};
+use auditor_common::{
+    ABSENT, ARGS_LEN, EXE_PATH_LEN, OtherTask, PARENTS, TaskContext, task_flags as flags,
+};
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
     bpf_get_current_uid_gid, generated::bpf_probe_read_user,
@@ -102,6 +104,38 @@ unsafe fn kernfs_id(css_set: Address) -> u64 {
     unsafe { read(kn, off!(kernfs_id)) }
 }
 
+/// When `current`'s thread group began.
+#[inline(always)]
+pub unsafe fn own_start() -> u64 {
+    let task = unsafe { bpf_get_current_task() } as Address;
+    unsafe { read(leader(task), off!(task_start)) }
+}
+
+#[inline(always)]
+pub unsafe fn is_kernel_thread(task: Address) -> bool {
+    (unsafe { read::<u32>(task, off!(task_flags)) }) & PF_KTHREAD != 0
+}
+
+/// Fills `out` for another task than `current`.
+#[inline(always)]
+pub unsafe fn describe_other(out: *mut OtherTask, task: Address) {
+    unsafe {
+        let leader = leader(task);
+        let container = container(leader);
+        let reaper = container.reaper();
+        (*out).start_time = read(leader, off!(task_start));
+        (*out).cgroup_id = cgroup_id(task);
+        (*out).reaper_cgroup_id = cgroup_id(reaper);
+        (*out).reaper_origin_cgroup_id = origin_cgroup_id(reaper);
+        (*out).reaper_start_time = read(reaper, off!(task_start));
+        (*out).pid = read(task, off!(task_tgid));
+        (*out).container_pid_ns = container.inum();
+        (*out).mnt_ns = mnt_ns(task);
+        (*out).reserved = 0;
+        (*out).comm = read(leader, off!(task_comm));
+    }
+}
+
 /// Fills `out` for `current` and returns the mount namespace of PID 1, or 0 when the walk up did not reach it.
 #[inline(always)]
 pub unsafe fn describe(out: *mut TaskContext) -> u32 {
@@ -126,8 +160,7 @@ pub unsafe fn describe(out: *mut TaskContext) -> u32 {
         let nsproxy = pointer(task, off!(task_nsproxy));
         (*out).net_ns = read(pointer(nsproxy, off!(nsproxy_net_ns)), off!(net_inum));
     }
-    let kernel_thread = unsafe { read::<u32>(task, off!(task_flags)) } & PF_KTHREAD != 0;
-    let mut found = if kernel_thread {
+    let mut found = if unsafe { is_kernel_thread(task) } {
         flags::KERNEL_THREAD
     } else {
         0

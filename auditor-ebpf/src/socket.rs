@@ -1,0 +1,115 @@
+//! Sockets that a TCP stack of one's own can be built on: packet sockets, and raw ones for TCP. An attempt, whether or not the
+//! kernel then lets it (it asks for CAP_NET_RAW behind this hook).
+
+use auditor_common::{Counter, SOCKET_FOLD_NS, SocketKey, SocketKind, SocketRecord, backend, kind};
+use aya_ebpf::{
+    helpers::{bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns},
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+
+use crate::{
+    kernel::{Address, argument, setting},
+    log::log_match,
+    maps::{EVENTS, SOCKETS_SEEN, count, header},
+    task::describe,
+};
+
+/// include/linux/socket.h
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+const AF_PACKET: u32 = 17;
+/// include/linux/net.h
+const SOCK_RAW: u32 = 3;
+const SOCK_TYPE_MASK: u32 = 0xf;
+/// include/uapi/linux/in.h
+const IPPROTO_TCP: u32 = 6;
+
+#[fentry(function = "security_socket_create")]
+pub fn socket_fentry(ctx: FEntryContext) -> i32 {
+    let (family, socket_type, protocol, kern): (u32, u32, u32, u32) =
+        (ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3));
+    let matched = unsafe { inspect(family, socket_type, protocol, kern, backend::FENTRY) };
+    log_match!(&ctx, matched, "raw socket");
+    0
+}
+
+/// The same where fentry does not attach (arm64 before 6.4).
+#[kprobe]
+pub fn socket_kprobe(ctx: ProbeContext) -> u32 {
+    let regs: Address = ctx.regs.cast();
+    let matched = unsafe {
+        inspect(
+            argument::<0>(regs) as u32,
+            argument::<1>(regs) as u32,
+            argument::<2>(regs) as u32,
+            argument::<3>(regs) as u32,
+            backend::KPROBE,
+        )
+    };
+    log_match!(&ctx, matched, "raw socket");
+    0
+}
+
+/// Whether it was one to tell of.
+#[inline(always)]
+unsafe fn inspect(family: u32, socket_type: u32, protocol: u32, kern: u32, by: u16) -> bool {
+    let socket_type = socket_type & SOCK_TYPE_MASK;
+    let is_raw_tcp = (family == AF_INET || family == AF_INET6)
+        && socket_type == SOCK_RAW
+        && protocol == IPPROTO_TCP;
+    if kern != 0 || (family != AF_PACKET && !is_raw_tcp) {
+        return false;
+    }
+    let socket = SocketKind {
+        family,
+        socket_type,
+        protocol,
+    };
+    if (bpf_get_current_pid_tgid() >> 32) as u32 == setting!(own_tgid) {
+        count(Counter::Canary);
+        return unsafe { emit(socket, by) };
+    }
+    count(Counter::SocketMatched);
+    let key = SocketKey {
+        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
+        kind: SocketKind {
+            // Whatever is asked for, all of it can be bound to later; and it must not be a way to be told of without end.
+            protocol: if family == AF_PACKET { 0 } else { protocol },
+            socket_type: if family == AF_PACKET { 0 } else { socket_type },
+            family,
+        },
+        reserved: 0,
+    };
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    if let Some(told) = unsafe { SOCKETS_SEEN.get(key) }
+        && now.wrapping_sub(*told) < SOCKET_FOLD_NS
+    {
+        count(Counter::SocketFolded);
+        return false;
+    }
+    if !unsafe { emit(socket, by) } {
+        // Nothing was told that could stand for the next.
+        return false;
+    }
+    let _ = SOCKETS_SEEN.insert(key, now, 0);
+    true
+}
+
+/// Whether it is in the ring.
+#[inline(always)]
+unsafe fn emit(socket: SocketKind, by: u16) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<SocketRecord>(0) else {
+        count(Counter::EventRingFull);
+        return false;
+    };
+    let record = entry.as_mut_ptr();
+    unsafe {
+        (*record).header = header::<SocketRecord>(kind::SOCKET_CREATE, by);
+        (*record).kind = socket;
+        (*record).reserved = 0;
+        describe(&raw mut (*record).task);
+    }
+    entry.submit(0);
+    true
+}
