@@ -25,6 +25,10 @@ pub struct OtherTask {
     /// The outermost below the initial one; 0 in the initial one.
     pub container_pid_ns: u32,
     pub mnt_ns: u32,
+    /// Its parent's pid in the initial pid namespace.
+    pub parent_pid: u32,
+    /// The parent's pid of the init of `container_pid_ns`: the runtime's shim; 0 in the initial namespace.
+    pub reaper_parent_pid: u32,
     pub reserved: u32,
     pub comm: [u8; 16],
 }

@@ -116,6 +116,11 @@ pub unsafe fn is_kernel_thread(task: Address) -> bool {
     (unsafe { read::<u32>(task, off!(task_flags)) }) & PF_KTHREAD != 0
 }
 
+#[inline(always)]
+unsafe fn parent_pid(task: Address) -> u32 {
+    unsafe { read(pointer(task, off!(task_real_parent)), off!(task_tgid)) }
+}
+
 /// Fills `out` for another task than `current`.
 #[inline(always)]
 pub unsafe fn describe_other(out: *mut OtherTask, task: Address) {
@@ -131,6 +136,8 @@ pub unsafe fn describe_other(out: *mut OtherTask, task: Address) {
         (*out).pid = read(task, off!(task_tgid));
         (*out).container_pid_ns = container.inum();
         (*out).mnt_ns = mnt_ns(task);
+        (*out).parent_pid = parent_pid(leader);
+        (*out).reaper_parent_pid = parent_pid(reaper);
         (*out).reserved = 0;
         (*out).comm = read(leader, off!(task_comm));
     }

@@ -15,10 +15,12 @@ mod findings;
 mod harvest;
 mod history;
 mod listen;
+mod memory;
 mod open;
 mod posture;
 mod relation;
 mod ruling;
+mod socket;
 mod token;
 mod uses;
 
@@ -30,9 +32,11 @@ pub use denied::judge_denied;
 pub use harvest::{Harvests, OpenerKey, is_counted_theft};
 pub use history::{History, PodHistory};
 pub use listen::{ListenCase, Listener, judge_listen};
+pub use memory::{MemoryCase, Target, judge_memory};
 pub use open::judge_open;
 pub use posture::{StateFound, judge_bindings, judge_pod, use_key};
 pub use relation::relation;
+pub use socket::{SocketCase, judge_socket};
 pub use token::{IsToken, TokenSpec, is_token_file, token_kind};
 pub use uses::{Use, UseKey, Uses};
 

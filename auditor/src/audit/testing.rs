@@ -6,7 +6,10 @@ mod scene;
 use jiff::{SignedDuration, Timestamp};
 
 use super::ruling::{Input, Ruling};
-use crate::event::{Finding, FindingId, Namespaces, OwnerRef, Process, Severity};
+use crate::{
+    cluster::{ProjectedVolume, TokenSource},
+    event::{Finding, FindingId, Namespaces, OwnerRef, Process, Severity},
+};
 
 pub(super) use scene::Scene;
 
@@ -63,6 +66,21 @@ pub(super) enum Whose {
 
 pub(super) fn ids(findings: &[Finding]) -> Vec<FindingId> {
     findings.iter().map(|f| f.id).collect()
+}
+
+/// The pod has the token that EKS's webhook gives it for Pod Identity.
+pub(super) fn with_identity(scene: Scene, pod: &str) -> Scene {
+    scene.edit_pod(pod, |pod| {
+        pod.volumes = vec![ProjectedVolume {
+            name: "eks-pod-identity-token".into(),
+            tokens: vec![TokenSource {
+                path: "eks-pod-identity-token".into(),
+                audience: Some("pods.eks.amazonaws.com".into()),
+                expiration_seconds: Some(86_400),
+            }],
+            ..ProjectedVolume::default()
+        }];
+    })
 }
 
 fn untold(uid: &str) -> OwnerRef {

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use auditor_common::TaskContext;
+use auditor_common::{OtherTask, TaskContext};
 
 use crate::node::{Cgroups, Member};
 
@@ -23,6 +23,37 @@ pub enum Home {
     Unknown,
 }
 
+/// What names the container of a process, and tells whose it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Inhabitant {
+    container_pid_ns: u32,
+    reaper_start_time: u64,
+    reaper_cgroup_id: u64,
+    reaper_origin_cgroup_id: u64,
+}
+
+impl From<&TaskContext> for Inhabitant {
+    fn from(task: &TaskContext) -> Self {
+        Self {
+            container_pid_ns: task.container_pid_ns,
+            reaper_start_time: task.reaper_start_time,
+            reaper_cgroup_id: task.reaper_cgroup_id,
+            reaper_origin_cgroup_id: task.reaper_origin_cgroup_id,
+        }
+    }
+}
+
+impl From<&OtherTask> for Inhabitant {
+    fn from(task: &OtherTask) -> Self {
+        Self {
+            container_pid_ns: task.container_pid_ns,
+            reaper_start_time: task.reaper_start_time,
+            reaper_cgroup_id: task.reaper_cgroup_id,
+            reaper_origin_cgroup_id: task.reaper_origin_cgroup_id,
+        }
+    }
+}
+
 /// A namespace's number is reused; with its init's start it is not.
 type Key = (u32, u64);
 
@@ -34,7 +65,8 @@ pub struct Containers {
 
 impl Containers {
     /// Whose container the task is in; `None` outside containers, in the initial pid namespace.
-    pub fn home(&mut self, task: &TaskContext, cgroups: &Cgroups) -> Option<Home> {
+    pub fn home(&mut self, task: impl Into<Inhabitant>, cgroups: &Cgroups) -> Option<Home> {
+        let task = task.into();
         if task.container_pid_ns == 0 {
             return None;
         }

@@ -11,13 +11,16 @@ mod files;
 mod held;
 mod listens;
 mod loss;
+mod memory;
 mod namespaces;
 mod opens;
 mod posture;
 mod sessions;
+mod socket_creates;
 mod sources;
 mod totals;
 mod tuple;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -27,8 +30,8 @@ use uuid::Uuid;
 
 use self::{
     accepts::Accepts, agent::Agent, connects::Connects, containers::Containers, files::TokenFiles,
-    held::Held, listens::Listens, loss::LossWatch, namespaces::MountNamespaces, posture::Postures,
-    sessions::Sessions,
+    held::Held, listens::Listens, loss::LossWatch, memory::Memory, namespaces::MountNamespaces,
+    posture::Postures, sessions::Sessions, socket_creates::SocketCreates,
 };
 pub use self::{
     connects::Endpoint,
@@ -83,6 +86,8 @@ pub struct Pipeline {
     accepts: Accepts,
     listens: Listens,
     sessions: Sessions,
+    memory: Memory,
+    sockets: SocketCreates,
     containers: Containers,
     namespaces: MountNamespaces,
     loss: LossWatch,
@@ -140,6 +145,8 @@ impl Pipeline {
             files: TokenFiles::default(),
             held: Held::default(),
             connects: Connects::default(),
+            memory: Memory::default(),
+            sockets: SocketCreates::default(),
             containers: Containers::default(),
             namespaces: MountNamespaces::default(),
             totals: Totals::default(),
@@ -175,6 +182,8 @@ impl Pipeline {
             Ok(Record::Listen(record)) => self.on_listen(record),
             Ok(Record::Exec(record)) => self.sessions.note(record),
             Ok(Record::Denied(record)) => self.on_denied(record),
+            Ok(Record::Memory(record)) => self.on_memory(record),
+            Ok(Record::SocketCreate(record)) => self.on_socket_create(record),
             Ok(_) => self.undecodable(&"a record of another ring"),
             Err(error) => self.undecodable(&error),
         }
@@ -195,6 +204,8 @@ impl Pipeline {
         self.look_at_postures(Timestamp::now());
         self.retry_listens(false);
         self.retry_accepts(false);
+        self.retry_memory(false);
+        self.retry_sockets(false);
         self.agent.sample(&self.maps);
         self.report_losses();
         self.sources.measure(&self.metrics);
@@ -213,6 +224,8 @@ impl Pipeline {
         self.retry_closing(true);
         self.retry_listens(true);
         self.retry_accepts(true);
+        self.retry_memory(true);
+        self.retry_sockets(true);
         self.report_losses();
         let Self {
             maps,

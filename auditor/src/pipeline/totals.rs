@@ -34,6 +34,8 @@ impl Totals {
             Counter::AcceptMatched,
             Counter::ListenMatched,
             Counter::DeniedMatched,
+            Counter::MemoryMatched,
+            Counter::SocketMatched,
         ]
         .map(|counter| maps.count(counter))
         .iter()
@@ -43,7 +45,7 @@ impl Totals {
             matched: in_kernel + self.found,
             lines: sink.written_events,
             counted_only: self.counted_only,
-            folded: 0,
+            folded: maps.count(Counter::MemoryFolded) + maps.count(Counter::SocketFolded),
             merged: self.merged,
             lost: maps.count(Counter::EventRingFull)
                 + maps.count(Counter::DeniedRingFull)

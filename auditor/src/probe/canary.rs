@@ -1,12 +1,13 @@
 //! Proof that a hook fires: load and attach may both succeed on a kernel that never runs the program.
 //!
-//! A canary needs no mount and disturbs nobody: a memfd reopened through `/proc/self/fd`, a loopback listener of our own, and
-//! a connect to one.
+//! A canary needs no mount and disturbs nobody: a memfd reopened through `/proc/self/fd`, a loopback listener of our own, a
+//! connect to one, a look at a child of our own, a packet socket that receives nothing.
 
 use std::{
-    io,
+    io::{self, PipeReader, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd as _,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -201,6 +202,82 @@ pub fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
         std::thread::sleep(Duration::from_millis(2));
     }
     Err(CanaryError::Silent)
+}
+
+/// Opens the memory of a child of our own: a thread of ours would not be asked about.
+pub fn memory(rings: &mut Rings, own_tgid: u32) -> Result<(), CanaryError> {
+    let child = PausedChild::spawn()?;
+    // A security module may refuse it behind the hook (Yama's ptrace_scope 3).
+    let opened = std::fs::File::open(format!("/proc/{}/mem", child.child.id()));
+    let fired = wait(rings, |bytes| match decode(bytes) {
+        Ok(Record::Memory(record)) if record.task.pid == own_tgid => Found::Yes,
+        _ => Found::No,
+    });
+    match (fired, opened) {
+        (true, _) => Ok(()),
+        (false, Ok(_)) => Err(CanaryError::Silent),
+        (false, Err(error)) => Err(error.into()),
+    }
+}
+
+/// Asks for a packet socket of no protocol, which would receive nothing: an attempt, whether or not it is allowed.
+pub fn socket_create(rings: &mut Rings, own_tgid: u32) -> Result<(), CanaryError> {
+    drop(rustix::net::socket_with(
+        AddressFamily::PACKET,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        None,
+    ));
+    let fired = wait(rings, |bytes| match decode(bytes) {
+        Ok(Record::SocketCreate(record)) if record.task.pid == own_tgid => Found::Yes,
+        _ => Found::No,
+    });
+    if fired {
+        Ok(())
+    } else {
+        Err(CanaryError::Silent)
+    }
+}
+
+/// The auditor's own program, which stands still as soon as it wants to say its version: its output is full.
+struct PausedChild {
+    child: Child,
+    /// Never read.
+    _output: PipeReader,
+}
+
+impl PausedChild {
+    fn spawn() -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&writer, true)?;
+        let mut filling = &writer;
+        loop {
+            match filling.write(&[0; 4096]) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        rustix::io::ioctl_fionbio(&writer, false)?;
+        let child = Command::new("/proc/self/exe")
+            .arg("--version")
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Self {
+            child,
+            _output: reader,
+        })
+    }
+}
+
+impl Drop for PausedChild {
+    fn drop(&mut self) {
+        // It has nothing to lose; one that is gone already is no error.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 fn is_mine(endpoint: u32) -> Found {

@@ -235,14 +235,18 @@ impl Probes {
                     }
                     Hook::Listen => canary::listen(&mut maps, &mut rings).map(|()| true),
                     Hook::DeniedOpen => canary::denied(&mut rings, nonce()).map(|()| true),
+                    Hook::MemoryAccess => {
+                        canary::memory(&mut rings, options.own_tgid).map(|()| true)
+                    }
+                    Hook::SocketCreate => {
+                        canary::socket_create(&mut rings, options.own_tgid).map(|()| true)
+                    }
                     // Proven below, once connects are watched; the others have no canary.
                     Hook::ConnectOutcome
                     | Hook::AgentAccept
                     | Hook::CgroupLifecycle
                     | Hook::ExecSession
-                    | Hook::DescriptorReceived
-                    | Hook::MemoryAccess
-                    | Hook::SocketCreate => Ok(false),
+                    | Hook::DescriptorReceived => Ok(false),
                 },
             )?;
             hooks.push(report);

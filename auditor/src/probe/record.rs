@@ -2,7 +2,7 @@
 
 use auditor_common::{
     AcceptRecord, CgroupRecord, ConnectRecord, DeniedRecord, ExecRecord, Header, ListenRecord,
-    OpenRecord, OutcomeRecord, kind,
+    MemoryRecord, OpenRecord, OutcomeRecord, SocketRecord, kind,
 };
 use zerocopy::FromBytes as _;
 
@@ -17,6 +17,8 @@ pub enum Record<'a> {
     Listen(&'a ListenRecord),
     Exec(&'a ExecRecord),
     Denied(&'a DeniedRecord),
+    Memory(&'a MemoryRecord),
+    SocketCreate(&'a SocketRecord),
     CgroupMkdir(&'a CgroupRecord),
     CgroupRmdir(&'a CgroupRecord),
     CgroupAttach(&'a CgroupRecord),
@@ -66,6 +68,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         kind::LISTEN => read!(Listen, ListenRecord),
         kind::EXEC => read!(Exec, ExecRecord),
         kind::DENIED => read!(Denied, DeniedRecord),
+        kind::MEMORY => read!(Memory, MemoryRecord),
+        kind::SOCKET_CREATE => read!(SocketCreate, SocketRecord),
         kind::CGROUP_MKDIR => read!(CgroupMkdir, CgroupRecord),
         kind::CGROUP_RMDIR => read!(CgroupRmdir, CgroupRecord),
         kind::CGROUP_ATTACH => read!(CgroupAttach, CgroupRecord),
@@ -105,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..6000), kind in 0_u16..13, len in any::<u32>()) {
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..6000), kind in 0_u16..18, len in any::<u32>()) {
             let mut words = aligned(&bytes);
             let bytes = words.as_mut_bytes();
             if bytes.len() >= 8 {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{ROLE, Said, Who, Whose, event_time, process, seconds_later, untold};
 use crate::audit::{
-    Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase, PodHistory,
-    judge_close, judge_connect, judge_denied, judge_open, ruling::Ruling,
+    Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, MemoryCase, OpenCase,
+    PodHistory, SocketCase, Target, judge_close, judge_connect, judge_denied, judge_memory,
+    judge_open, judge_socket, ruling::Ruling,
 };
 use crate::{
     association::{Association, Snapshot},
@@ -362,5 +363,55 @@ impl Scene {
         bytes_received: u64,
     ) -> Judgement {
         judge_close(&self.close_case(who, endpoint, bytes_received))
+    }
+
+    fn memory_case(&self, who: Who, whose: Whose) -> MemoryCase<'_> {
+        MemoryCase {
+            time: event_time(),
+            actor: self.actor(who),
+            process: &self.process,
+            target: match whose {
+                Whose::Pod(name) => Target::Pod(self.pod(name)),
+                Whose::Untold(uid) => Target::UnlistedPod { uid },
+                Whose::Nobody => Target::Unknown,
+            },
+            knowledge: self.knowledge(),
+        }
+    }
+
+    pub(in crate::audit) fn memory(
+        &self,
+        who: Who,
+        whose: Whose,
+        rule: fn(&MemoryCase<'_>) -> Ruling,
+    ) -> Said {
+        rule(&self.memory_case(who, whose)).into()
+    }
+
+    pub(in crate::audit) fn judge_memory(&self, who: Who, whose: Whose) -> Judgement {
+        judge_memory(&self.memory_case(who, whose))
+    }
+
+    fn socket_case<'a>(&'a self, who: Who, family: &'a str) -> SocketCase<'a> {
+        SocketCase {
+            time: event_time(),
+            actor: self.actor(who),
+            process: &self.process,
+            family,
+            knowledge: self.knowledge(),
+        }
+    }
+
+    pub(in crate::audit) fn socket(
+        &self,
+        who: Who,
+        family: &str,
+        rule: fn(&SocketCase<'_>) -> Ruling,
+    ) -> Said {
+        rule(&self.socket_case(who, family)).into()
+    }
+
+    pub(in crate::audit) fn judge_socket(&self, who: Who, family: &str) -> Judgement {
+        judge_socket(&self.socket_case(who, family))
     }
 }
