@@ -29,7 +29,7 @@ pub fn facts(line: &Value) -> Facts {
     ]);
     if matches!(
         event.as_str(),
-        "token_open" | "credential_connect" | "finding"
+        "token_open" | "credential_connect" | "finding" | "memory_access" | "socket_create"
     ) {
         let binding = match &line["binding"] {
             Value::Null => "null".into(),
@@ -37,7 +37,10 @@ pub fn facts(line: &Value) -> Facts {
         };
         facts.insert("binding", binding);
     }
-    if matches!(event.as_str(), "token_open" | "credential_connect") {
+    if matches!(
+        event.as_str(),
+        "token_open" | "credential_connect" | "memory_access" | "socket_create"
+    ) {
         facts.extend([
             ("service_account", text(&line["pod"]["service_account"])),
             ("container", text(&line["container"]["name"])),
@@ -104,6 +107,24 @@ pub fn facts(line: &Value) -> Facts {
                 ("owner_uid", text(&token["owner"]["uid"])),
                 ("via", text(&line["access"]["via"])),
                 ("errno", text(&line["access"]["errno"])),
+            ]);
+        }
+        "memory_access" => {
+            let target = &line["target"];
+            facts.extend([
+                ("relation", text(&line["relation"])),
+                ("mode", text(&line["mode"])),
+                ("target", name(&target["pod"])),
+                ("target_pid", text(&target["pid"])),
+                ("target_comm", text(&target["comm"])),
+                ("target_container", text(&target["container"]["name"])),
+            ]);
+        }
+        "socket_create" => {
+            let socket = &line["socket"];
+            facts.extend([
+                ("family", text(&socket["family"])),
+                ("type", text(&socket["type"])),
             ]);
         }
         "credential_connect" | "connection_closed" => {

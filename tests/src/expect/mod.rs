@@ -40,8 +40,36 @@ impl Expected {
 
     /// A process outside every pod opens a token of `owner`.
     pub fn host_open(owner: &Pod, volume: &str) -> Self {
-        Self::own_open(owner, volume).with(&[
-            ("relation", "host"),
+        Self::own_open(owner, volume)
+            .with(&[("relation", "host")])
+            .of_host()
+    }
+
+    /// `actor` looks into the memory of `target`'s init.
+    pub fn memory_access(actor: &Pod, target: &Pod, relation: &str, mode: &str) -> Self {
+        Self::of_pod("memory_access", actor).with(&[
+            ("relation", relation),
+            ("mode", mode),
+            ("comm", "memory"),
+            ("target", &target.key()),
+            ("target_pid", &target.init_pid.to_string()),
+            ("target_comm", "pause"),
+            ("target_container", "main"),
+        ])
+    }
+
+    /// `pod` asks for a packet socket (`packet`) or a raw TCP socket (`inet`, `inet6`).
+    pub fn raw_socket(pod: &Pod, family: &str) -> Self {
+        Self::of_pod("socket_create", pod).with(&[
+            ("family", family),
+            ("type", "raw"),
+            ("comm", "rawsocket"),
+        ])
+    }
+
+    /// By a process outside every pod.
+    pub fn of_host(self) -> Self {
+        self.with(&[
             ("pod", "null"),
             ("service_account", "null"),
             ("container", "null"),

@@ -91,6 +91,7 @@ pub(super) fn pod_json(pod: &ListedPod) -> Value {
     });
     for (field, set) in [
         ("hostPID", spec.host_pid),
+        ("shareProcessNamespace", spec.share_process_namespace),
         ("hostNetwork", spec.host_network),
     ] {
         if set {

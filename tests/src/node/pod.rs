@@ -101,6 +101,7 @@ pub struct PodSpec {
     /// `livenessProbe`, `readinessProbe`, `startupProbe` to the command that the kubelet runs for it.
     pub exec_probes: BTreeMap<&'static str, Vec<String>>,
     pub host_pid: bool,
+    pub share_process_namespace: bool,
     pub host_network: bool,
     pub qos: Qos,
     pub driver: Driver,
@@ -132,6 +133,7 @@ impl PodSpec {
             argv: vec!["pause".into()],
             exec_probes: BTreeMap::new(),
             host_pid: false,
+            share_process_namespace: false,
             host_network: false,
             qos: Qos::Burstable,
             driver: Driver::Systemd,

@@ -2,10 +2,10 @@
 
 use std::{thread, time::Duration};
 
-use super::{Scene, associate, associated};
+use super::{HOOK_SOCKETS, Scene, Stage, associate, associated};
 use crate::{
     expect::Expected,
-    node::{PodSpec, pod::POD_IDENTITY},
+    node::{Pod, PodSpec, pod::POD_IDENTITY},
     service::agent::{V4, V6},
 };
 
@@ -22,12 +22,14 @@ pub const SCENES: &[Scene] = &[
             // Within two seconds of its start the auditor would not accuse anybody.
             thread::sleep(Duration::from_secs(2));
             stage.lab.run(&pod, &["stealth", ADDRESS])?;
-            Ok(vec![
+            let mut expected = vec![
                 Expected::accepted(&pod, &stage.agent, AGENT, ADDRESS)
                     .bound("pod-identity", &role)
                     .with(&[("connect_id", "false")])
                     .judged("violation", "stealth-agent-connection:critical"),
-            ])
+            ];
+            expected.extend(raw_tcp(stage, &pod));
+            Ok(expected)
         },
     },
     Scene {
@@ -39,7 +41,7 @@ pub const SCENES: &[Scene] = &[
             // Within two seconds of its start the auditor would not accuse anybody.
             thread::sleep(Duration::from_secs(2));
             stage.lab.run(&pod, &["stealth", "--decoy", ADDRESS])?;
-            Ok(vec![
+            let mut expected = vec![
                 Expected::connect(&pod, AGENT, V4)
                     .bound("pod-identity", &role)
                     .with(&[("comm", "stealth"), ("outcome", "aborted")]),
@@ -47,7 +49,9 @@ pub const SCENES: &[Scene] = &[
                     .bound("pod-identity", &role)
                     .with(&[("connect_id", "false")])
                     .judged("violation", "stealth-agent-connection:critical"),
-            ])
+            ];
+            expected.extend(raw_tcp(stage, &pod));
+            Ok(expected)
         },
     },
     Scene {
@@ -76,3 +80,12 @@ pub const SCENES: &[Scene] = &[
         },
     },
 ];
+
+/// What a stack on a raw socket begins with, where that is watched.
+fn raw_tcp(stage: &Stage, pod: &Pod) -> Option<Expected> {
+    stage.watches(HOOK_SOCKETS).then(|| {
+        Expected::raw_socket(pod, "inet")
+            .with(&[("comm", "stealth")])
+            .judged("suspicious", "raw-socket:medium")
+    })
+}

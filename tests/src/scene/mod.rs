@@ -11,14 +11,17 @@ mod findings;
 mod identity;
 mod imds;
 mod impersonation;
+mod memory;
 mod own;
 mod posture;
+mod raw_socket;
 mod recycled;
 mod role;
 mod theft;
 mod volume;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     thread,
@@ -43,6 +46,8 @@ pub struct Stage {
     pub older: Pod,
     /// Where the auditor's lines go; none in a rehearsal.
     pub output: Option<PathBuf>,
+    /// Hook to the backend that watches it in this run (`none`: unavailable); empty in a rehearsal.
+    pub hooks: BTreeMap<String, String>,
     /// Why what the scene just played is about did not happen on this machine; set by the scene, taken by the player.
     pub skipped: Option<String>,
 }
@@ -67,6 +72,26 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// Whether the auditor watches the hook in this run.
+    fn watches(&self, hook: &str) -> bool {
+        self.hooks.get(hook).is_none_or(|backend| backend != "none")
+    }
+
+    /// What the scene expects where the auditor watches the hook that it is about; nothing where it does not, and then the scene
+    /// proves only that nothing else is written.
+    fn where_watched(&mut self, hook: &str, expected: Vec<Expected>) -> Vec<Expected> {
+        if self.watches(hook) {
+            return expected;
+        }
+        self.skipped = Some(format!("nothing watches {hook} on this backend"));
+        Vec::new()
+    }
+}
+
+/// The hook that tells of raw sockets.
+const HOOK_SOCKETS: &str = "socket_create";
+
 pub struct Scene {
     pub name: &'static str,
     /// What happens, for a human.
@@ -88,6 +113,8 @@ pub fn all() -> Vec<&'static Scene> {
         volume::SCENES,
         agent_side::SCENES,
         impersonation::SCENES,
+        memory::SCENES,
+        raw_socket::SCENES,
         denied::SCENES,
         benign::SCENES,
         findings::SCENES,
