@@ -5,7 +5,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::sys::memory::{Way, look};
+use lab::sys::memory::{Way, end_of_stack, look};
 
 const USAGE: &str = "usage: memory [--times N] readv|ptrace|mem|status PID";
 
@@ -30,8 +30,9 @@ fn main() -> Result<()> {
         }
         _ => bail!(USAGE),
     };
+    let address = end_of_stack(pid)?;
     for _ in 0..times {
-        let bytes = look(pid, way)?;
+        let bytes = look(pid, address, way)?;
         ensure!(
             bytes.iter().any(|byte| *byte != 0),
             "nothing but zeroes at the end of its stack"

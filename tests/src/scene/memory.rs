@@ -83,7 +83,7 @@ pub const SCENES: &[Scene] = &[
             let line = Expected::memory_access(&spy, &victim, "other-pod", "attach-real-creds")
                 .bound("pod-identity", &role)
                 .judged("violation", FINDING);
-            Ok(stage.where_watched(HOOK, line.one_to(3)))
+            Ok(stage.where_watched(HOOK, line.one_to(2)))
         },
     },
     Scene {

@@ -18,9 +18,8 @@ pub enum Way {
     Mem,
 }
 
-/// Reads from the end of `pid`'s stack.
-pub fn look(pid: i32, way: Way) -> Result<[u8; LENGTH]> {
-    let address = end_of_stack(pid)? - LENGTH as u64;
+/// Reads `LENGTH` bytes of `pid`'s memory at `address`.
+pub fn look(pid: i32, address: u64, way: Way) -> Result<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];
     match way {
         Way::Readv => read_vm(pid, address, &mut bytes).context("process_vm_readv")?,
@@ -32,8 +31,8 @@ pub fn look(pid: i32, way: Way) -> Result<[u8; LENGTH]> {
     Ok(bytes)
 }
 
-/// From `/proc/PID/maps`, which is another right.
-fn end_of_stack(pid: i32) -> Result<u64> {
+/// Where the last bytes of its stack are. From `/proc/PID/maps`, which is another right.
+pub fn end_of_stack(pid: i32) -> Result<u64> {
     let path = PathBuf::from(format!("/proc/{pid}/maps"));
     let maps = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let line = maps.lines().find(|line| line.ends_with("[stack]"));
@@ -41,7 +40,7 @@ fn end_of_stack(pid: i32) -> Result<u64> {
         .and_then(|line| line.split_once(' '))
         .and_then(|(range, _)| range.split_once('-'))
         .context("it has no stack")?;
-    Ok(u64::from_str_radix(end, 16)?)
+    Ok(u64::from_str_radix(end, 16)? - LENGTH as u64)
 }
 
 fn read_vm(pid: i32, address: u64, bytes: &mut [u8]) -> io::Result<()> {
