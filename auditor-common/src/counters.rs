@@ -26,7 +26,11 @@ pub enum Counter {
     DeniedMatched = 10,
     /// Refused opens that found their ring full.
     DeniedRingFull = 11,
+    /// Descriptors of tokens and of connections to watched endpoints that arrived, canaries not counted.
+    ReceivedMatched = 12,
+    /// Token files that an iterator found open or mapped, canaries not counted.
+    HeldMatched = 16,
 }
 
 /// Number of slots.
-pub const COUNTERS: u32 = 12;
+pub const COUNTERS: u32 = 17;

@@ -15,6 +15,7 @@ mod lifecycle;
 mod maps;
 mod offsets;
 mod open;
+mod received;
 mod task;
 mod text;
 
@@ -31,6 +32,7 @@ pub use lifecycle::{CGROUP_PATH_LEN, CgroupRecord};
 pub use maps::{VolumeEntry, VolumeIdentity, class};
 pub use offsets::{ABSENT, FIELDS, FieldSpec, Offsets};
 pub use open::{FileInfo, MOUNT_PATH_LEN, OpenRecord, VOLUME_PATH_LEN};
+pub use received::{HeldRecord, ReceivedRecord, caller, held};
 pub use task::{ARGS_LEN, EXE_PATH_LEN, PARENTS, ParentTask, TaskContext, flags as task_flags};
 
 pub use text::{components, prefix, until_nul};
@@ -53,6 +55,12 @@ pub mod kind {
     pub const EXEC: u16 = 10;
     /// An open that the kernel refused.
     pub const DENIED: u16 = 11;
+    /// A token's descriptor arrived.
+    pub const RECEIVED_FILE: u16 = 12;
+    /// The descriptor of a connection to a watched endpoint arrived.
+    pub const RECEIVED_SOCKET: u16 = 13;
+    /// A token's file was found open or mapped.
+    pub const HELD: u16 = 16;
 }
 
 /// Which program wrote a record.
@@ -61,6 +69,9 @@ pub mod backend {
     pub const KPROBE: u16 = 2;
     pub const SYSCALL: u16 = 3;
     pub const TRACEPOINT: u16 = 4;
+    pub const ITERATOR: u16 = 5;
+    /// Userspace's own look at /proc.
+    pub const PROC: u16 = 6;
 }
 
 /// Starts every record.

@@ -13,13 +13,16 @@ mod connect;
 mod denied;
 mod exec;
 mod file_open;
+mod held;
 mod kernel;
 mod lifecycle;
 mod log;
 mod maps;
 mod path;
+mod received;
 mod superblock;
 mod task;
+mod token_file;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -1,8 +1,8 @@
 //! Ring buffer bytes to records: total, bounded, in place.
 
 use auditor_common::{
-    AcceptRecord, CgroupRecord, ConnectRecord, DeniedRecord, ExecRecord, Header, ListenRecord,
-    OpenRecord, OutcomeRecord, kind,
+    AcceptRecord, CgroupRecord, ConnectRecord, DeniedRecord, ExecRecord, Header, HeldRecord,
+    ListenRecord, OpenRecord, OutcomeRecord, ReceivedRecord, kind,
 };
 use zerocopy::FromBytes as _;
 
@@ -17,6 +17,9 @@ pub enum Record<'a> {
     Listen(&'a ListenRecord),
     Exec(&'a ExecRecord),
     Denied(&'a DeniedRecord),
+    ReceivedFile(&'a ReceivedRecord),
+    ReceivedSocket(&'a ReceivedRecord),
+    Held(&'a HeldRecord),
     CgroupMkdir(&'a CgroupRecord),
     CgroupRmdir(&'a CgroupRecord),
     CgroupAttach(&'a CgroupRecord),
@@ -66,6 +69,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         kind::LISTEN => read!(Listen, ListenRecord),
         kind::EXEC => read!(Exec, ExecRecord),
         kind::DENIED => read!(Denied, DeniedRecord),
+        kind::RECEIVED_FILE => read!(ReceivedFile, ReceivedRecord),
+        kind::RECEIVED_SOCKET => read!(ReceivedSocket, ReceivedRecord),
+        kind::HELD => read!(Held, HeldRecord),
         kind::CGROUP_MKDIR => read!(CgroupMkdir, CgroupRecord),
         kind::CGROUP_RMDIR => read!(CgroupRmdir, CgroupRecord),
         kind::CGROUP_ATTACH => read!(CgroupAttach, CgroupRecord),
@@ -105,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..6000), kind in 0_u16..13, len in any::<u32>()) {
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..6000), kind in 0_u16..18, len in any::<u32>()) {
             let mut words = aligned(&bytes);
             let bytes = words.as_mut_bytes();
             if bytes.len() >= 8 {
