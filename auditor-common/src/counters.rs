@@ -28,8 +28,6 @@ pub enum Counter {
     DeniedRingFull = 11,
     /// Descriptors of tokens and of connections to watched endpoints that arrived, canaries not counted.
     ReceivedMatched = 12,
-    /// Token files that an iterator found open or mapped, canaries not counted.
-    HeldMatched = 16,
 }
 
 /// Number of slots.

@@ -7,8 +7,7 @@
 use core::ffi::c_void;
 
 use auditor_common::{
-    ConnectKey, ConnectState, Counter, EndpointKey, HeldRecord, TupleState, backend, class, held,
-    kind,
+    ConnectKey, ConnectState, EndpointKey, HeldRecord, TupleState, backend, class, held, kind,
 };
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_seq_write};
 
@@ -16,7 +15,7 @@ use crate::{
     accept,
     connect::{IPPROTO_TCP, TCP_CLOSE, TCP_ESTABLISHED, net_ns, tuple},
     kernel::{Address, Probed, off, pointer, read, setting},
-    maps::{CONNECTS, ENDPOINTS, HELD, TUPLES, count, header},
+    maps::{CONNECTS, ENDPOINTS, HELD, TUPLES, header},
     task::{cgroup_id, describe_other},
     token_file::{FMODE_PATH, S_IFMT, token_file},
 };
@@ -75,8 +74,9 @@ unsafe fn tell(ctx: *mut c_void, task: Address, file: Address, how: u32) {
     let Some(file) = (unsafe { token_file::<Probed>(file) }) else {
         return;
     };
-    let is_canary = file.class == class::CANARY;
-    if is_canary && unsafe { read::<u32>(task, off!(task_tgid)) } != setting!(own_tgid) {
+    if file.class == class::CANARY
+        && unsafe { read::<u32>(task, off!(task_tgid)) } != setting!(own_tgid)
+    {
         return;
     }
     let Some(record) = HELD.get_ptr_mut(0) else {
@@ -90,19 +90,13 @@ unsafe fn tell(ctx: *mut c_void, task: Address, file: Address, how: u32) {
         file.describe(&raw mut (*record).file, top_mnt_ns);
         let meta = field::<0>(ctx);
         let seq = core::ptr::read_volatile(meta.cast::<u64>());
-        let written = bpf_seq_write(
+        // Where it does not fit, the kernel comes again with the same object at the next read (kernel/bpf/bpf_iter.c): nothing is
+        // lost, and nothing to be counted here.
+        bpf_seq_write(
             seq as *mut _,
             record.cast_const().cast(),
             size_of::<HeldRecord>() as u32,
         );
-        // Where it did not fit, the kernel comes again with the same object at the next read (kernel/bpf/bpf_iter.c).
-        if written == 0 {
-            count(if is_canary {
-                Counter::Canary
-            } else {
-                Counter::HeldMatched
-            });
-        }
     }
 }
 

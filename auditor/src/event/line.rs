@@ -345,7 +345,7 @@ pub struct HookStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Stopped {
     pub reason: String,
-    /// Events that the kernel half matched, and listeners that were there before.
+    /// Events that the kernel half matched, and listeners and open tokens that were there before.
     pub matched: u64,
     /// Lines that came of them.
     pub lines: u64,

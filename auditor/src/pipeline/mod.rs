@@ -12,8 +12,10 @@ mod held;
 mod listens;
 mod loss;
 mod namespaces;
+mod older;
 mod opens;
 mod posture;
+mod received;
 mod sessions;
 mod sources;
 mod totals;
@@ -27,8 +29,8 @@ use uuid::Uuid;
 
 use self::{
     accepts::Accepts, agent::Agent, connects::Connects, containers::Containers, files::TokenFiles,
-    held::Held, listens::Listens, loss::LossWatch, namespaces::MountNamespaces, posture::Postures,
-    sessions::Sessions,
+    held::Held, listens::Listens, loss::LossWatch, namespaces::MountNamespaces, older::Told,
+    posture::Postures, sessions::Sessions,
 };
 pub use self::{
     connects::Endpoint,
@@ -39,7 +41,7 @@ use crate::{
     audit::{Harvests, History, Knowledge, Use},
     event::{Body, Health, Stopped},
     metrics::Metrics,
-    node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes},
+    node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes, WantedVolumes},
     probe::{Maps, Record, decode},
     report::{Reporter, SinkTotals},
 };
@@ -77,6 +79,7 @@ pub struct Pipeline {
     pub(crate) reporter: Reporter,
     pub(crate) metrics: Arc<Metrics>,
     files: TokenFiles,
+    told: Told,
     held: Held,
     connects: Connects,
     agent: Agent,
@@ -138,6 +141,7 @@ impl Pipeline {
             reporter,
             metrics,
             files: TokenFiles::default(),
+            told: Told::default(),
             held: Held::default(),
             connects: Connects::default(),
             containers: Containers::default(),
@@ -175,6 +179,8 @@ impl Pipeline {
             Ok(Record::Listen(record)) => self.on_listen(record),
             Ok(Record::Exec(record)) => self.sessions.note(record),
             Ok(Record::Denied(record)) => self.on_denied(record),
+            Ok(Record::ReceivedFile(record)) => self.on_received_file(record),
+            Ok(Record::ReceivedSocket(record)) => self.on_received_socket(record),
             Ok(_) => self.undecodable(&"a record of another ring"),
             Err(error) => self.undecodable(&error),
         }
@@ -183,6 +189,11 @@ impl Pipeline {
     /// Mounts came or went.
     pub fn on_mounts_changed(&mut self) {
         self.volumes.rescan(&mut self.maps);
+    }
+
+    /// Where processes may have tokens open.
+    pub fn token_volumes(&self) -> WantedVolumes {
+        self.volumes.with_tokens()
     }
 
     /// Several times a second: time limits, losses, sources.
