@@ -1,6 +1,7 @@
 //! Plays scenes on a lab while the real auditor runs, and holds its lines against what each scene expects.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -68,6 +69,8 @@ fn perform_all(
 ) -> Result<()> {
     let (mut auditor, ready) = Auditor::start(&stage.lab, options)?;
     stage.output = Some(options.output.clone());
+    stage.auditor = Some(options.clone());
+    stage.hooks = hooks(&ready);
     println!("{}", play.paint.dim(&introduction(&ready)));
     // Kubernetes' timestamps have whole seconds: a pod made in the auditor's first second would seem to be older than it.
     thread::sleep(Duration::from_secs(1));
@@ -156,6 +159,8 @@ pub fn stage(mut lab: Lab) -> Result<Stage> {
         agent,
         older,
         output: None,
+        auditor: None,
+        hooks: BTreeMap::new(),
         skipped: None,
     })
 }
@@ -283,12 +288,21 @@ pub fn finish(auditor: Auditor) -> Result<()> {
     Ok(())
 }
 
+/// How each hook is watched.
+fn hooks(ready: &Value) -> BTreeMap<String, String> {
+    let backends = ready["backends"].as_object().into_iter().flatten();
+    backends
+        .map(|(hook, status)| {
+            let backend = status["backend"].as_str().unwrap_or("?");
+            (hook.clone(), backend.to_owned())
+        })
+        .collect()
+}
+
 pub fn introduction(ready: &Value) -> String {
-    let backends: Vec<String> = ready["backends"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(hook, status)| format!("{hook} by {}", status["backend"].as_str().unwrap_or("?")))
+    let backends: Vec<String> = hooks(ready)
+        .iter()
+        .map(|(hook, backend)| format!("{hook} by {backend}"))
         .collect();
     format!(
         "auditor {} on {}: {}",

@@ -29,7 +29,7 @@ pub fn facts(line: &Value) -> Facts {
     ]);
     if matches!(
         event.as_str(),
-        "token_open" | "credential_connect" | "finding"
+        "token_open" | "token_received" | "credential_connect" | "finding"
     ) {
         let binding = match &line["binding"] {
             Value::Null => "null".into(),
@@ -37,7 +37,10 @@ pub fn facts(line: &Value) -> Facts {
         };
         facts.insert("binding", binding);
     }
-    if matches!(event.as_str(), "token_open" | "credential_connect") {
+    if matches!(
+        event.as_str(),
+        "token_open" | "token_received" | "credential_connect"
+    ) {
         facts.extend([
             ("service_account", text(&line["pod"]["service_account"])),
             ("container", text(&line["container"]["name"])),
@@ -92,7 +95,7 @@ pub fn facts(line: &Value) -> Facts {
         ]);
     }
     match event.as_str() {
-        "token_open" => {
+        "token_open" | "token_received" => {
             let token = &line["token"];
             facts.extend([
                 ("relation", text(&line["relation"])),
@@ -106,6 +109,22 @@ pub fn facts(line: &Value) -> Facts {
                 ("errno", text(&line["access"]["errno"])),
             ]);
         }
+        _ => {}
+    }
+    if event == "token_received" && line["token"].is_null() {
+        let connection = &line["connection"];
+        facts.extend([
+            ("endpoint", text(&connection["endpoint"])),
+            ("dst", text(&connection["dst"])),
+            (
+                "connect_id",
+                text(&connection["connect_id"].is_string().into()),
+            ),
+            ("owner", name(&connection["owner"])),
+            ("owner_uid", text(&connection["owner"]["uid"])),
+        ]);
+    }
+    match event.as_str() {
         "credential_connect" | "connection_closed" => {
             let connection = &line["connection"];
             facts.extend([

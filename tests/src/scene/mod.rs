@@ -13,12 +13,14 @@ mod imds;
 mod impersonation;
 mod own;
 mod posture;
+mod received;
 mod recycled;
 mod role;
 mod theft;
 mod volume;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     thread,
@@ -29,6 +31,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
+    auditor::Options,
     expect::Expected,
     node::{Lab, Pod, PodSpec, cluster::ROLES, pod::POD_IDENTITY},
     patience,
@@ -43,6 +46,10 @@ pub struct Stage {
     pub older: Pod,
     /// Where the auditor's lines go; none in a rehearsal.
     pub output: Option<PathBuf>,
+    /// How it is run; none in a rehearsal.
+    pub auditor: Option<Options>,
+    /// Each hook of its `ready` line, and how that is watched (`none`: not at all); empty in a rehearsal.
+    pub hooks: BTreeMap<String, String>,
     /// Why what the scene just played is about did not happen on this machine; set by the scene, taken by the player.
     pub skipped: Option<String>,
 }
@@ -82,6 +89,7 @@ pub fn all() -> Vec<&'static Scene> {
         theft::SCENES,
         exec::SCENES,
         identity::SCENES,
+        received::SCENES,
         recycled::SCENES,
         role::SCENES,
         imds::SCENES,

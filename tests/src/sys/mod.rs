@@ -5,3 +5,4 @@ pub mod fork;
 pub mod mounts;
 pub mod netlink;
 pub mod netns;
+pub mod passing;
