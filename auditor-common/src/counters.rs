@@ -34,6 +34,8 @@ pub enum Counter {
     SocketMatched = 15,
     /// Those of them that an earlier one stands for.
     SocketFolded = 17,
+    /// Descriptors of tokens and of connections to watched endpoints that arrived, canaries not counted.
+    ReceivedMatched = 12,
 }
 
 /// Number of slots.

@@ -16,6 +16,7 @@ mod maps;
 mod memory;
 mod offsets;
 mod open;
+mod received;
 mod socket;
 mod task;
 mod text;
@@ -34,6 +35,7 @@ pub use maps::{VolumeEntry, VolumeIdentity, class};
 pub use memory::{MEMORY_FOLD_NS, MemoryKey, MemoryRecord, OtherTask, TakenFrom, ptrace_mode};
 pub use offsets::{ABSENT, FIELDS, FieldSpec, Offsets};
 pub use open::{FileInfo, MOUNT_PATH_LEN, OpenRecord, VOLUME_PATH_LEN};
+pub use received::{HeldRecord, ReceivedRecord, caller, held};
 pub use socket::{SOCKET_FOLD_NS, SocketKey, SocketKind, SocketRecord};
 pub use task::{ARGS_LEN, EXE_PATH_LEN, PARENTS, ParentTask, TaskContext, flags as task_flags};
 
@@ -61,6 +63,12 @@ pub mod kind {
     pub const MEMORY: u16 = 14;
     /// A packet or raw TCP socket was asked for.
     pub const SOCKET_CREATE: u16 = 15;
+    /// A token's descriptor arrived.
+    pub const RECEIVED_FILE: u16 = 12;
+    /// The descriptor of a connection to a watched endpoint arrived.
+    pub const RECEIVED_SOCKET: u16 = 13;
+    /// A token's file was found open or mapped.
+    pub const HELD: u16 = 16;
 }
 
 /// Which program wrote a record.
@@ -69,6 +77,9 @@ pub mod backend {
     pub const KPROBE: u16 = 2;
     pub const SYSCALL: u16 = 3;
     pub const TRACEPOINT: u16 = 4;
+    pub const ITERATOR: u16 = 5;
+    /// Userspace's own look at /proc.
+    pub const PROC: u16 = 6;
 }
 
 /// Starts every record.

@@ -11,7 +11,7 @@ pub struct FieldSpec {
     pub name: &'static str,
     /// Loading fails without it.
     pub required: bool,
-    /// `struct.member.member`, the first that exists wins; `sizeof struct` for a size.
+    /// `struct.member.member`, the first that exists wins; `sizeof struct` for a size, `func name` for a function: 0 where it exists.
     pub paths: &'static [&'static str],
 }
 
@@ -42,6 +42,7 @@ offsets! {
     needed file_mode = "file.f_mode";
     needed file_dentry = "file.f_path.dentry" | "file.__f_path.dentry";
     needed file_mnt = "file.f_path.mnt" | "file.__f_path.mnt";
+    needed file_private_data = "file.private_data";
     needed inode_sb = "inode.i_sb";
     needed inode_ino = "inode.i_ino";
     needed inode_nlink = "inode.i_nlink" | "inode.__i_nlink";
@@ -68,6 +69,7 @@ offsets! {
     /// `real_parent` may be any thread of the parent.
     needed task_group_leader = "task_struct.group_leader";
     needed task_tgid = "task_struct.tgid";
+    needed task_pid = "task_struct.pid";
     needed task_comm = "task_struct.comm";
     needed task_start = "task_struct.start_boottime" | "task_struct.real_start_time";
     needed task_mm = "task_struct.mm";
@@ -79,6 +81,7 @@ offsets! {
     needed task_files = "task_struct.files";
     needed task_cgroups = "task_struct.cgroups";
     needed task_fs = "task_struct.fs";
+    wanted task_stack = "task_struct.stack";
     wanted task_loginuid = "task_struct.loginuid";
     /// x86: tells 32-bit system calls, whose numbers mean something else.
     wanted task_thread_status = "task_struct.thread_info.status";
@@ -87,6 +90,8 @@ offsets! {
     needed mm_exe_file = "mm_struct.exe_file";
     needed mm_arg_start = "mm_struct.arg_start";
     needed mm_arg_end = "mm_struct.arg_end";
+    needed cred_uid = "cred.uid";
+    needed cred_gid = "cred.gid";
     needed cred_cap_effective = "cred.cap_effective";
     needed nsproxy_mnt_ns = "nsproxy.mnt_ns";
     needed nsproxy_net_ns = "nsproxy.net_ns";
@@ -117,6 +122,12 @@ offsets! {
     wanted regs_arg1 = "pt_regs.si";
     wanted regs_arg2 = "pt_regs.dx";
     wanted regs_arg3 = "pt_regs.cx";
+    needed regs_size = "sizeof pt_regs";
+    /// The helper of that name exists (from 5.15).
+    wanted helper_task_pt_regs = "func bpf_task_pt_regs";
+    needed vma_file = "vm_area_struct.vm_file";
+    needed socket_sk = "socket.sk";
+    needed sock_state = "sock.__sk_common.skc_state";
     needed sock_family = "sock.__sk_common.skc_family";
     needed sock_num = "sock.__sk_common.skc_num";
     needed sock_dport = "sock.__sk_common.skc_dport";

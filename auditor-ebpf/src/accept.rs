@@ -96,7 +96,7 @@ unsafe fn on_accept(sk: Address) {
 
 /// The cgroup that the socket was made in; 0 where the kernel does not keep it.
 #[inline(always)]
-unsafe fn cgroup_id(sk: Address) -> u64 {
+pub unsafe fn cgroup_id(sk: Address) -> u64 {
     if off!(sock_cgroup) == ABSENT {
         return 0;
     }

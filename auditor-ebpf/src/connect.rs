@@ -19,7 +19,7 @@ use crate::{
 /// include/net/tcp_states.h
 pub const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
-const TCP_CLOSE: i32 = 7;
+pub const TCP_CLOSE: i32 = 7;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 pub const IPPROTO_TCP: u16 = 6;

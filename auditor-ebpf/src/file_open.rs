@@ -1,27 +1,20 @@
-//! Opens of token files. Order of the tests, cheapest first: tmpfs, regular file, superblock known, structure.
+//! Opens of token files.
 
-use auditor_common::{ABSENT, Counter, OpenRecord, VOLUME_PATH_LEN, backend, class, kind};
+use auditor_common::{ABSENT, Counter, OpenRecord, backend, class, kind};
 use aya_ebpf::{
-    helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_task_btf},
+    helpers::generated::bpf_get_current_task_btf,
     macros::{btf_tracepoint, fentry, kprobe},
     programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 
 use crate::{
-    kernel::{Address, Probed, Reader, Typed, off, pointer, read, setting, syscall},
+    kernel::{Address, Probed, Reader, Typed, off, pointer, read, syscall},
     log::log_match,
-    maps::{EVENTS, VOLUMES, count, header},
-    path::{Names, within_superblock},
-    superblock::{host_mount_path, identity, in_atomic_writer_directory},
+    maps::{EVENTS, count, header},
     task::describe,
+    token_file::{FMODE_PATH, TokenFile, is_own, token_file},
 };
 
-/// include/uapi/linux/magic.h; devtmpfs, rootfs and memfds share it.
-const TMPFS_MAGIC: u64 = 0x0102_1994;
-const S_IFMT: u16 = 0o170_000;
-const S_IFREG: u16 = 0o100_000;
-/// include/linux/fs.h
-const FMODE_PATH: u32 = 0x4000;
 /// arch/x86/include/asm/thread_info.h
 pub const TS_COMPAT: u32 = 0x0002;
 
@@ -91,50 +84,19 @@ pub fn file_open_syscall(ctx: BtfTracePointContext) -> i32 {
 /// Whether it was one to tell of.
 #[inline(always)]
 unsafe fn inspect<R: Reader>(file: Address, by: u16) -> bool {
-    let inode = unsafe { R::pointer(file, off!(file_inode)) };
-    let sb = unsafe { R::pointer(inode, off!(inode_sb)) };
-    if unsafe { R::read::<u64>(sb, off!(sb_magic)) } != TMPFS_MAGIC {
+    let Some(file) = (unsafe { token_file::<R>(file) }) else {
         return false;
-    }
-    if unsafe { R::read::<u16>(inode, off!(inode_mode)) } & S_IFMT != S_IFREG {
-        return false;
-    }
-    let dev = unsafe { R::read::<u32>(sb, off!(sb_dev)) };
-    let dentry = unsafe { R::pointer(file, off!(file_dentry)) };
-    // A device number that went to another volume since is as good as unknown.
-    let known = match unsafe { VOLUMES.get(dev) } {
-        Some(entry) if entry.identity.same_as(&unsafe { identity(sb) }) => entry.class,
-        _ => class::UNCLASSIFIED,
     };
-    match known {
-        class::IGNORE => return false,
-        class::TOKEN => {}
-        class::CANARY => {
-            if (bpf_get_current_pid_tgid() >> 32) as u32 != setting!(own_tgid) {
-                return false;
-            }
-        }
-        _ => {
-            if !unsafe { in_atomic_writer_directory(dentry) } {
-                return false;
-            }
-        }
+    if file.class == class::CANARY && !is_own() {
+        return false;
     }
-    unsafe { emit(file, inode, sb, dentry, dev, known, by) };
+    unsafe { emit(&file, by) };
     true
 }
 
 #[inline(always)]
-unsafe fn emit(
-    file: Address,
-    inode: Address,
-    sb: Address,
-    dentry: Address,
-    dev: u32,
-    known: u32,
-    by: u16,
-) {
-    count(if known == class::CANARY {
+unsafe fn emit(file: &TokenFile, by: u16) {
+    count(if file.class == class::CANARY {
         Counter::Canary
     } else {
         Counter::OpenMatched
@@ -146,32 +108,8 @@ unsafe fn emit(
     let record = entry.as_mut_ptr();
     unsafe {
         (*record).header = header::<OpenRecord>(kind::OPEN, by);
-        let out = &raw mut (*record).file;
-        (*out).identity = identity(sb);
-        (*out).ino = read(inode, off!(inode_ino));
-        (*out).dev = dev;
-        (*out).class = known;
-        (*out).flags = read(file, off!(file_flags));
-        (*out).mode = read(file, off!(file_mode));
-        (*out).nlink = read(inode, off!(inode_nlink));
-        (*out).reserved = 0;
-        let names = Names {
-            buffer: &raw mut (*out).volume_path,
-            used: &raw mut (*out).volume_path_len,
-        };
-        within_superblock::<VOLUME_PATH_LEN, 256, 8>(&names, dentry);
         let top_mnt_ns = describe(&raw mut (*record).task);
-        (*out).top_mnt_ns = top_mnt_ns;
-        (*out).mount_ns = 0;
-        (*out).mount_path_len = 0;
-        if known == class::UNCLASSIFIED {
-            (*out).mount_ns = top_mnt_ns;
-            let names = Names {
-                buffer: &raw mut (*out).mount_path,
-                used: &raw mut (*out).mount_path_len,
-            };
-            host_mount_path(sb, top_mnt_ns, &names);
-        }
+        file.describe(&raw mut (*record).file, top_mnt_ns);
     }
     entry.submit(0);
 }

@@ -13,15 +13,18 @@ mod connect;
 mod denied;
 mod exec;
 mod file_open;
+mod held;
 mod kernel;
 mod lifecycle;
 mod log;
 mod maps;
 mod memory;
 mod path;
+mod received;
 mod socket;
 mod superblock;
 mod task;
+mod token_file;
 
 #[cfg(not(test))]
 #[panic_handler]

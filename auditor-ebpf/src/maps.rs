@@ -1,13 +1,13 @@
 //! All maps of the kernel half, and the counters.
 
 use auditor_common::{
-    COUNTERS, ConnectState, Counter, EndpointKey, Header, MemoryKey, SocketKey,
+    COUNTERS, ConnectState, Counter, EndpointKey, Header, HeldRecord, MemoryKey, SocketKey,
     TUPLES as TUPLE_COUNT, TakenFrom, Tuple, TupleState, VolumeEntry,
 };
 use aya_ebpf::{
     helpers::bpf_ktime_get_boot_ns,
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 
 /// Superblock's `s_dev` to what it is. Userspace writes it; some 4 volumes a pod, 110 pods, and room for churn.
@@ -49,6 +49,10 @@ pub static LIFECYCLE: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 /// Refused opens: apart, since nobody needs a right to have one refused. A page without `--watch-denied`.
 #[map]
 pub static DENIED: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Where an iterator makes its record, which is too big for the stack. One reads at a time.
+#[map]
+pub static HELD: Array<HeldRecord> = Array::with_max_entries(1, 0);
 
 /// See [`Counter`].
 #[map]

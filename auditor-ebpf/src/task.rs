@@ -155,6 +155,33 @@ pub unsafe fn describe(out: *mut TaskContext) -> u32 {
         (*out).uid = uid_gid as u32;
         (*out).gid = (uid_gid >> 32) as u32;
         (*out).cgroup_id = bpf_get_current_cgroup_id();
+    }
+    let (found, top_mnt_ns) = unsafe { common(task, out) };
+    unsafe { (*out).flags = found | arguments(task, out) };
+    top_mnt_ns
+}
+
+/// The same for a task that is not `current`, and without its arguments: its memory is out of reach.
+#[inline(always)]
+pub unsafe fn describe_other(task: Address, out: *mut TaskContext) -> u32 {
+    unsafe {
+        (*out).pid = read(task, off!(task_tgid));
+        (*out).tid = read(task, off!(task_pid));
+        let cred = pointer(task, off!(task_cred));
+        (*out).uid = read(cred, off!(cred_uid));
+        (*out).gid = read(cred, off!(cred_gid));
+        (*out).cgroup_id = cgroup_id(task);
+        (*out).args_len = 0;
+    }
+    let (found, top_mnt_ns) = unsafe { common(task, out) };
+    unsafe { (*out).flags = found };
+    top_mnt_ns
+}
+
+/// What is read the same way of any task: flags, and the mount namespace of PID 1 or 0.
+#[inline(always)]
+unsafe fn common(task: Address, out: *mut TaskContext) -> (u32, u32) {
+    unsafe {
         (*out).comm = read(task, off!(task_comm));
         (*out).cap_effective = read(pointer(task, off!(task_cred)), off!(cred_cap_effective));
         (*out).login_uid = if off!(task_loginuid) == ABSENT {
@@ -173,10 +200,8 @@ pub unsafe fn describe(out: *mut TaskContext) -> u32 {
         0
     };
     found |= unsafe { executable(task, out) };
-    found |= unsafe { arguments(task, out) };
     let (above, top_mnt_ns) = unsafe { ancestors(task, out) };
-    unsafe { (*out).flags = found | above };
-    top_mnt_ns
+    (found | above, top_mnt_ns)
 }
 
 /// Parents, the container and the process's highest ancestor in it.

@@ -2,6 +2,7 @@
 
 mod daemon;
 mod mounts;
+mod older;
 mod setup;
 
 pub use daemon::run;

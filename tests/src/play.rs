@@ -69,6 +69,7 @@ fn perform_all(
 ) -> Result<()> {
     let (mut auditor, ready) = Auditor::start(&stage.lab, options)?;
     stage.output = Some(options.output.clone());
+    stage.auditor = Some(options.clone());
     stage.hooks = hooks(&ready);
     println!("{}", play.paint.dim(&introduction(&ready)));
     // Kubernetes' timestamps have whole seconds: a pod made in the auditor's first second would seem to be older than it.
@@ -158,6 +159,7 @@ pub fn stage(mut lab: Lab) -> Result<Stage> {
         agent,
         older,
         output: None,
+        auditor: None,
         hooks: BTreeMap::new(),
         skipped: None,
     })
@@ -286,10 +288,10 @@ pub fn finish(auditor: Auditor) -> Result<()> {
     Ok(())
 }
 
-/// Each hook's backend, as the `ready` line has it.
+/// How each hook is watched.
 fn hooks(ready: &Value) -> BTreeMap<String, String> {
-    let hooks = ready["backends"].as_object().into_iter().flatten();
-    hooks
+    let backends = ready["backends"].as_object().into_iter().flatten();
+    backends
         .map(|(hook, status)| {
             let backend = status["backend"].as_str().unwrap_or("?");
             (hook.clone(), backend.to_owned())

@@ -1,7 +1,7 @@
 //! The product's judgement: an event, who did it, and what is bound, to verdict and findings.
 //!
 //! Pure functions: no I/O, no clock. Each finding has a function of its own in `findings`, with its table of cases; to add one, write
-//! it there and name it in [`judge_open`], [`judge_denied`], [`judge_connect`] or [`judge_close`].
+//! it there and name it in [`judge_open`], [`judge_received`], [`judge_denied`], [`judge_connect`] or [`judge_close`].
 //!
 //! A judgement with `undetermined` inputs may be given again once more is known: for files, look at them and judge anew.
 
@@ -18,6 +18,7 @@ mod listen;
 mod memory;
 mod open;
 mod posture;
+mod received;
 mod relation;
 mod ruling;
 mod socket;
@@ -35,6 +36,7 @@ pub use listen::{ListenCase, Listener, judge_listen};
 pub use memory::{MemoryCase, Target, judge_memory};
 pub use open::judge_open;
 pub use posture::{StateFound, judge_bindings, judge_pod, use_key};
+pub use received::{Received, ReceivedCase, ReceivedOwner, judge_received};
 pub use relation::relation;
 pub use socket::{SocketCase, judge_socket};
 pub use token::{IsToken, TokenSpec, is_token_file, token_kind};

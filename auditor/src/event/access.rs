@@ -33,9 +33,10 @@ pub struct TokenRef {
     pub owner: Option<OwnerRef>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
+    #[default]
     Open,
     ScmRights,
     PidfdGetfd,
@@ -66,7 +67,7 @@ pub enum AccessFlag {
 pub struct Access {
     pub via: Via,
     pub flags: Vec<AccessFlag>,
-    /// `fentry`, `kprobe` or `syscall`.
+    /// `fentry`, `kprobe` or `syscall`; `iterator` or `proc` for what was found.
     pub backend: String,
     /// Why the kernel refused it; only with `--watch-denied`, and then the token is as the path claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -315,7 +315,7 @@ pub struct Ready {
     pub version: &'static str,
     pub kernel: String,
     /// Hook (`file_open`, `connect`, `connect_outcome`, `agent_accept`, `listen`, `exec_session`, `cgroup_lifecycle`,
-    /// `descriptor_received`, `memory_access`, `socket_create`; `denied_open` with `--watch-denied`) to how it is watched.
+    /// `descriptor_received`, `open_before`, `memory_access`, `socket_create`; `denied_open` with `--watch-denied`) to how it is watched.
     pub backends: BTreeMap<String, HookStatus>,
     /// `memory`, or the state directory's path.
     pub state: String,
@@ -329,7 +329,7 @@ pub struct Ready {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct HookStatus {
-    /// `fentry`, `kprobe`, `syscall`, `tracepoint`; `none` where no way works here and the auditor runs without.
+    /// `fentry`, `kprobe`, `syscall`, `tracepoint`, `iterator`, `proc`; `none` where no way works here and the auditor runs without.
     pub backend: String,
     /// `live`: its canary fired; `unproven`: it has no canary and no real event has come yet; `unavailable`.
     pub state: String,
@@ -345,7 +345,7 @@ pub struct HookStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Stopped {
     pub reason: String,
-    /// Events that the kernel half matched, and listeners that were there before.
+    /// Events that the kernel half matched, and listeners and open tokens that were there before.
     pub matched: u64,
     /// Lines that came of them.
     pub lines: u64,

@@ -25,6 +25,11 @@ impl Clock {
             .unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
+    /// What the boot clock shows now, in ns.
+    pub fn boot_ns() -> u64 {
+        u64::try_from(nanoseconds(ClockId::Boottime)).unwrap_or(0)
+    }
+
     /// How long ago the boot clock showed `boot_ns`.
     pub fn since(boot_ns: u64) -> Duration {
         let age = nanoseconds(ClockId::Boottime) - i128::from(boot_ns);

@@ -120,7 +120,8 @@ fn held_sockets(process: &Path) -> Vec<u64> {
         .collect()
 }
 
-fn cgroup(process: &Path) -> Option<String> {
+/// As `/proc/PID/cgroup` has it, of the default hierarchy.
+pub(super) fn cgroup(process: &Path) -> Option<String> {
     let text = fs::read_to_string(process.join("cgroup")).ok()?;
     text.lines()
         .find_map(|line| line.strip_prefix("0::"))
@@ -183,7 +184,7 @@ fn process(host_proc: &Path, path: &Path, pid: u32, net_ns: u32) -> Process {
 }
 
 /// `starttime` of /proc/PID/stat (proc_pid_stat(5)), in ns since boot.
-fn start_ns(stat: &str) -> Option<u64> {
+pub(super) fn start_ns(stat: &str) -> Option<u64> {
     // comm may hold blanks and parentheses.
     let behind_comm = stat.rsplit_once(')')?.1;
     let ticks: u64 = behind_comm.split_whitespace().nth(19)?.parse().ok()?;

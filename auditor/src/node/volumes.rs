@@ -264,6 +264,15 @@ impl Volumes {
         }
     }
 
+    /// Mounted volumes that may hold tokens.
+    pub fn with_tokens(&self) -> super::WantedVolumes {
+        let mounted = self.mounted.iter();
+        mounted
+            .filter(|(_, known)| known.owner.may_hold_tokens())
+            .map(|(device, known)| (*device, known.identity))
+            .collect()
+    }
+
     fn pass_over(&mut self, device: Device, identity: VolumeIdentity, kernel: &mut impl Classify) {
         let entry = VolumeEntry {
             identity,

@@ -369,7 +369,7 @@ impl Pipeline {
         });
     }
 
-    fn endpoint(&self, index: u32) -> Option<Endpoint> {
+    pub(super) fn endpoint(&self, index: u32) -> Option<Endpoint> {
         self.settings.endpoints.get(index as usize).cloned()
     }
 }

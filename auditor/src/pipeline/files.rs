@@ -116,7 +116,7 @@ fn is_default_non_token(volume: &str, path: &str) -> bool {
 }
 
 /// The fsid where there is one: it is the same from wherever the volume was learnt.
-fn inode_of(file: &FileInfo) -> (VolumeIdentity, u64) {
+pub(super) fn inode_of(file: &FileInfo) -> (VolumeIdentity, u64) {
     let identity = match file.identity.fsid {
         0 => file.identity,
         fsid => VolumeIdentity {

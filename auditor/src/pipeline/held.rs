@@ -11,7 +11,7 @@ use auditor_common::OpenRecord;
 use super::{Pipeline, actor::Attributed};
 use crate::{
     audit::Judgement,
-    event::Verdict,
+    event::{Verdict, Via},
     node::{Clock, OwnerSource, VolumeOwner},
 };
 
@@ -72,6 +72,7 @@ impl NextLook {
 /// What was found out at the first look stays so: processes, cgroups and volumes go away meanwhile.
 #[derive(Debug, Default)]
 pub struct Found {
+    pub via: Via,
     pub owner: Option<(VolumeOwner, OwnerSource)>,
     pub attributed: Option<Attributed>,
     pub next_look: Option<NextLook>,

@@ -13,8 +13,10 @@ mod listens;
 mod loss;
 mod memory;
 mod namespaces;
+mod older;
 mod opens;
 mod posture;
+mod received;
 mod sessions;
 mod socket_creates;
 mod sources;
@@ -31,7 +33,7 @@ use uuid::Uuid;
 use self::{
     accepts::Accepts, agent::Agent, connects::Connects, containers::Containers, files::TokenFiles,
     held::Held, listens::Listens, loss::LossWatch, memory::Memory, namespaces::MountNamespaces,
-    posture::Postures, sessions::Sessions, socket_creates::SocketCreates,
+    older::Told, posture::Postures, sessions::Sessions, socket_creates::SocketCreates,
 };
 pub use self::{
     connects::Endpoint,
@@ -42,7 +44,7 @@ use crate::{
     audit::{Harvests, History, Knowledge, Use},
     event::{Body, Health, Stopped},
     metrics::Metrics,
-    node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes},
+    node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes, WantedVolumes},
     probe::{Maps, Record, decode},
     report::{Reporter, SinkTotals},
 };
@@ -80,6 +82,7 @@ pub struct Pipeline {
     pub(crate) reporter: Reporter,
     pub(crate) metrics: Arc<Metrics>,
     files: TokenFiles,
+    told: Told,
     held: Held,
     connects: Connects,
     agent: Agent,
@@ -143,6 +146,7 @@ impl Pipeline {
             reporter,
             metrics,
             files: TokenFiles::default(),
+            told: Told::default(),
             held: Held::default(),
             connects: Connects::default(),
             memory: Memory::default(),
@@ -184,6 +188,8 @@ impl Pipeline {
             Ok(Record::Denied(record)) => self.on_denied(record),
             Ok(Record::Memory(record)) => self.on_memory(record),
             Ok(Record::SocketCreate(record)) => self.on_socket_create(record),
+            Ok(Record::ReceivedFile(record)) => self.on_received_file(record),
+            Ok(Record::ReceivedSocket(record)) => self.on_received_socket(record),
             Ok(_) => self.undecodable(&"a record of another ring"),
             Err(error) => self.undecodable(&error),
         }
@@ -192,6 +198,11 @@ impl Pipeline {
     /// Mounts came or went.
     pub fn on_mounts_changed(&mut self) {
         self.volumes.rescan(&mut self.maps);
+    }
+
+    /// Where processes may have tokens open.
+    pub fn token_volumes(&self) -> WantedVolumes {
+        self.volumes.with_tokens()
     }
 
     /// Several times a second: time limits, losses, sources.

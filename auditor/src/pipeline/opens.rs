@@ -1,6 +1,6 @@
 //! Opens of token files.
 
-use auditor_common::{OpenRecord, TaskContext, backend, class};
+use auditor_common::{OpenRecord, TaskContext, class};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -10,6 +10,8 @@ use super::{
     files::TokenFile,
     held::{Attempt, Found, lacks_service_account},
     knowledge,
+    older::is_found,
+    received::backend_name,
 };
 use crate::{
     audit::{OpenCase, OpenerKey, TokenSpec, is_counted_theft, judge_open, token_kind},
@@ -25,7 +27,7 @@ use crate::{
 /// include/linux/fs.h
 const FMODE_WRITE: u32 = 2;
 /// Why an owner is not known.
-const NO_VOLUME: &str = "a superblock that is no volume of the kubelet";
+pub(super) const NO_VOLUME: &str = "a superblock that is no volume of the kubelet";
 
 impl Pipeline {
     pub(super) fn on_open(&mut self, record: &OpenRecord) {
@@ -74,7 +76,14 @@ impl Pipeline {
         }
         let token = self.token(file, volume, pod.as_deref());
         self.want_account(&token, pod.as_deref(), None);
-        self.judge(record, found, token, pod.as_deref(), attempt);
+        match found.via {
+            Via::Open | Via::Held | Via::Mapped => {
+                self.judge(record, found, token, pod.as_deref(), attempt);
+            }
+            Via::ScmRights | Via::PidfdGetfd | Via::SeccompAddfd => {
+                self.judge_received_token(record, found, token, pod.as_deref(), attempt);
+            }
+        }
     }
 
     pub(super) fn token(
@@ -140,7 +149,15 @@ impl Pipeline {
         let source = found.owner.as_ref().map(|(_, source)| *source);
         let attributed = match found.attributed.take() {
             Some(attributed) => attributed,
-            None => self.attribute(&record.task),
+            None => {
+                let mut attributed = self.attribute(&record.task);
+                if is_found(found.via) {
+                    let pid = attributed.process.pid;
+                    attributed.process.args =
+                        read_args(&self.settings.host_proc, pid).unwrap_or_default();
+                }
+                attributed
+            }
         };
         if attributed.is_settled() {
             found.attributed = Some(attributed.clone());
@@ -178,6 +195,17 @@ impl Pipeline {
             taken: &taken,
             knowledge: knowledge(&self.sources, &self.settings),
         });
+        if judgement.relation != Some(Relation::Own) {
+            let is_news = self.told.note(&record.task, &record.file);
+            if is_found(found.via) && attempt == Attempt::First && !is_news {
+                self.count_only();
+                return;
+            }
+        } else if is_found(found.via) {
+            self.history.note_open(&token, Relation::Own, time);
+            self.count_only();
+            return;
+        }
         if attempt != Attempt::Last && self.may_become_clear(&judgement, record.header.time) {
             // Its connect may be judged first.
             let relation = judgement.relation.unwrap_or(Relation::Unknown);
@@ -224,7 +252,10 @@ impl Pipeline {
             container: who.container(),
             pod: self.pod_ref(&who),
             token,
-            access: access(record.file.flags, record.header.backend, None),
+            access: Access {
+                via: found.via,
+                ..access(record.file.flags, record.header.backend, None)
+            },
             binding: judgement.binding,
             evidence: judgement.evidence,
             attribution,
@@ -291,15 +322,10 @@ pub(super) fn access(flags: u32, by: u16, errno: Option<i32>) -> Access {
                 .map(|(_, name)| name),
         )
         .collect();
-    let backend = match by {
-        backend::FENTRY => "fentry",
-        backend::KPROBE => "kprobe",
-        _ => "syscall",
-    };
     Access {
         via: Via::Open,
         flags,
-        backend: backend.to_owned(),
+        backend: backend_name(by).to_owned(),
         errno,
     }
 }

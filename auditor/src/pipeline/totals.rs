@@ -14,7 +14,7 @@ pub struct Totals {
     /// Outcomes that went into their connect's line.
     pub merged: u64,
     pub undecodable: u64,
-    /// Listeners that were there before the auditor: matched by userspace.
+    /// Listeners and open files that were there before the auditor: matched by userspace.
     pub found: u64,
 }
 
@@ -36,6 +36,7 @@ impl Totals {
             Counter::DeniedMatched,
             Counter::MemoryMatched,
             Counter::SocketMatched,
+            Counter::ReceivedMatched,
         ]
         .map(|counter| maps.count(counter))
         .iter()

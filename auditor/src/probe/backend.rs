@@ -13,6 +13,10 @@ pub enum Backend {
     Syscall,
     /// `inet_sock_set_state`, `cgroup_*`.
     Tracepoint,
+    /// Over all processes' descriptors and mappings.
+    Iterator,
+    /// Userspace's own look at `/proc`.
+    Proc,
 }
 
 impl Backend {
@@ -22,6 +26,8 @@ impl Backend {
             Self::Kprobe => "kprobe",
             Self::Syscall => "syscall",
             Self::Tracepoint => "tracepoint",
+            Self::Iterator => "iterator",
+            Self::Proc => "proc",
         }
     }
 }
@@ -41,6 +47,8 @@ pub enum Hook {
     CgroupLifecycle,
     /// Descriptors of tokens, and of connections to credential endpoints, that arrive in a process.
     DescriptorReceived,
+    /// Token files, and connections to credential endpoints, that were open before the start.
+    OpenBefore,
     /// Another process's memory, asked for in a way that lets it be read.
     MemoryAccess,
     /// Packet and raw TCP sockets.
@@ -61,7 +69,7 @@ pub struct Way {
 
 impl Hook {
     /// In the order in which they are attached.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CgroupLifecycle,
         Self::ExecSession,
         Self::ConnectOutcome,
@@ -73,6 +81,7 @@ impl Hook {
         Self::MemoryAccess,
         Self::SocketCreate,
         Self::DeniedOpen,
+        Self::OpenBefore,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -85,6 +94,7 @@ impl Hook {
             Self::ExecSession => "exec_session",
             Self::CgroupLifecycle => "cgroup_lifecycle",
             Self::DescriptorReceived => "descriptor_received",
+            Self::OpenBefore => "open_before",
             Self::MemoryAccess => "memory_access",
             Self::SocketCreate => "socket_create",
             Self::DeniedOpen => "denied_open",
@@ -95,7 +105,7 @@ impl Hook {
     pub const fn is_required(self) -> bool {
         !matches!(
             self,
-            Self::DescriptorReceived | Self::MemoryAccess | Self::SocketCreate
+            Self::DescriptorReceived | Self::OpenBefore | Self::MemoryAccess | Self::SocketCreate
         )
     }
 
@@ -182,6 +192,24 @@ impl Hook {
                     backend: Backend::Kprobe,
                     programs: &[("received_kprobe", "security_file_receive")],
                     misses: &["descriptors handed on through an io_uring ring"],
+                },
+            ],
+            Self::OpenBefore => &[
+                Way {
+                    backend: Backend::Iterator,
+                    programs: &[("held_files", "task_file"), ("held_maps", "task_vma")],
+                    misses: &[
+                        "descriptors that only an io_uring ring or a message on its way holds",
+                    ],
+                },
+                Way {
+                    backend: Backend::Proc,
+                    programs: &[],
+                    misses: &[
+                        "descriptors that only an io_uring ring or a message on its way holds",
+                        "connections that are older than the start",
+                        "volumes that are unmounted",
+                    ],
                 },
             ],
             Self::MemoryAccess => &[

@@ -9,6 +9,7 @@ const MAGIC: u16 = 0xeb9f;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_FUNC: u32 = 12;
 /// Typedefs and qualifiers in a row, and anonymous members in one another: the kernel has no more than a handful.
 const MAX_DEPTH: u32 = 32;
 
@@ -89,10 +90,13 @@ impl<'a> Btf<'a> {
         Ok(btf)
     }
 
-    /// Byte offset of `struct.member.member`, or the size for `sizeof struct`; `None` when this kernel has no such thing.
+    /// Byte offset of `struct.member.member`, the size for `sizeof struct`, or 0 for `func name`; `None` when this kernel has no such thing.
     pub fn offset(&self, path: &str) -> Option<u32> {
         if let Some(name) = path.strip_prefix("sizeof ") {
             return Some(self.get(*self.structs.get(name.as_bytes())?)?.size_or_type);
+        }
+        if let Some(name) = path.strip_prefix("func ") {
+            return self.has_function(name.as_bytes()).then_some(0);
         }
         let mut parts = path.split('.');
         let mut id = *self.structs.get(parts.next()?.as_bytes())?;
@@ -103,6 +107,14 @@ impl<'a> Btf<'a> {
             id = member;
         }
         bits.is_multiple_of(8).then_some(bits / 8)
+    }
+
+    /// Asked for once: not worth an index.
+    fn has_function(&self, name: &[u8]) -> bool {
+        self.starts
+            .iter()
+            .filter_map(|at| self.at(*at as usize))
+            .any(|found| found.kind == KIND_FUNC && self.name(found.name) == Some(name))
     }
 
     /// Looks through anonymous structs and unions, as C does.

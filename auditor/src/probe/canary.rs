@@ -1,27 +1,36 @@
 //! Proof that a hook fires: load and attach may both succeed on a kernel that never runs the program.
 //!
-//! A canary needs no mount and disturbs nobody: a memfd reopened through `/proc/self/fd`, a loopback listener of our own, a
-//! connect to one, a look at a child of our own, a packet socket that receives nothing.
+//! A canary needs no mount and disturbs nobody: a memfd that is reopened through `/proc/self/fd`, handed to oneself or just held;
+//! a loopback listener of our own, and a connect to one; a look at a child of our own; a packet socket that receives nothing.
 
 use std::{
-    io::{self, PipeReader, Write as _},
+    fs::File,
+    io::{self, IoSlice, IoSliceMut, PipeReader, Write as _},
+    mem::MaybeUninit,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::fd::AsRawFd as _,
+    os::{
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+        unix::net::UnixDatagram,
+    },
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use auditor_common::{
-    AcceptRecord, CANARY_ENDPOINT, ListenRecord, OutcomeRecord, VolumeEntry, VolumeIdentity, class,
-    components, prefix,
+    AcceptRecord, CANARY_ENDPOINT, FileInfo, ListenRecord, OpenRecord, OutcomeRecord,
+    ReceivedRecord, VolumeEntry, VolumeIdentity, class, components, held, prefix,
 };
 use rustix::{
-    net::{AddressFamily, SocketFlags, SocketType},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, SocketFlags, SocketType,
+    },
     thread::CapabilitySet,
 };
 
 use super::{
     device::Device,
+    iterator,
     loader::Maps,
     reader::{Found, Rings},
     record::{Record, decode},
@@ -55,6 +64,108 @@ pub fn file_open(
     rings: &mut Rings,
     nonce: u64,
 ) -> Result<FileCanary, CanaryError> {
+    with_memfd(maps, nonce, |memfd, expected| {
+        File::open(format!("/proc/self/fd/{}", memfd.as_raw_fd()))?;
+        let mut found = None;
+        wait(rings, |bytes| match decode(bytes) {
+            Ok(Record::Open(open)) if open.file.class == class::CANARY => {
+                if !is_called(&open.file, expected) {
+                    return Found::Mine;
+                }
+                let file = &open.file;
+                found = Some(FileCanary {
+                    host_mnt_ns: (file.top_mnt_ns != 0).then_some(file.top_mnt_ns),
+                    own_cgroup: open.task.cgroup_id,
+                });
+                Found::Yes
+            }
+            _ => Found::No,
+        });
+        found.ok_or(CanaryError::Silent)
+    })
+}
+
+/// Sends itself the descriptor of a memfd.
+pub fn received(maps: &mut Maps, rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
+    with_memfd(maps, nonce, |memfd, expected| {
+        hand_over(memfd.as_fd())?;
+        let fired = wait(rings, |bytes| match decode(bytes) {
+            Ok(Record::ReceivedFile(record)) if is_called(&record.file, expected) => Found::Yes,
+            Ok(Record::ReceivedFile(ReceivedRecord { file, .. })) => is_canary(file),
+            // The memfd may be opened anew by whoever looks at this process.
+            Ok(Record::Open(OpenRecord { file, .. })) => is_canary(file),
+            _ => Found::No,
+        });
+        if fired {
+            Ok(())
+        } else {
+            Err(CanaryError::Silent)
+        }
+    })
+}
+
+/// Has a memfd open and mapped while the iterators run.
+pub fn held(maps: &mut Maps, runs: Vec<File>, nonce: u64) -> Result<(), CanaryError> {
+    with_memfd(maps, nonce, |memfd, expected| {
+        const LENGTH: usize = 1;
+        // SAFETY: the kernel chooses the place, and nothing is read or written there.
+        let mapping = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                LENGTH,
+                rustix::mm::ProtFlags::empty(),
+                rustix::mm::MapFlags::PRIVATE,
+                &memfd,
+                0,
+            )
+        }
+        .map_err(io::Error::from)?;
+        let mut found = 0;
+        let read = runs.into_iter().try_for_each(|mut run| {
+            iterator::read(&mut run, |bytes| {
+                if let Ok(Record::Held(record)) = decode(bytes)
+                    && is_called(&record.file, expected)
+                {
+                    found |= record.how;
+                }
+                true
+            })
+        });
+        // SAFETY: mapped above, and nothing refers to it.
+        unsafe { rustix::mm::munmap(mapping, LENGTH) }.map_err(io::Error::from)?;
+        read?;
+        if found == held::DESCRIPTOR | held::MAPPING {
+            Ok(())
+        } else {
+            Err(CanaryError::Silent)
+        }
+    })
+}
+
+/// SCM_RIGHTS to oneself.
+fn hand_over(descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let (from, to) = UnixDatagram::pair()?;
+    let descriptors = [descriptor];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut message = SendAncillaryBuffer::new(&mut space);
+    message.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let byte = [IoSlice::new(b"-")];
+    rustix::net::sendmsg(&from, &byte, &mut message, SendFlags::empty())?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    // Closes what arrived when dropped.
+    let mut arrived = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let mut buffers = [IoSliceMut::new(&mut byte)];
+    rustix::net::recvmsg(&to, &mut buffers, &mut arrived, RecvFlags::CMSG_CLOEXEC)?;
+    Ok(())
+}
+
+/// Plays with a memfd of that name while its superblock, the kernel's own tmpfs, is registered as the canary's.
+fn with_memfd<T>(
+    maps: &mut Maps,
+    nonce: u64,
+    play: impl FnOnce(&OwnedFd, &str) -> Result<T, CanaryError>,
+) -> Result<T, CanaryError> {
     let name = format!("auditor-canary-{nonce:x}");
     let memfd = rustix::fs::memfd_create(name.as_str(), rustix::fs::MemfdFlags::CLOEXEC)
         .map_err(io::Error::from)?;
@@ -76,31 +187,24 @@ pub fn file_open(
         },
     )
     .map_err(CanaryError::Map)?;
-    let played = (|| {
-        std::fs::File::open(format!("/proc/self/fd/{}", memfd.as_raw_fd()))?;
-        let expected = format!("memfd:{name}");
-        let mut found = None;
-        wait(rings, |bytes| match decode(bytes) {
-            Ok(Record::Open(open)) if open.file.class == class::CANARY => {
-                let file = &open.file;
-                let is_it = components(&file.volume_path, file.volume_path_len)
-                    .next()
-                    .is_some_and(|found| found == expected.as_bytes());
-                if !is_it {
-                    return Found::Mine;
-                }
-                found = Some(FileCanary {
-                    host_mnt_ns: (file.top_mnt_ns != 0).then_some(file.top_mnt_ns),
-                    own_cgroup: open.task.cgroup_id,
-                });
-                Found::Yes
-            }
-            _ => Found::No,
-        });
-        found.ok_or(CanaryError::Silent)
-    })();
+    let played = play(&memfd, &format!("memfd:{name}"));
     maps.remove_volume(device);
     played
+}
+
+fn is_called(file: &FileInfo, name: &str) -> bool {
+    file.class == class::CANARY
+        && components(&file.volume_path, file.volume_path_len)
+            .next()
+            .is_some_and(|found| found == name.as_bytes())
+}
+
+fn is_canary(file: &FileInfo) -> Found {
+    if file.class == class::CANARY {
+        Found::Mine
+    } else {
+        Found::No
+    }
 }
 
 /// What a connect of our own is to prove.
@@ -177,7 +281,7 @@ pub fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
             let mut sets = rustix::thread::capabilities(None)?;
             sets.effective = CapabilitySet::empty();
             rustix::thread::set_capabilities(None, sets)?;
-            match std::fs::File::open(&path) {
+            match File::open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
                 Err(error) => Err(error),
                 Ok(_) => Err(io::Error::other("an open that should be refused was not")),

@@ -14,7 +14,7 @@ use super::{
     backend::{Backend, Hook, HookReport, Way},
     btf, canary,
     device::Device,
-    offsets,
+    iterator, offsets,
     reader::Rings,
 };
 
@@ -149,13 +149,19 @@ fn endpoint_key(address: SocketAddr) -> [u8; size_of::<EndpointKey>()] {
 
 /// Detaches the programs when dropped.
 pub struct Programs {
-    #[expect(dead_code, reason = "held for its drop")]
     ebpf: Ebpf,
+    /// Those that are loaded; none where `/proc` is looked at instead.
+    iterators: &'static [(&'static str, &'static str)],
     #[cfg(feature = "log")]
     logger: aya_log::EbpfLogger<&'static dyn log::Log>,
 }
 
 impl Programs {
+    /// A run of the iterators over what is open and mapped now, each to be read to its end; none where there are no iterators.
+    pub fn iterate(&mut self) -> Result<Vec<std::fs::File>, String> {
+        iterator::open(&mut self.ebpf, self.iterators)
+    }
+
     /// Hands the kernel half's log lines to the auditor's own log. Nothing without the feature `log`.
     pub fn flush_log(&mut self) {
         #[cfg(feature = "log")]
@@ -219,6 +225,15 @@ impl Probes {
             if hook == Hook::DeniedOpen && !options.watch_denied {
                 continue;
             }
+            if hook == Hook::OpenBefore {
+                hooks.push(open_before(
+                    options.backend,
+                    &mut ebpf,
+                    &kernel_btf,
+                    &mut maps,
+                ));
+                continue;
+            }
             let report = choose(
                 hook,
                 options.backend,
@@ -241,12 +256,15 @@ impl Probes {
                     Hook::SocketCreate => {
                         canary::socket_create(&mut rings, options.own_tgid).map(|()| true)
                     }
+                    Hook::DescriptorReceived => {
+                        canary::received(&mut maps, &mut rings, nonce()).map(|()| true)
+                    }
                     // Proven below, once connects are watched; the others have no canary.
                     Hook::ConnectOutcome
                     | Hook::AgentAccept
                     | Hook::CgroupLifecycle
                     | Hook::ExecSession
-                    | Hook::DescriptorReceived => Ok(false),
+                    | Hook::OpenBefore => Ok(false),
                 },
             )?;
             hooks.push(report);
@@ -276,6 +294,11 @@ impl Probes {
         Ok(Self {
             programs: Programs {
                 ebpf,
+                iterators: hooks
+                    .iter()
+                    .filter(|report| report.hook == Hook::OpenBefore)
+                    .find_map(|report| report.way.map(|way| way.programs))
+                    .unwrap_or_default(),
                 #[cfg(feature = "log")]
                 logger,
             },
@@ -373,10 +396,57 @@ fn choose(
     })
 }
 
+/// Iterators, proven by what the auditor itself holds; else userspace looks.
+fn open_before(
+    forced: Option<Backend>,
+    ebpf: &mut Ebpf,
+    btf: &aya::Btf,
+    maps: &mut Maps,
+) -> HookReport {
+    let hook = Hook::OpenBefore;
+    let mut refused = BTreeMap::new();
+    for way in hook.ways().iter().filter(|way| allowed(hook, way, forced)) {
+        let loaded = attach(way, ebpf, btf).and_then(|ids| {
+            if way.backend == Backend::Iterator {
+                let files = iterator::open(ebpf, way.programs)?;
+                canary::held(maps, files, nonce()).map_err(|error| error.to_string())?;
+            }
+            Ok(ids)
+        });
+        match loaded {
+            Ok(program_ids) => {
+                return HookReport {
+                    hook,
+                    way: Some(*way),
+                    proven: way.backend == Backend::Iterator,
+                    refused,
+                    program_ids,
+                };
+            }
+            Err(reason) => {
+                let backend = way.backend.name();
+                tracing::info!(hook = hook.name(), backend, reason, "not in use");
+                refused.insert(backend, reason);
+            }
+        }
+        for (program, _) in way.programs {
+            unload(ebpf, program);
+        }
+    }
+    HookReport {
+        hook,
+        way: None,
+        proven: false,
+        refused,
+        program_ids: BTreeMap::new(),
+    }
+}
+
 /// `--backend syscall` stands for the last resort of every hook that has a choice: none, for those that need a function's entry.
 fn allowed(hook: Hook, way: &Way, forced: Option<Backend>) -> bool {
     match (hook, forced) {
         (Hook::Connect, Some(Backend::Syscall)) => way.backend == Backend::Tracepoint,
+        (Hook::OpenBefore, Some(Backend::Syscall)) => way.backend == Backend::Proc,
         (
             Hook::FileOpen
             | Hook::Connect
@@ -409,6 +479,8 @@ fn attach(
             Program::BtfTracePoint(program) => program
                 .load(target, btf)
                 .and_then(|()| program.attach().map(drop)),
+            // Each run is attached anew.
+            Program::Iter(program) => program.load(target, btf),
             _ => return Err(format!("program {name} has an unexpected type")),
         };
         attached.map_err(|error| reason(&error))?;
@@ -422,6 +494,7 @@ fn unload(ebpf: &mut Ebpf, name: &str) {
         Some(Program::FEntry(program)) => program.unload(),
         Some(Program::KProbe(program)) => program.unload(),
         Some(Program::BtfTracePoint(program)) => program.unload(),
+        Some(Program::Iter(program)) => program.unload(),
         _ => return,
     };
     if let Err(error) = result

@@ -1,8 +1,8 @@
 //! Ring buffer bytes to records: total, bounded, in place.
 
 use auditor_common::{
-    AcceptRecord, CgroupRecord, ConnectRecord, DeniedRecord, ExecRecord, Header, ListenRecord,
-    MemoryRecord, OpenRecord, OutcomeRecord, SocketRecord, kind,
+    AcceptRecord, CgroupRecord, ConnectRecord, DeniedRecord, ExecRecord, Header, HeldRecord,
+    ListenRecord, MemoryRecord, OpenRecord, OutcomeRecord, ReceivedRecord, SocketRecord, kind,
 };
 use zerocopy::FromBytes as _;
 
@@ -19,6 +19,9 @@ pub enum Record<'a> {
     Denied(&'a DeniedRecord),
     Memory(&'a MemoryRecord),
     SocketCreate(&'a SocketRecord),
+    ReceivedFile(&'a ReceivedRecord),
+    ReceivedSocket(&'a ReceivedRecord),
+    Held(&'a HeldRecord),
     CgroupMkdir(&'a CgroupRecord),
     CgroupRmdir(&'a CgroupRecord),
     CgroupAttach(&'a CgroupRecord),
@@ -70,6 +73,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         kind::DENIED => read!(Denied, DeniedRecord),
         kind::MEMORY => read!(Memory, MemoryRecord),
         kind::SOCKET_CREATE => read!(SocketCreate, SocketRecord),
+        kind::RECEIVED_FILE => read!(ReceivedFile, ReceivedRecord),
+        kind::RECEIVED_SOCKET => read!(ReceivedSocket, ReceivedRecord),
+        kind::HELD => read!(Held, HeldRecord),
         kind::CGROUP_MKDIR => read!(CgroupMkdir, CgroupRecord),
         kind::CGROUP_RMDIR => read!(CgroupRmdir, CgroupRecord),
         kind::CGROUP_ATTACH => read!(CgroupAttach, CgroupRecord),

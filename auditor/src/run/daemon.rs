@@ -12,14 +12,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{mounts::MountWatch, setup};
+use super::{
+    mounts::MountWatch,
+    older::{self, Look, OlderWatch},
+    setup,
+};
 use crate::{
     cli::{self, Failure, NodeFacts, RunArgs, RunConfig},
     event::{Body, Health, HookStatus, Ready},
     metrics::{self, Listener, Metrics, Readiness},
     node::{Member, find_listeners},
     pipeline::{Parts, Pipeline, Settings},
-    probe::Rings,
+    probe::{Programs, Rings},
     report::{Envelope, Output, QUEUE_CAPACITY, Reporter},
     state::StateDir,
 };
@@ -194,6 +198,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         readiness.set_not_ready("the API server has not listed this node's pods yet");
     }
 
+    let mut older = OlderWatch::new(older::EVERY);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -216,8 +221,15 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                     tokio::time::sleep(TICK).await;
                 }
             },
+            Some(found) = older.found() => pipeline.on_older(found),
             _ = tick.tick() => {
                 pipeline.on_tick();
+                if older.is_due() {
+                    match look(&mut programs, &pipeline, &config) {
+                        Ok(look) => older.start(look),
+                        Err(error) => tracing::warn!(error, "cannot look at what is open already"),
+                    }
+                }
                 if !is_told && pipeline.is_told() {
                     is_told = true;
                     readiness.set_ready();
@@ -247,6 +259,9 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     drop(programs);
     let drain_by = Instant::now() + STOP_WITHIN / 2;
     while drain(&mut rings, &mut pipeline, BATCH) && Instant::now() < drain_by {}
+    while let Some(found) = older.try_found() {
+        pipeline.on_older(found);
+    }
     let mut queued = 0;
     while rings
         .drain(BATCH, &mut queued, |_, _| {}, |queued, _| *queued += 1)
@@ -281,6 +296,18 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         "the output did not take everything in time: {lost} lines lost"
     ))
     .help("is the reader of stdout stalled or gone, or the disk full?"))
+}
+
+/// How to look at what is open, as `ready` said.
+fn look(programs: &mut Programs, pipeline: &Pipeline, config: &RunConfig) -> Result<Look, String> {
+    let files = programs.iterate()?;
+    if !files.is_empty() {
+        return Ok(Look::Iterators(files));
+    }
+    Ok(Look::Proc {
+        host_proc: config.host_proc.clone(),
+        volumes: pipeline.token_volumes(),
+    })
 }
 
 /// Whether there may be more.

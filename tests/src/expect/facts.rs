@@ -29,7 +29,12 @@ pub fn facts(line: &Value) -> Facts {
     ]);
     if matches!(
         event.as_str(),
-        "token_open" | "credential_connect" | "finding" | "memory_access" | "socket_create"
+        "token_open"
+            | "token_received"
+            | "credential_connect"
+            | "finding"
+            | "memory_access"
+            | "socket_create"
     ) {
         let binding = match &line["binding"] {
             Value::Null => "null".into(),
@@ -39,7 +44,7 @@ pub fn facts(line: &Value) -> Facts {
     }
     if matches!(
         event.as_str(),
-        "token_open" | "credential_connect" | "memory_access" | "socket_create"
+        "token_open" | "token_received" | "credential_connect" | "memory_access" | "socket_create"
     ) {
         facts.extend([
             ("service_account", text(&line["pod"]["service_account"])),
@@ -95,7 +100,7 @@ pub fn facts(line: &Value) -> Facts {
         ]);
     }
     match event.as_str() {
-        "token_open" => {
+        "token_open" | "token_received" => {
             let token = &line["token"];
             facts.extend([
                 ("relation", text(&line["relation"])),
@@ -127,6 +132,22 @@ pub fn facts(line: &Value) -> Facts {
                 ("type", text(&socket["type"])),
             ]);
         }
+        _ => {}
+    }
+    if event == "token_received" && line["token"].is_null() {
+        let connection = &line["connection"];
+        facts.extend([
+            ("endpoint", text(&connection["endpoint"])),
+            ("dst", text(&connection["dst"])),
+            (
+                "connect_id",
+                text(&connection["connect_id"].is_string().into()),
+            ),
+            ("owner", name(&connection["owner"])),
+            ("owner_uid", text(&connection["owner"]["uid"])),
+        ]);
+    }
+    match event.as_str() {
         "credential_connect" | "connection_closed" => {
             let connection = &line["connection"];
             facts.extend([

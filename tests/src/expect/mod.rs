@@ -38,6 +38,23 @@ impl Expected {
         this
     }
 
+    /// A descriptor of a token of `owner` arrives in `receiver`.
+    pub fn received(receiver: &Pod, owner: &Pod, volume: &str, relation: &str, via: &str) -> Self {
+        Self::foreign_open(receiver, owner, volume, relation)
+            .with(&[("event", "token_received"), ("via", via)])
+    }
+
+    /// A connection to `endpoint` at `dst` that `owner` made arrives in a message to `receiver`.
+    pub fn received_connection(receiver: &Pod, owner: &Pod, endpoint: &str, dst: &str) -> Self {
+        Self::of_pod("token_received", receiver).with(&[
+            ("relation", "other-pod"),
+            ("owner", &owner.key()),
+            ("endpoint", endpoint),
+            ("dst", dst),
+            ("via", "scm_rights"),
+        ])
+    }
+
     /// A process outside every pod opens a token of `owner`.
     pub fn host_open(owner: &Pod, volume: &str) -> Self {
         Self::own_open(owner, volume)

@@ -15,6 +15,7 @@ mod memory;
 mod own;
 mod posture;
 mod raw_socket;
+mod received;
 mod recycled;
 mod role;
 mod theft;
@@ -32,6 +33,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
+    auditor::Options,
     expect::Expected,
     node::{Lab, Pod, PodSpec, cluster::ROLES, pod::POD_IDENTITY},
     patience,
@@ -46,7 +48,9 @@ pub struct Stage {
     pub older: Pod,
     /// Where the auditor's lines go; none in a rehearsal.
     pub output: Option<PathBuf>,
-    /// Hook to the backend that watches it in this run (`none`: unavailable); empty in a rehearsal.
+    /// How it is run; none in a rehearsal.
+    pub auditor: Option<Options>,
+    /// Each hook of its `ready` line, and how that is watched (`none`: not at all); empty in a rehearsal.
     pub hooks: BTreeMap<String, String>,
     /// Why what the scene just played is about did not happen on this machine; set by the scene, taken by the player.
     pub skipped: Option<String>,
@@ -107,6 +111,7 @@ pub fn all() -> Vec<&'static Scene> {
         theft::SCENES,
         exec::SCENES,
         identity::SCENES,
+        received::SCENES,
         recycled::SCENES,
         role::SCENES,
         imds::SCENES,

@@ -6,3 +6,4 @@ pub mod memory;
 pub mod mounts;
 pub mod netlink;
 pub mod netns;
+pub mod passing;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use super::{ROLE, Said, Who, Whose, event_time, process, seconds_later, untold};
 use crate::audit::{
     Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, MemoryCase, OpenCase,
-    PodHistory, SocketCase, Target, judge_close, judge_connect, judge_denied, judge_memory,
-    judge_open, judge_socket, ruling::Ruling,
+    PodHistory, Received, ReceivedCase, ReceivedOwner, SocketCase, Target, judge_close,
+    judge_connect, judge_denied, judge_memory, judge_open, judge_received, judge_socket,
+    ruling::Ruling,
 };
 use crate::{
     association::{Association, Snapshot},
     cluster::{Container, Pod, ServiceAccount, ServiceAccounts, testing::pod},
-    event::{self, EndpointKind, Outcome, OwnerRef, Process, TokenKind, TokenRef},
+    event::{self, EndpointKind, Outcome, OwnerRef, Process, TokenKind, TokenRef, Via},
     policy::Policy,
 };
 
@@ -301,6 +302,81 @@ impl Scene {
         kind: TokenKind,
     ) -> Judgement {
         self.with_denied(who, whose, kind, judge_denied)
+    }
+
+    fn received_case<'a>(
+        &'a self,
+        who: Who,
+        what: Received<'a>,
+        owner: ReceivedOwner<'a>,
+    ) -> ReceivedCase<'a> {
+        ReceivedCase {
+            time: event_time(),
+            actor: self.actor(who),
+            process: &self.process,
+            what,
+            owner,
+            via: Via::ScmRights,
+            knowledge: self.knowledge(),
+        }
+    }
+
+    fn with_received<T>(
+        &self,
+        who: Who,
+        whose: Whose,
+        what: Received<'_>,
+        then: impl FnOnce(&ReceivedCase<'_>) -> T,
+    ) -> T {
+        let owner_ref;
+        let owner = match whose {
+            Whose::Pod(name) => {
+                owner_ref = self.owner(name);
+                ReceivedOwner::Pod {
+                    owner: &owner_ref,
+                    pod: Some(self.pod(name)),
+                }
+            }
+            Whose::Untold(uid) => {
+                owner_ref = untold(uid);
+                ReceivedOwner::Pod {
+                    owner: &owner_ref,
+                    pod: None,
+                }
+            }
+            Whose::Nobody => ReceivedOwner::Unknown,
+        };
+        then(&self.received_case(who, what, owner))
+    }
+
+    pub(in crate::audit) fn received(
+        &self,
+        who: Who,
+        whose: Whose,
+        what: Received<'_>,
+        rule: fn(&ReceivedCase<'_>) -> Ruling,
+    ) -> Said {
+        self.with_received(who, whose, what, |case| rule(case))
+            .into()
+    }
+
+    /// A connection that a process outside every pod made.
+    pub(in crate::audit) fn received_of_host(
+        &self,
+        who: Who,
+        rule: fn(&ReceivedCase<'_>) -> Ruling,
+    ) -> Said {
+        let what = Received::Connection("pod-identity-agent");
+        rule(&self.received_case(who, what, ReceivedOwner::Host)).into()
+    }
+
+    pub(in crate::audit) fn judge_received(
+        &self,
+        who: Who,
+        whose: Whose,
+        what: Received<'_>,
+    ) -> Judgement {
+        self.with_received(who, whose, what, judge_received)
     }
 
     fn connect_case(&self, who: Who, endpoint: EndpointKind, outcome: Outcome) -> ConnectCase<'_> {

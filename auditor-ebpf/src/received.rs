@@ -1,0 +1,155 @@
+//! Descriptors that arrive: SCM_RIGHTS, pidfd_getfd, seccomp's ADDFD. `current` is the receiver in each.
+
+use auditor_common::{
+    ABSENT, CANARY_ENDPOINT, ConnectKey, ConnectState, Counter, ReceivedRecord, backend, caller,
+    class, kind,
+};
+use aya_ebpf::{
+    helpers::{
+        bpf_get_current_task,
+        generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+    },
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+
+use crate::{
+    file_open::TS_COMPAT,
+    kernel::{Address, Probed, Reader, Typed, off, pointer, read},
+    log::log_match,
+    maps::{CONNECTS, EVENTS, count, header},
+    task::describe,
+    token_file::{S_IFMT, TokenFile, is_own, token_file},
+};
+
+const S_IFSOCK: u16 = 0o140_000;
+/// include/linux/sched.h
+const PF_IO_WORKER: u32 = 0x10;
+/// arch/x86/include/asm/page_64_types.h, arch/arm64/include/asm/memory.h: with pages of 4 KiB.
+const THREAD_SIZE: u64 = 16 << 10;
+
+/// What arrived.
+enum What {
+    Token(TokenFile),
+    Connection { socket: u64, state: ConnectState },
+}
+
+/// Called for each descriptor that the kernel installs on somebody else's behalf (fs/file.c `receive_fd`, net/core/scm.c).
+#[fentry(function = "security_file_receive")]
+pub fn received_fentry(ctx: FEntryContext) -> i32 {
+    let matched = unsafe { inspect::<Typed>(ctx.arg(0), backend::FENTRY) };
+    log_match!(
+        &ctx,
+        matched,
+        "a token's or a connection's descriptor arrived"
+    );
+    0
+}
+
+/// The same where fentry does not attach (arm64 before 6.4).
+#[kprobe]
+pub fn received_kprobe(ctx: ProbeContext) -> u32 {
+    let regs: Address = ctx.regs.cast();
+    let file = unsafe { pointer(regs, off!(regs_arg0)) };
+    let matched = unsafe { inspect::<Probed>(file, backend::KPROBE) };
+    log_match!(
+        &ctx,
+        matched,
+        "a token's or a connection's descriptor arrived"
+    );
+    0
+}
+
+/// Whether it was one to tell of.
+#[inline(always)]
+unsafe fn inspect<R: Reader>(file: Address, by: u16) -> bool {
+    let inode = unsafe { R::pointer(file, off!(file_inode)) };
+    let is_socket = unsafe { R::read::<u16>(inode, off!(inode_mode)) } & S_IFMT == S_IFSOCK;
+    let found = if is_socket {
+        unsafe { connection(file) }
+    } else {
+        (unsafe { token_file::<R>(file) }).map(What::Token)
+    };
+    let Some(found) = found else {
+        return false;
+    };
+    let is_canary = match &found {
+        What::Token(file) => file.class == class::CANARY,
+        What::Connection { state, .. } => state.endpoint == CANARY_ENDPOINT,
+    };
+    if is_canary && !is_own() {
+        return false;
+    }
+    count(if is_canary {
+        Counter::Canary
+    } else {
+        Counter::ReceivedMatched
+    });
+    unsafe { emit(&found, by) };
+    true
+}
+
+/// A socket whose connect to a watched endpoint is known.
+#[inline(always)]
+unsafe fn connection(file: Address) -> Option<What> {
+    // `struct socket` (net/socket.c `sock_alloc_file`); untyped from here.
+    let socket = unsafe { pointer(file, off!(file_private_data)) };
+    let sk = unsafe { pointer(socket, off!(socket_sk)) } as u64;
+    let state = *unsafe { CONNECTS.get(sk) }?;
+    Some(What::Connection { socket: sk, state })
+}
+
+#[inline(always)]
+unsafe fn emit(what: &What, by: u16) {
+    let Some(mut entry) = EVENTS.reserve::<ReceivedRecord>(0) else {
+        count(Counter::EventRingFull);
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    unsafe {
+        // Whom pidfd_getfd took it from is not in reach here: the same thread's `security_ptrace_access_check` just before
+        // has seen that process (`MemoryAccess`).
+        let (syscall, caller) = system_call();
+        (*record).syscall = syscall;
+        (*record).caller = caller;
+        let top_mnt_ns = describe(&raw mut (*record).task);
+        match what {
+            What::Token(file) => {
+                (*record).header = header::<ReceivedRecord>(kind::RECEIVED_FILE, by);
+                file.describe(&raw mut (*record).file, top_mnt_ns);
+            }
+            What::Connection { socket, state } => {
+                (*record).header = header::<ReceivedRecord>(kind::RECEIVED_SOCKET, by);
+                (*record).key = ConnectKey {
+                    socket: *socket,
+                    time: state.time,
+                };
+                (*record).connect = *state;
+            }
+        }
+    }
+    entry.submit(0);
+}
+
+/// The system call that `current` is in, and what is to be known of its number.
+#[inline(always)]
+unsafe fn system_call() -> (u32, u32) {
+    let task = unsafe { bpf_get_current_task() } as Address;
+    let regs = if off!(helper_task_pt_regs) != ABSENT {
+        (unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) }) as Address
+    } else {
+        // Before 5.15: what the kernel pushed first, at the top of its stack for this task (no FRED there).
+        let stack = unsafe { pointer(task, off!(task_stack)) };
+        stack.wrapping_add((THREAD_SIZE - u64::from(off!(regs_size))) as usize)
+    };
+    let mut caller = 0;
+    if unsafe { read::<u32>(task, off!(task_flags)) } & PF_IO_WORKER != 0 {
+        caller |= caller::IO_WORKER;
+    }
+    if off!(task_thread_status) != ABSENT
+        && unsafe { read::<u32>(task, off!(task_thread_status)) } & TS_COMPAT != 0
+    {
+        caller |= caller::COMPAT;
+    }
+    (unsafe { read(regs, off!(regs_syscall)) }, caller)
+}

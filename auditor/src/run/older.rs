@@ -1,0 +1,151 @@
+//! Looks at what all processes have open, at start and every few minutes: in a thread of its own, since it may have to wait for
+//! a process that keeps its memory map locked.
+
+use std::{
+    fs::File,
+    path::PathBuf,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use auditor_common::HeldRecord;
+use tokio::sync::mpsc;
+
+use crate::{
+    node::{OlderFile, WantedVolumes, find_older},
+    probe::{Record, decode, read_iterator},
+};
+
+/// Between two looks. A descriptor that came unseen is told of by then.
+pub const EVERY: Duration = Duration::from_mins(5);
+/// Records on their way; the thread waits when they are too many.
+const ON_THEIR_WAY: usize = 64;
+
+/// How to look.
+pub enum Look {
+    Iterators(Vec<File>),
+    Proc {
+        host_proc: PathBuf,
+        volumes: WantedVolumes,
+    },
+}
+
+/// One look at a time.
+pub struct OlderWatch {
+    every: Duration,
+    sender: mpsc::Sender<OlderFile>,
+    receiver: mpsc::Receiver<OlderFile>,
+    running: Option<JoinHandle<()>>,
+    last: Option<Instant>,
+}
+
+impl OlderWatch {
+    pub fn new(every: Duration) -> Self {
+        let (sender, receiver) = mpsc::channel(ON_THEIR_WAY);
+        Self {
+            every,
+            sender,
+            receiver,
+            running: None,
+            last: None,
+        }
+    }
+
+    /// Whether it is time for a look, and the last one has ended.
+    pub fn is_due(&self) -> bool {
+        self.running.as_ref().is_none_or(JoinHandle::is_finished)
+            && self.last.is_none_or(|last| last.elapsed() >= self.every)
+    }
+
+    pub fn start(&mut self, look: Look) {
+        let sender = self.sender.clone();
+        self.last = Some(Instant::now());
+        let thread = std::thread::Builder::new().name("older".to_owned());
+        match thread.spawn(move || run(look, &sender)) {
+            Ok(thread) => self.running = Some(thread),
+            Err(error) => tracing::warn!(%error, "cannot look at what is open already"),
+        }
+    }
+
+    /// Of the look that is running; waits where there is none.
+    pub async fn found(&mut self) -> Option<OlderFile> {
+        self.receiver.recv().await
+    }
+
+    /// Without waiting.
+    pub fn try_found(&mut self) -> Option<OlderFile> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+fn run(look: Look, sender: &mpsc::Sender<OlderFile>) {
+    match look {
+        Look::Iterators(files) => {
+            for mut file in files {
+                let read = read_iterator(&mut file, |bytes| match decode(bytes) {
+                    Ok(Record::Held(record)) => sender.blocking_send(by_iterator(record)).is_ok(),
+                    Ok(_) | Err(_) => {
+                        tracing::error!("an iterator's record makes no sense");
+                        true
+                    }
+                });
+                if let Err(error) = read {
+                    tracing::warn!(%error, "cannot read an iterator to its end");
+                }
+            }
+        }
+        Look::Proc { host_proc, volumes } => {
+            find_older(&host_proc, &volumes, |found| {
+                sender.blocking_send(found).is_ok()
+            });
+        }
+    }
+}
+
+fn by_iterator(record: &HeldRecord) -> OlderFile {
+    OlderFile {
+        record: *record,
+        cgroup: None,
+        reaper_cgroup: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_look_at_a_time_and_each_in_its_time() {
+        let memfd = rustix::fs::memfd_create("older", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let stat = rustix::fs::fstat(&memfd).unwrap();
+        let device = crate::probe::Device::from_stat(stat.st_dev);
+        let identity = auditor_common::VolumeIdentity {
+            fsid: 1,
+            superblock: 0,
+        };
+        let look = || Look::Proc {
+            host_proc: "/proc".into(),
+            volumes: WantedVolumes::from([(device, identity)]),
+        };
+        let mut watch = OlderWatch::new(Duration::ZERO);
+        assert!(watch.is_due(), "the first is due at once");
+        watch.start(look());
+        let own = async |watch: &mut OlderWatch| {
+            loop {
+                let found = watch.found().await.unwrap();
+                if found.record.file.ino == stat.st_ino {
+                    return found;
+                }
+            }
+        };
+        assert_eq!(own(&mut watch).await.record.task.pid, std::process::id());
+        while !watch.is_due() {
+            let _ = watch.try_found();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        watch.start(look());
+        own(&mut watch).await;
+        watch.every = Duration::from_secs(60);
+        assert!(!watch.is_due());
+    }
+}
