@@ -14,7 +14,7 @@ use crate::{
     kernel::{Address, Probed, Reader, Typed, argument, off, pointer, read, setting},
     log::log_match,
     maps::{EVENTS, MEMORY_SEEN, TAKEN_FROM, count, header},
-    task::{cgroup_id, describe, describe_other, is_kernel_thread, own_start},
+    task::{cgroup_id, describe, describe_target, is_kernel_thread, own_start},
 };
 
 /// The last word of `__ptrace_may_access` (kernel/ptrace.c), once credentials allow it; `current` asks for `child`. A thread
@@ -111,7 +111,7 @@ unsafe fn emit(child: Address, mode: u32, by: u16) -> bool {
         (*record).header = header::<MemoryRecord>(kind::MEMORY, by);
         (*record).mode = mode;
         (*record).reserved = 0;
-        describe_other(&raw mut (*record).target, child);
+        describe_target(&raw mut (*record).target, child);
         describe(&raw mut (*record).task);
     }
     entry.submit(0);

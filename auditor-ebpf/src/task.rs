@@ -123,7 +123,7 @@ unsafe fn parent_pid(task: Address) -> u32 {
 
 /// Fills `out` for another task than `current`.
 #[inline(always)]
-pub unsafe fn describe_other(out: *mut OtherTask, task: Address) {
+pub unsafe fn describe_target(out: *mut OtherTask, task: Address) {
     unsafe {
         let leader = leader(task);
         let container = container(leader);

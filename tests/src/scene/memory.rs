@@ -1,6 +1,6 @@
 //! Looks into other processes' memory.
 
-use std::fs;
+use std::{fs, thread, time::Duration};
 
 use anyhow::Result;
 
@@ -84,6 +84,29 @@ pub const SCENES: &[Scene] = &[
                 .bound("pod-identity", &role)
                 .judged("violation", FINDING);
             Ok(stage.where_watched(HOOK, line.one_to(2)))
+        },
+    },
+    Scene {
+        name: "memory-of-pod-not-yet-listed",
+        about: "ops/hasty (hostPID) looks into payments/fresh's memory before the control plane has told of that pod",
+        play: |stage| {
+            let role = super::associate(&mut stage.lab, "payments", "fresh")?;
+            let spy = host_pid_pod(stage, "hasty")?;
+            let victim = stage
+                .lab
+                .start_unlisted(PodSpec::new("payments", "fresh").with_pod_identity())?;
+            let pid = victim.init_pid.to_string();
+            stage.lab.run(&spy, &["memory", "mem", &pid])?;
+            thread::sleep(Duration::from_millis(500));
+            stage.lab.list(&victim)?;
+            Ok(stage.where_watched(
+                HOOK,
+                vec![
+                    Expected::memory_access(&spy, &victim, "other-pod", "attach-fs-creds")
+                        .bound("pod-identity", &role)
+                        .judged("violation", FINDING),
+                ],
+            ))
         },
     },
     Scene {

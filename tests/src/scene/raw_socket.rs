@@ -1,5 +1,7 @@
 //! Sockets that a TCP stack of one's own can be built on.
 
+use std::{thread, time::Duration};
+
 use super::{HOOK_SOCKETS as HOOK, Scene};
 use crate::{expect::Expected, node::PodSpec};
 
@@ -41,6 +43,27 @@ pub const SCENES: &[Scene] = &[
                     "packet",
                 ],
             )?;
+            Ok(stage.where_watched(
+                HOOK,
+                vec![Expected::raw_socket(&pod, "packet").judged("suspicious", FINDING)],
+            ))
+        },
+    },
+    Scene {
+        name: "raw-socket-of-pod-not-yet-listed",
+        about: "shop/quick and kube-system/boot, in the node's network, ask for packet sockets before the control plane tells of them",
+        play: |stage| {
+            let pod = stage.lab.start_unlisted(PodSpec::new("shop", "quick"))?;
+            let on_node = stage
+                .lab
+                .start_unlisted(PodSpec::daemon("kube-system", "boot"))?;
+            for pod in [&pod, &on_node] {
+                stage.lab.run(pod, &["rawsocket", "packet"])?;
+            }
+            thread::sleep(Duration::from_millis(500));
+            for pod in [&pod, &on_node] {
+                stage.lab.list(pod)?;
+            }
             Ok(stage.where_watched(
                 HOOK,
                 vec![Expected::raw_socket(&pod, "packet").judged("suspicious", FINDING)],
