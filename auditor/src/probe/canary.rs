@@ -20,6 +20,7 @@ use rustix::{
 };
 
 use super::{
+    backend::Hook,
     device::Device,
     loader::Maps,
     reader::{Found, Rings},
@@ -37,10 +38,12 @@ pub enum CanaryError {
     Map(String),
     #[error("it attached, but its canary did not fire")]
     Silent,
+    #[error("there were too many other events to find its canary among")]
+    Crowded,
 }
 
 /// What the file canary learns besides that it fires.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileCanary {
     /// Mount namespace of PID 1; `None` when more ancestors lie between than the kernel half walks.
     pub host_mnt_ns: Option<u32>,
@@ -48,12 +51,43 @@ pub struct FileCanary {
     pub own_cgroup: u64,
 }
 
+/// What a canary showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The hook has no canary: only real events prove it.
+    None,
+    Fired,
+    File(FileCanary),
+}
+
+/// Plays the canary of `hook`, which is watched; connects are too where [`Hook::is_proven_by_connects`]. Used at start and for
+/// as long as the auditor runs; records of others that it meets are left for the pipeline.
+///
+/// # Errors
+/// It did not fire, or could not be played.
+pub fn prove(hook: Hook, maps: &mut Maps, rings: &mut Rings) -> Result<Proof, CanaryError> {
+    match hook {
+        Hook::FileOpen => return file_open(maps, rings, nonce()).map(Proof::File),
+        Hook::Connect => connect(maps, rings, ConnectProof::Connect)?,
+        Hook::ConnectOutcome => connect(maps, rings, ConnectProof::Outcome)?,
+        Hook::AgentAccept => connect(maps, rings, ConnectProof::Accept)?,
+        Hook::Listen => listen(maps, rings)?,
+        Hook::DeniedOpen => denied(rings, nonce())?,
+        // Cgroups are not ours to make, and commands of exec sessions none of ours.
+        Hook::CgroupLifecycle | Hook::ExecSession => return Ok(Proof::None),
+        Hook::DescriptorReceived | Hook::MemoryAccess | Hook::SocketCreate => {
+            return Ok(Proof::None);
+        }
+    }
+    Ok(Proof::Fired)
+}
+
+fn nonce() -> u64 {
+    uuid::Uuid::now_v7().as_u64_pair().1
+}
+
 /// Reopens a memfd; its superblock is the kernel's own tmpfs.
-pub fn file_open(
-    maps: &mut Maps,
-    rings: &mut Rings,
-    nonce: u64,
-) -> Result<FileCanary, CanaryError> {
+fn file_open(maps: &mut Maps, rings: &mut Rings, nonce: u64) -> Result<FileCanary, CanaryError> {
     let name = format!("auditor-canary-{nonce:x}");
     let memfd = rustix::fs::memfd_create(name.as_str(), rustix::fs::MemfdFlags::CLOEXEC)
         .map_err(io::Error::from)?;
@@ -95,7 +129,7 @@ pub fn file_open(
                 Found::Yes
             }
             _ => Found::No,
-        });
+        })?;
         found.ok_or(CanaryError::Silent)
     })();
     maps.remove_volume(device);
@@ -104,7 +138,7 @@ pub fn file_open(
 
 /// What a connect of our own is to prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectProof {
+enum ConnectProof {
     Connect,
     Outcome,
     /// That the listener's side is seen, and matched to the connect.
@@ -112,7 +146,7 @@ pub enum ConnectProof {
 }
 
 /// Connects to a listener of our own.
-pub fn connect(maps: &mut Maps, rings: &mut Rings, proof: ConnectProof) -> Result<(), CanaryError> {
+fn connect(maps: &mut Maps, rings: &mut Rings, proof: ConnectProof) -> Result<(), CanaryError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address: SocketAddr = listener.local_addr()?;
     with_endpoint(maps, address, || {
@@ -138,12 +172,12 @@ pub fn connect(maps: &mut Maps, rings: &mut Rings, proof: ConnectProof) -> Resul
             }
         });
         drop(stream);
-        Ok(fired)
+        fired
     })
 }
 
 /// Listens, once the address is registered.
-pub fn listen(maps: &mut Maps, rings: &mut Rings) -> Result<(), CanaryError> {
+fn listen(maps: &mut Maps, rings: &mut Rings) -> Result<(), CanaryError> {
     let socket = rustix::net::socket_with(
         AddressFamily::INET,
         SocketType::STREAM,
@@ -157,15 +191,15 @@ pub fn listen(maps: &mut Maps, rings: &mut Rings) -> Result<(), CanaryError> {
     let address = listener.local_addr()?;
     with_endpoint(maps, address, || {
         rustix::net::listen(&listener, 1).map_err(io::Error::from)?;
-        Ok(wait(rings, |bytes| match decode(bytes) {
+        wait(rings, |bytes| match decode(bytes) {
             Ok(Record::Listen(record)) if record.endpoint == CANARY_ENDPOINT => Found::Yes,
             _ => Found::No,
-        }))
+        })
     })
 }
 
 /// Has an open of our own refused: in a thread that gave up its capabilities, a memfd that nobody may open.
-pub fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
+fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
     let name = format!("auditor-canary-{nonce:x}");
     let memfd = rustix::fs::memfd_create(name.as_str(), rustix::fs::MemfdFlags::CLOEXEC)
         .map_err(io::Error::from)?;
@@ -185,22 +219,13 @@ pub fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
         thread.join()
     });
     refused.unwrap_or_else(|_| Err(io::Error::other("the canary's thread panicked")))?;
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        let found = rings.find_denied(|bytes| match decode(bytes) {
-            Ok(Record::Denied(record))
-                if prefix(&record.path, record.path_len) == path.as_bytes() =>
-            {
-                Found::Yes
-            }
-            _ => Found::No,
-        });
-        if found {
-            return Ok(());
+    let wanted = |bytes: &[u8]| match decode(bytes) {
+        Ok(Record::Denied(record)) if prefix(&record.path, record.path_len) == path.as_bytes() => {
+            Found::Yes
         }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    Err(CanaryError::Silent)
+        _ => Found::No,
+    };
+    wait_with(rings, wanted, |rings, wanted| rings.find_denied(wanted))
 }
 
 fn is_mine(endpoint: u32) -> Found {
@@ -211,31 +236,38 @@ fn is_mine(endpoint: u32) -> Found {
     }
 }
 
-/// Plays while `address` is registered as the canary's; whether it fired.
+/// Plays while `address` is registered as the canary's.
 fn with_endpoint(
     maps: &mut Maps,
     address: SocketAddr,
-    play: impl FnOnce() -> Result<bool, CanaryError>,
+    play: impl FnOnce() -> Result<(), CanaryError>,
 ) -> Result<(), CanaryError> {
     maps.set_endpoint(address, CANARY_ENDPOINT)
         .map_err(CanaryError::Map)?;
     let played = play();
     maps.remove_endpoint(address);
-    if played? {
-        Ok(())
-    } else {
-        Err(CanaryError::Silent)
-    }
+    played
 }
 
-fn wait(rings: &mut Rings, mut wanted: impl FnMut(&[u8]) -> Found) -> bool {
+fn wait(rings: &mut Rings, wanted: impl FnMut(&[u8]) -> Found) -> Result<(), CanaryError> {
+    wait_with(rings, wanted, |rings, wanted| rings.find(wanted))
+}
+
+fn wait_with<W: FnMut(&[u8]) -> Found>(
+    rings: &mut Rings,
+    mut wanted: W,
+    find: impl Fn(&mut Rings, &mut W) -> bool,
+) -> Result<(), CanaryError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if rings.find(&mut wanted) {
-            return true;
+        if find(rings, &mut wanted) {
+            return Ok(());
+        }
+        if rings.is_crowded() {
+            return Err(CanaryError::Crowded);
         }
         if Instant::now() > deadline {
-            return false;
+            return Err(CanaryError::Silent);
         }
         std::thread::sleep(Duration::from_millis(2));
     }

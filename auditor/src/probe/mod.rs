@@ -3,6 +3,7 @@
 mod backend;
 mod btf;
 mod canary;
+mod choice;
 mod device;
 mod loader;
 mod offsets;
@@ -10,7 +11,7 @@ mod reader;
 mod record;
 
 pub use backend::{Backend, Hook, HookReport};
-pub use canary::{CanaryError, FileCanary};
+pub use canary::{CanaryError, FileCanary, Proof, prove};
 pub use device::{Device, fsid};
 pub use loader::{LoadError, LoadOptions, Maps, Probes, Programs};
 pub use reader::{Drained, Rings};
