@@ -2,6 +2,8 @@
 
 mod daemon;
 mod mounts;
-mod setup;
+mod self_test;
+pub(crate) mod setup;
+mod watching;
 
 pub use daemon::run;

@@ -188,6 +188,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Running")]
     pub metrics_listen: Option<String>,
 
+    /// How often each probe's canary is played
+    #[arg(long, value_name = "SECONDS", default_value = "5m", hide = true)]
+    pub self_test_interval: String,
+
     /// The auditor's own log on stderr: error, warn, info, debug, trace, or tracing's `target=level,…`
     #[arg(
         long,

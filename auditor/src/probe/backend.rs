@@ -264,6 +264,11 @@ pub struct HookReport {
 }
 
 impl HookReport {
+    /// Why better ways are not in use: `fentry: WHY; kprobe: WHY`.
+    pub fn reasons(&self) -> String {
+        super::choice::reasons(&self.refused)
+    }
+
     /// As the `ready` line has it.
     pub fn status(&self) -> HookStatus {
         let misses = self.way.map_or(&[][..], |way| way.misses);

@@ -184,14 +184,30 @@ pub(super) struct Opened {
     logger: aya_log::EbpfLogger<&'static dyn log::Log>,
 }
 
+fn read_btf() -> Result<Vec<u8>, LoadError> {
+    std::fs::read(BTF_PATH).map_err(LoadError::NoBtf)
+}
+
+fn resolve_offsets(bytes: &[u8]) -> Result<auditor_common::Offsets, LoadError> {
+    Ok(offsets::resolve(&btf::Btf::parse(bytes)?)?)
+}
+
+/// Whether the kernel's BTF is there, and tells all that the programs must know.
+///
+/// # Errors
+/// As [`Probes::load`] would have it.
+pub fn check_btf() -> Result<(), LoadError> {
+    resolve_offsets(&read_btf()?).map(drop)
+}
+
 impl Opened {
     pub fn new(options: &LoadOptions) -> Result<Self, LoadError> {
-        let bytes = std::fs::read(BTF_PATH).map_err(LoadError::NoBtf)?;
+        let bytes = read_btf()?;
         let missing = missing_capabilities();
         if !missing.is_empty() {
             return Err(LoadError::Capabilities(missing));
         }
-        let offsets = offsets::resolve(&btf::Btf::parse(&bytes)?)?;
+        let offsets = resolve_offsets(&bytes)?;
         drop(bytes);
         let kernel_btf =
             aya::Btf::from_sys_fs().map_err(|error| LoadError::Object(error.to_string()))?;
