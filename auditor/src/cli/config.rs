@@ -165,7 +165,7 @@ impl RunConfig {
         let cluster = ClusterSource::parse(cluster.as_deref())?;
         let cluster_name = given(cluster_name);
         let associations = AssociationSource::parse(&associations, cluster_name.as_ref())?;
-        let output = parse_output(&output)?;
+        let output = parse_output(output.as_deref().unwrap_or("json"))?;
         Ok(Self {
             node_name: given(node_name)
                 .or(facts.host_name)
