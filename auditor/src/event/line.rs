@@ -317,7 +317,7 @@ pub struct Ready {
     /// Hook (`file_open`, `connect`, `connect_outcome`, `agent_accept`, `listen`, `exec_session`, `cgroup_lifecycle`,
     /// `descriptor_received`, `memory_access`, `socket_create`; `denied_open` with `--watch-denied`) to how it is watched.
     pub backends: BTreeMap<String, HookStatus>,
-    /// Technique of the evasion corpus (`tests/evasion/`, such as `F10a`) to whether it is seen with these backends.
+    /// Technique of the evasion corpus (`tests/evasion/`, such as `io_uring_openat`) to whether it is seen with these backends.
     pub coverage: BTreeMap<&'static str, bool>,
     /// `memory`, or the state directory's path.
     pub state: String,

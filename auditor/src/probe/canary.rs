@@ -65,21 +65,27 @@ pub enum Proof {
 ///
 /// # Errors
 /// It did not fire, or could not be played.
-pub fn prove(hook: Hook, maps: &mut Maps, rings: &mut Rings) -> Result<Proof, CanaryError> {
-    match hook {
-        Hook::FileOpen => return file_open(maps, rings, nonce()).map(Proof::File),
-        Hook::Connect => connect(maps, rings, ConnectProof::Connect)?,
-        Hook::ConnectOutcome => connect(maps, rings, ConnectProof::Outcome)?,
-        Hook::AgentAccept => connect(maps, rings, ConnectProof::Accept)?,
-        Hook::Listen => listen(maps, rings)?,
-        Hook::DeniedOpen => denied(rings, nonce())?,
+pub fn prove(
+    hook: Hook,
+    maps: &mut Maps,
+    rings: &mut Rings,
+    _own_tgid: u32,
+) -> Result<Proof, CanaryError> {
+    let played = match hook {
+        Hook::FileOpen => file_open(maps, rings, nonce()).map(Proof::File),
+        Hook::Connect => connect(maps, rings, ConnectProof::Connect).map(|()| Proof::Fired),
+        Hook::ConnectOutcome => connect(maps, rings, ConnectProof::Outcome).map(|()| Proof::Fired),
+        Hook::AgentAccept => connect(maps, rings, ConnectProof::Accept).map(|()| Proof::Fired),
+        Hook::Listen => listen(maps, rings).map(|()| Proof::Fired),
+        Hook::DeniedOpen => denied(rings, nonce()).map(|()| Proof::Fired),
         // Cgroups are not ours to make, and commands of exec sessions none of ours.
-        Hook::CgroupLifecycle | Hook::ExecSession => return Ok(Proof::None),
-        Hook::DescriptorReceived | Hook::MemoryAccess | Hook::SocketCreate => {
-            return Ok(Proof::None);
-        }
+        Hook::CgroupLifecycle | Hook::ExecSession => Ok(Proof::None),
+        Hook::DescriptorReceived | Hook::MemoryAccess | Hook::SocketCreate => Ok(Proof::None),
+    };
+    match played {
+        Err(CanaryError::Silent) if rings.is_crowded() => Err(CanaryError::Crowded),
+        played => played,
     }
-    Ok(Proof::Fired)
 }
 
 fn nonce() -> u64 {
@@ -129,7 +135,7 @@ fn file_open(maps: &mut Maps, rings: &mut Rings, nonce: u64) -> Result<FileCanar
                 Found::Yes
             }
             _ => Found::No,
-        })?;
+        });
         found.ok_or(CanaryError::Silent)
     })();
     maps.remove_volume(device);
@@ -172,7 +178,7 @@ fn connect(maps: &mut Maps, rings: &mut Rings, proof: ConnectProof) -> Result<()
             }
         });
         drop(stream);
-        fired
+        Ok(fired)
     })
 }
 
@@ -191,10 +197,10 @@ fn listen(maps: &mut Maps, rings: &mut Rings) -> Result<(), CanaryError> {
     let address = listener.local_addr()?;
     with_endpoint(maps, address, || {
         rustix::net::listen(&listener, 1).map_err(io::Error::from)?;
-        wait(rings, |bytes| match decode(bytes) {
+        Ok(wait(rings, |bytes| match decode(bytes) {
             Ok(Record::Listen(record)) if record.endpoint == CANARY_ENDPOINT => Found::Yes,
             _ => Found::No,
-        })
+        }))
     })
 }
 
@@ -219,13 +225,22 @@ fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
         thread.join()
     });
     refused.unwrap_or_else(|_| Err(io::Error::other("the canary's thread panicked")))?;
-    let wanted = |bytes: &[u8]| match decode(bytes) {
-        Ok(Record::Denied(record)) if prefix(&record.path, record.path_len) == path.as_bytes() => {
-            Found::Yes
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let found = rings.find_denied(|bytes| match decode(bytes) {
+            Ok(Record::Denied(record))
+                if prefix(&record.path, record.path_len) == path.as_bytes() =>
+            {
+                Found::Yes
+            }
+            _ => Found::No,
+        });
+        if found {
+            return Ok(());
         }
-        _ => Found::No,
-    };
-    wait_with(rings, wanted, |rings, wanted| rings.find_denied(wanted))
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Err(CanaryError::Silent)
 }
 
 fn is_mine(endpoint: u32) -> Found {
@@ -236,38 +251,31 @@ fn is_mine(endpoint: u32) -> Found {
     }
 }
 
-/// Plays while `address` is registered as the canary's.
+/// Plays while `address` is registered as the canary's; whether it fired.
 fn with_endpoint(
     maps: &mut Maps,
     address: SocketAddr,
-    play: impl FnOnce() -> Result<(), CanaryError>,
+    play: impl FnOnce() -> Result<bool, CanaryError>,
 ) -> Result<(), CanaryError> {
     maps.set_endpoint(address, CANARY_ENDPOINT)
         .map_err(CanaryError::Map)?;
     let played = play();
     maps.remove_endpoint(address);
-    played
+    if played? {
+        Ok(())
+    } else {
+        Err(CanaryError::Silent)
+    }
 }
 
-fn wait(rings: &mut Rings, wanted: impl FnMut(&[u8]) -> Found) -> Result<(), CanaryError> {
-    wait_with(rings, wanted, |rings, wanted| rings.find(wanted))
-}
-
-fn wait_with<W: FnMut(&[u8]) -> Found>(
-    rings: &mut Rings,
-    mut wanted: W,
-    find: impl Fn(&mut Rings, &mut W) -> bool,
-) -> Result<(), CanaryError> {
+fn wait(rings: &mut Rings, mut wanted: impl FnMut(&[u8]) -> Found) -> bool {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if find(rings, &mut wanted) {
-            return Ok(());
+        if rings.find(&mut wanted) {
+            return true;
         }
-        if rings.is_crowded() {
-            return Err(CanaryError::Crowded);
-        }
-        if Instant::now() > deadline {
-            return Err(CanaryError::Silent);
+        if Instant::now() > deadline || rings.is_crowded() {
+            return false;
         }
         std::thread::sleep(Duration::from_millis(2));
     }

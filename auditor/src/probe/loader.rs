@@ -279,7 +279,7 @@ impl Probes {
                         program_ids,
                     });
                 }
-                match canary::prove(hook, &mut maps, &mut rings) {
+                match canary::prove(hook, &mut maps, &mut rings, options.own_tgid) {
                     Ok(proof) => {
                         if let Proof::File(canary) = proof {
                             file_canary = Some(canary);
@@ -303,9 +303,11 @@ impl Probes {
             .filter(|report| report.hook.is_proven_by_connects())
         {
             let hook = report.hook;
-            canary::prove(hook, &mut maps, &mut rings).map_err(|error| LoadError::Hook {
-                hook: hook.name(),
-                reasons: error.to_string(),
+            canary::prove(hook, &mut maps, &mut rings, options.own_tgid).map_err(|error| {
+                LoadError::Hook {
+                    hook: hook.name(),
+                    reasons: error.to_string(),
+                }
             })?;
             report.proven = true;
         }

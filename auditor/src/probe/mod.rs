@@ -14,7 +14,7 @@ mod survey;
 
 pub use backend::{Backend, Hook, HookReport};
 pub use canary::{CanaryError, FileCanary, Proof, prove};
-pub use coverage::{coverage, describe as describe_technique};
+pub use coverage::coverage;
 pub use device::{Device, fsid};
 pub use loader::{LoadError, LoadOptions, Maps, Probes, Programs, check_btf};
 pub use reader::{Drained, Rings};

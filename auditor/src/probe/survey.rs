@@ -65,7 +65,7 @@ pub fn survey(options: &LoadOptions) -> Result<Survey, LoadError> {
     for hook in Hook::ALL {
         let mut ways = Vec::new();
         for way in hook.ways() {
-            let tried = attempt(hook, way, &mut opened);
+            let tried = attempt(hook, way, &mut opened, options.own_tgid);
             // Else its canary would prove the next one.
             detach(way, &mut opened.ebpf);
             if let Ok(Proof::File(canary)) = tried {
@@ -89,9 +89,14 @@ pub fn survey(options: &LoadOptions) -> Result<Survey, LoadError> {
         .filter(|survey| survey.hook.is_proven_by_connects())
     {
         for tried in survey.ways.iter_mut().filter(|tried| tried.result.is_ok()) {
-            tried.result = canary::prove(survey.hook, &mut opened.maps, &mut opened.rings)
-                .map(|_| true)
-                .map_err(|error| error.to_string());
+            tried.result = canary::prove(
+                survey.hook,
+                &mut opened.maps,
+                &mut opened.rings,
+                options.own_tgid,
+            )
+            .map(|_| true)
+            .map_err(|error| error.to_string());
         }
     }
     Ok(Survey {
@@ -100,11 +105,12 @@ pub fn survey(options: &LoadOptions) -> Result<Survey, LoadError> {
     })
 }
 
-fn attempt(hook: Hook, way: &Way, opened: &mut Opened) -> Result<Proof, String> {
+fn attempt(hook: Hook, way: &Way, opened: &mut Opened, own_tgid: u32) -> Result<Proof, String> {
     attach(way, &mut opened.ebpf, &opened.kernel_btf)?;
     if hook.is_proven_by_connects() {
         // Later, once connects are watched.
         return Ok(Proof::None);
     }
-    canary::prove(hook, &mut opened.maps, &mut opened.rings).map_err(|error| error.to_string())
+    canary::prove(hook, &mut opened.maps, &mut opened.rings, own_tgid)
+        .map_err(|error| error.to_string())
 }

@@ -313,7 +313,7 @@ pub(super) fn body(body: &mut Body, caps: Caps) {
             version: _,
             kernel,
             backends,
-            // The program's own table, and under 2 KB.
+            // The program's own table, and under 3 KB.
             coverage: _,
             state,
             policy_hash,

@@ -53,7 +53,8 @@ impl Watching {
         let Some(hook) = self.test.due(Instant::now()) else {
             return;
         };
-        let outcome = play(hook, &mut pipeline.maps, rings);
+        let own_tgid = pipeline.settings.own_tgid;
+        let outcome = play(hook, &mut pipeline.maps, rings, own_tgid);
         let name = hook.name();
         if let Outcome::Failed(why) | Outcome::Unclear(why) = &outcome {
             tracing::info!(hook = name, why, "a canary did not come back");
@@ -73,11 +74,11 @@ impl Watching {
     }
 }
 
-fn play(hook: Hook, maps: &mut Maps, rings: &mut Rings) -> Outcome {
+fn play(hook: Hook, maps: &mut Maps, rings: &mut Rings, own_tgid: u32) -> Outcome {
     let lost =
         |maps: &Maps| maps.count(Counter::EventRingFull) + maps.count(Counter::DeniedRingFull);
     let before = lost(maps);
-    match probe::prove(hook, maps, rings) {
+    match probe::prove(hook, maps, rings, own_tgid) {
         Ok(Proof::None) => Outcome::Untested,
         Ok(Proof::Fired | Proof::File(_)) => Outcome::Fired,
         Err(error @ CanaryError::Crowded) => Outcome::Unclear(error.to_string()),
