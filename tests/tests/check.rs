@@ -52,7 +52,7 @@ impl Place {
     /// In a place made by the helper `enter`.
     fn entered(options: &[&str]) -> Self {
         let enter = helpers().join("enter");
-        let mut words = vec![enter.to_str().unwrap()];
+        let mut words = vec![enter.to_str().expect("what the test stands on")];
         words.extend(options);
         words.push("--");
         Self::wrapped(&words)
@@ -94,7 +94,7 @@ impl Place {
         let output = finish(command);
         let report: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-        let ok = report["ok"].as_bool().unwrap();
+        let ok = report["ok"].as_bool().expect("what the test stands on");
         assert_eq!(output.status.code(), Some(i32::from(!ok)), "{report:#}");
         report
     }
@@ -106,7 +106,7 @@ impl Place {
         let ready = loop {
             match running.poll() {
                 Err(_) => {
-                    let status = running.child.wait().unwrap();
+                    let status = running.child.wait().expect("what the test stands on");
                     assert_eq!(status.code(), Some(1), "it ended by itself");
                     return false;
                 }
@@ -121,7 +121,7 @@ impl Place {
             works = get(&ready, "/readyz").0 == 200;
             thread::sleep(Duration::from_millis(20));
         }
-        terminate(&mut running.child, Duration::from_secs(10)).unwrap();
+        terminate(&mut running.child, Duration::from_secs(10)).expect("what the test stands on");
         works
     }
 }
@@ -129,7 +129,7 @@ impl Place {
 fn found<'a>(report: &'a Value, name: &str) -> &'a Value {
     report["checks"]
         .as_array()
-        .unwrap()
+        .expect("what the test stands on")
         .iter()
         .find(|check| check["check"] == name)
         .unwrap_or_else(|| panic!("no {name}: {report:#}"))
@@ -145,15 +145,19 @@ fn assert_state(report: &Value, name: &str, state: &str) {
 
 /// Name, the place, and what is known to fail there (nothing: the node decides, or all is well).
 fn places() -> Vec<(&'static str, Place, &'static [&'static str])> {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken_address = taken.local_addr().unwrap().to_string();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("what the test stands on");
+    let taken_address = taken
+        .local_addr()
+        .expect("what the test stands on")
+        .to_string();
     let mut port = Place::new().with("--metrics-listen", taken_address);
     port._held = Some(Box::new(taken));
 
     let shared = Place::new();
     let state = shared.inputs.path("state");
-    std::fs::create_dir(&state).unwrap();
-    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::fs::create_dir(&state).expect("what the test stands on");
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o777))
+        .expect("what the test stands on");
 
     let broken = |name: &str, text: &str| {
         let place = Place::new();
@@ -162,11 +166,11 @@ fn places() -> Vec<(&'static str, Place, &'static [&'static str])> {
     };
     let missing_file = |name: &str| {
         let place = Place::new();
-        std::fs::remove_file(place.inputs.path(name)).unwrap();
+        std::fs::remove_file(place.inputs.path(name)).expect("what the test stands on");
         place
     };
-    let cgroups = lab::cgroup::find_root().unwrap();
-    let cgroups = cgroups.to_str().unwrap();
+    let cgroups = lab::cgroup::find_root().expect("what the test stands on");
+    let cgroups = cgroups.to_str().expect("what the test stands on");
     let mut away = Place::new()
         .with("--cluster", "kube")
         .with("--api-start-jitter", "0");
@@ -182,6 +186,20 @@ fn places() -> Vec<(&'static str, Place, &'static [&'static str])> {
 
     let mut no_kubeconfig = Place::new().with("--cluster", "kube");
     no_kubeconfig.env = vec![("KUBECONFIG".into(), "/nonexistent".into())];
+
+    let api = ApiServer::start(apiserver::Options::default()).expect("what the test stands on");
+    let mut forbidden = Place::new()
+        .with("--cluster", "kube")
+        .with("--api-start-jitter", "0");
+    // Which may not list pods.
+    let kubeconfig = api
+        .kubeconfig(forbidden.inputs.dir.path(), Role::Sync)
+        .expect("what the test stands on");
+    forbidden.env = vec![(
+        "KUBECONFIG".into(),
+        kubeconfig.to_string_lossy().into_owned(),
+    )];
+    forbidden._held = Some(Box::new(api));
 
     let only_bpf: &[&str] = &["setpriv", "--bounding-set", "-all,+bpf,+perfmon"];
     vec![
@@ -262,6 +280,7 @@ fn places() -> Vec<(&'static str, Place, &'static [&'static str])> {
             &[],
         ),
         ("an API server that is away", away, &["cluster"]),
+        ("an API server that forbids it", forbidden, &["cluster"]),
         ("no kubeconfig", no_kubeconfig, &["sources"]),
     ]
 }

@@ -59,6 +59,7 @@ const TECHNIQUES: &[(&str, &[Need])] = &[
     ("io_uring_connect_worker", &CONNECT),
     ("io_uring_direct", &ENTRY),
     ("io_uring_fastopen", &CONNECT),
+    ("io_uring_msg_ring", &ENTRY),
     ("io_uring_openat", &ENTRY),
     ("io_uring_openat2", &ENTRY),
     ("io_uring_sqpoll", &ENTRY),

@@ -20,7 +20,7 @@ fn start(inputs: &Inputs) -> (Running, Value) {
     let mut command: Command = inputs.command();
     command.args(["--self-test-interval", "1"]);
     let mut auditor = Running::spawn(inputs, command);
-    let ready = auditor.ready().pop().unwrap();
+    let ready = auditor.ready().pop().expect("what the test stands on");
     (auditor, ready)
 }
 

@@ -97,6 +97,7 @@ fn fentry_and_kprobe_see_everything_and_the_syscall_backend_says_what_it_misses(
             "fanotify",
             "int80",
             "io_uring_direct",
+            "io_uring_msg_ring",
             "io_uring_openat",
             "io_uring_openat2",
             "io_uring_sqpoll",
