@@ -9,6 +9,10 @@ fn main() -> Exit {
     };
     let result = match command {
         Command::Run(args) => auditor::run::run(*args),
+        Command::Check(args) => match auditor::check::run(*args) {
+            Ok(exit) => return exit,
+            Err(failure) => Err(failure),
+        },
         Command::SyncAssociations(args) => auditor::sync::run(*args),
     };
     match result {

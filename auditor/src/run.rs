@@ -3,6 +3,8 @@
 mod daemon;
 mod mounts;
 mod older;
-mod setup;
+mod self_test;
+pub(crate) mod setup;
+mod watching;
 
 pub use daemon::run;

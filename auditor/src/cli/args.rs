@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{ArgsMode, Backend, SyncArgs, sync};
+use super::{ArgsMode, Backend, CheckArgs, SyncArgs, check, sync};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -26,6 +26,16 @@ pub enum Command {
     /// Watch this node and write one line of JSON per use of a workload credential
     #[command(after_help = RUN_EXAMPLES, after_long_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Tell what this node supports and lacks, with a remedy for each, before `run` is tried; takes the flags of `run`
+    #[command(
+        after_help = check::EXAMPLES,
+        after_long_help = check::EXAMPLES,
+        mut_arg("output", |arg| arg
+            .value_name("table|json")
+            .help("How to print the result [default: table]")
+            .long_help("How to print the result [default: table]"))
+    )]
+    Check(Box<CheckArgs>),
     /// Read the Pod Identity associations in one place, and write them where all nodes read them
     #[command(after_help = sync::EXAMPLES, after_long_help = sync::EXAMPLES)]
     SyncAssociations(Box<SyncArgs>),
@@ -163,14 +173,9 @@ pub struct RunArgs {
     #[arg(long, help_heading = "What is watched")]
     pub watch_denied: bool,
 
-    /// Format of the events: `json`, one object a line. `ocsf` and `text` come with a later version
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "json",
-        help_heading = "Output"
-    )]
-    pub output: String,
+    /// Format of the events: `json`, one object a line. `ocsf` and `text` come with a later version [default: json]
+    #[arg(long, value_name = "FORMAT", help_heading = "Output")]
+    pub output: Option<String>,
 
     /// Append the events to this file, which may be rotated by renaming it [default: stdout]
     #[arg(long, value_name = "PATH", help_heading = "Output")]
@@ -187,6 +192,10 @@ pub struct RunArgs {
     /// Serve /metrics, /healthz and /readyz here [default: [::]:9756, dual stack; 0.0.0.0:9756 where there is no IPv6]
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Running")]
     pub metrics_listen: Option<String>,
+
+    /// How often each probe's canary is played
+    #[arg(long, value_name = "SECONDS", default_value = "5m", hide = true)]
+    pub self_test_interval: String,
 
     /// The auditor's own log on stderr: error, warn, info, debug, trace, or tracing's `target=level,…`
     #[arg(

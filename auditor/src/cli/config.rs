@@ -77,6 +77,8 @@ pub struct RunConfig {
     pub args: ArgsMode,
     pub state_dir: Option<PathBuf>,
     pub metrics_listen: MetricsListen,
+    /// At least a second.
+    pub self_test_interval: Duration,
     /// Known to be valid for [`super::init_logging`].
     pub log_filter: String,
 }
@@ -157,12 +159,13 @@ impl RunConfig {
             args,
             state_dir,
             metrics_listen,
+            self_test_interval,
             log_level,
         } = args;
         let cluster = ClusterSource::parse(cluster.as_deref())?;
         let cluster_name = given(cluster_name);
         let associations = AssociationSource::parse(&associations, cluster_name.as_ref())?;
-        let output = parse_output(&output)?;
+        let output = parse_output(output.as_deref().unwrap_or("json"))?;
         Ok(Self {
             node_name: given(node_name)
                 .or(facts.host_name)
@@ -186,6 +189,8 @@ impl RunConfig {
             args,
             state_dir,
             metrics_listen: parse_listen(metrics_listen.as_deref())?,
+            self_test_interval: duration::parse("--self-test-interval", &self_test_interval)?
+                .max(Duration::from_secs(1)),
             log_filter: checked_log_level(log_level)?,
         })
     }

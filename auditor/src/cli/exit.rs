@@ -64,10 +64,26 @@ impl Failure {
         self.exit
     }
 
+    /// What to do about it, where it is known.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
     /// `auditor: <what>: <why>`, then `help: <remedy>` where there is one.
     #[must_use]
     pub fn message(&self) -> String {
-        let mut message = format!("auditor: {}", self.error);
+        let mut message = format!("auditor: {}\n", self.reason());
+        if let Some(help) = &self.help {
+            let _ = writeln!(message, "help: {help}");
+        }
+        message
+    }
+
+    /// `<what>: <why>`
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let mut message = self.error.to_string();
         let mut last = self.error.to_string();
         for cause in self.error.chain().skip(1).map(ToString::to_string) {
             // Some errors repeat their source in their own words.
@@ -75,10 +91,6 @@ impl Failure {
                 let _ = write!(message, ": {cause}");
                 last = cause;
             }
-        }
-        message.push('\n');
-        if let Some(help) = &self.help {
-            let _ = writeln!(message, "help: {help}");
         }
         message
     }

@@ -4,6 +4,7 @@
 //! must be looked up on the machine (host name, instance id) is in [`defaults`] and nowhere else.
 
 mod args;
+mod check;
 mod config;
 mod defaults;
 mod duration;
@@ -18,6 +19,7 @@ use std::ffi::OsString;
 use clap::Parser;
 
 pub use args::{Cli, Command, RunArgs};
+pub use check::{CheckArgs, CheckOutput};
 pub use config::{ArgsMode, Backend, MetricsListen, OutputFormat, RunConfig, UsageError};
 pub use defaults::NodeFacts;
 pub use endpoint::{BUILT_IN, BuiltIn, Endpoint};

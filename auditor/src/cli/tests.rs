@@ -294,26 +294,60 @@ fn an_error_chain_is_printed_once() {
 fn examples_in_the_help_are_accepted() {
     use clap::CommandFactory;
     Cli::command().debug_assert();
-    let help = Cli::command()
-        .find_subcommand("run")
-        .unwrap()
-        .get_after_help()
-        .unwrap()
-        .to_string();
-    let joined = help.replace("\\\n", " ");
-    let examples: Vec<_> = joined
-        .lines()
-        .filter_map(|l| Some(l.split_once("auditor run ")?.1))
-        .collect();
-    assert_eq!(examples.len(), 7);
-    for example in examples {
-        let args: Vec<_> = example
-            .split('|')
-            .next()
+    for (command, count) in [("run", 7), ("check", 3)] {
+        let help = Cli::command()
+            .find_subcommand(command)
             .unwrap()
-            .split_whitespace()
-            .map(|a| a.trim_matches('\''))
+            .get_after_help()
+            .unwrap()
+            .to_string();
+        let joined = help.replace("\\\n", " ");
+        let examples: Vec<_> = joined
+            .lines()
+            .filter_map(|l| Some(l.split_once(&format!("auditor {command} "))?.1))
             .collect();
-        config(&args).unwrap_or_else(|error| panic!("{example}: {error}"));
+        assert_eq!(examples.len(), count);
+        for example in examples {
+            let args: Vec<_> = example
+                .split('|')
+                .next()
+                .unwrap()
+                .split_whitespace()
+                .map(|a| a.trim_matches('\''))
+                .collect();
+            let accepted = match command {
+                "run" => config(&args).map(drop),
+                _ => check(&args).map(drop),
+            };
+            accepted.unwrap_or_else(|error| panic!("{example}: {error}"));
+        }
     }
+}
+
+/// How `auditor check` with these flags prints, and what `auditor run` would be.
+fn check(args: &[&str]) -> Result<(CheckOutput, RunConfig), UsageError> {
+    let line = ["auditor", "check"].iter().chain(args).map(OsString::from);
+    let Command::Check(mut args) = parse(line).unwrap() else {
+        panic!("{args:?}");
+    };
+    args.run.node_name = Some("node-1".to_owned());
+    let (output, run) = args.split()?;
+    Ok((output, RunConfig::new(run, NodeFacts::default())?))
+}
+
+#[test]
+fn check_takes_the_flags_of_run_and_an_output_of_its_own() {
+    let flags = [
+        "--cluster=file:c.json",
+        "--backend=kprobe",
+        "--metrics-listen=127.0.0.1:1",
+    ];
+    let (output, as_check) = check(&flags).unwrap();
+    let as_run = config(&flags).unwrap();
+    assert_eq!(output, CheckOutput::Table);
+    assert_eq!(format!("{as_check:?}"), format!("{as_run:?}"));
+    let of = |value: &str| check(&["--cluster=kube", "--output", value]).map(|(output, _)| output);
+    assert_eq!(of("json"), Ok(CheckOutput::Json));
+    assert_eq!(of("table"), Ok(CheckOutput::Table));
+    assert!(of("text").is_err() && of("ocsf").is_err());
 }

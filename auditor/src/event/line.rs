@@ -317,6 +317,8 @@ pub struct Ready {
     /// Hook (`file_open`, `connect`, `connect_outcome`, `agent_accept`, `listen`, `exec_session`, `cgroup_lifecycle`,
     /// `descriptor_received`, `open_before`, `memory_access`, `socket_create`; `denied_open` with `--watch-denied`) to how it is watched.
     pub backends: BTreeMap<String, HookStatus>,
+    /// Technique of the evasion corpus (`tests/evasion/`, such as `io_uring_openat`) to whether it is seen with these backends.
+    pub coverage: BTreeMap<&'static str, bool>,
     /// `memory`, or the state directory's path.
     pub state: String,
     pub policy_hash: Option<String>,
@@ -373,7 +375,7 @@ pub struct Loss {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Health {
-    /// `cluster`, `associations`, `policy`, `sink`, `probe`, `auditor`.
+    /// `cluster`, `associations`, `policy`, `sink`, `probe`, `self-test`, `auditor`.
     pub component: String,
     /// `ok`, `degraded`, `reload-refused`, `restart-gap`.
     pub state: String,

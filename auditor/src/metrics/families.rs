@@ -17,7 +17,8 @@ use prometheus_client::{
 use super::{
     api::ApiMetrics,
     labels::{
-        BindingLabels, EventLabels, FindingLabels, HashLabels, ProbeLabels, ReasonLabels, word,
+        BindingLabels, EventLabels, FindingLabels, HashLabels, HookLabels, ProbeLabels,
+        ReasonLabels, TechniqueLabels, word,
     },
     process::ProcessCollector,
 };
@@ -45,6 +46,8 @@ pub struct Metrics {
     unattributed: Family<ReasonLabels, Counter>,
     latency: Histogram,
     probes: Family<ProbeLabels, Gauge>,
+    self_test: Family<HookLabels, Gauge>,
+    coverage: Family<TechniqueLabels, Gauge>,
     bindings: Family<BindingLabels, Gauge>,
     bindings_sync: Gauge<f64, AtomicU64>,
     queue_depth: Gauge,
@@ -79,6 +82,8 @@ impl Metrics {
             unattributed: Family::default(),
             latency: Histogram::new(LATENCY_BUCKETS),
             probes: Family::default(),
+            self_test: Family::default(),
+            coverage: Family::default(),
             bindings: Family::default(),
             bindings_sync: Gauge::default(),
             queue_depth: Gauge::default(),
@@ -127,6 +132,16 @@ impl Metrics {
             all.latency.clone(),
         );
         ours.register("probe_info", "How each hook is watched", all.probes.clone());
+        ours.register(
+            "self_test_success",
+            "Whether the hook's canary fired the last time (1) or not (0)",
+            all.self_test.clone(),
+        );
+        ours.register(
+            "coverage",
+            "Whether a technique of the evasion corpus is seen (1) by the hooks that work now, or not (0)",
+            all.coverage.clone(),
+        );
         ours.register("bindings", "Role bindings known", all.bindings.clone());
         ours.register(
             "bindings_sync_timestamp_seconds",
@@ -183,6 +198,23 @@ impl Metrics {
                     backend: status.backend.clone(),
                 })
                 .set(1);
+        }
+    }
+
+    /// Whether the hook's canary fired.
+    pub fn set_self_test(&self, hook: &str, fired: bool) {
+        let hook = hook.to_owned();
+        self.self_test
+            .get_or_create(&HookLabels { hook })
+            .set(i64::from(fired));
+    }
+
+    /// By technique, as on the `ready` line.
+    pub fn set_coverage(&self, coverage: &BTreeMap<&'static str, bool>) {
+        for (technique, seen) in coverage {
+            self.coverage
+                .get_or_create(&TechniqueLabels { technique })
+                .set(i64::from(*seen));
         }
     }
 

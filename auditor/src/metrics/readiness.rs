@@ -35,7 +35,8 @@ impl Readiness {
             .clone()
     }
 
-    fn set(&self, reason: Option<String>) {
+    /// None: ready. Why not, otherwise.
+    pub fn set(&self, reason: Option<String>) {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 }

@@ -109,6 +109,35 @@ impl Hook {
         )
     }
 
+    /// Its canary is a connect, which must be watched for it.
+    pub const fn is_proven_by_connects(self) -> bool {
+        matches!(self, Self::ConnectOutcome | Self::AgentAccept)
+    }
+
+    /// What nobody tells of where this hook is not watched.
+    pub const fn unseen(self) -> &'static str {
+        match self {
+            Self::FileOpen => "opens of tokens",
+            Self::Connect => "connects to credential endpoints",
+            Self::ConnectOutcome => "how connects end, and how much was transferred",
+            Self::AgentAccept => "connections to the agent that no connect explains",
+            Self::Listen => "those who pose as the agent",
+            Self::ExecSession => "the commands of exec sessions",
+            Self::CgroupLifecycle => "whose process an event is",
+            Self::DescriptorReceived => {
+                "descriptors of tokens and of connections that are handed to another process"
+            }
+            Self::OpenBefore => "what was open before the start",
+            Self::MemoryAccess => {
+                "reads of another process's memory (ptrace, process_vm_readv, /proc/PID/mem)"
+            }
+            Self::SocketCreate => {
+                "raw and packet sockets (for the instance metadata service nothing else shows them)"
+            }
+            Self::DeniedOpen => "opens that were refused",
+        }
+    }
+
     /// Best first.
     pub const fn ways(self) -> &'static [Way] {
         match self {
@@ -264,6 +293,11 @@ pub struct HookReport {
 }
 
 impl HookReport {
+    /// Why better ways are not in use: `fentry: WHY; kprobe: WHY`.
+    pub fn reasons(&self) -> String {
+        super::choice::reasons(&self.refused)
+    }
+
     /// As the `ready` line has it.
     pub fn status(&self) -> HookStatus {
         let misses = self.way.map_or(&[][..], |way| way.misses);

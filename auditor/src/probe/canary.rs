@@ -29,6 +29,7 @@ use rustix::{
 };
 
 use super::{
+    backend::Hook,
     device::Device,
     iterator,
     loader::Maps,
@@ -47,10 +48,12 @@ pub enum CanaryError {
     Map(String),
     #[error("it attached, but its canary did not fire")]
     Silent,
+    #[error("there were too many other events to find its canary among")]
+    Crowded,
 }
 
 /// What the file canary learns besides that it fires.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileCanary {
     /// Mount namespace of PID 1; `None` when more ancestors lie between than the kernel half walks.
     pub host_mnt_ns: Option<u32>,
@@ -58,8 +61,53 @@ pub struct FileCanary {
     pub own_cgroup: u64,
 }
 
+/// What a canary showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The hook has no canary: only real events prove it.
+    None,
+    Fired,
+    File(FileCanary),
+}
+
+/// Plays the canary of `hook`, which is watched; connects are too where [`Hook::is_proven_by_connects`]. Used at start and for
+/// as long as the auditor runs; records of others that it meets are left for the pipeline.
+///
+/// # Errors
+/// It did not fire, or could not be played.
+pub fn prove(
+    hook: Hook,
+    maps: &mut Maps,
+    rings: &mut Rings,
+    own_tgid: u32,
+) -> Result<Proof, CanaryError> {
+    let played = match hook {
+        Hook::FileOpen => file_open(maps, rings, nonce()).map(Proof::File),
+        Hook::Connect => connect(maps, rings, ConnectProof::Connect).map(|()| Proof::Fired),
+        Hook::ConnectOutcome => connect(maps, rings, ConnectProof::Outcome).map(|()| Proof::Fired),
+        Hook::AgentAccept => connect(maps, rings, ConnectProof::Accept).map(|()| Proof::Fired),
+        Hook::Listen => listen(maps, rings).map(|()| Proof::Fired),
+        Hook::DeniedOpen => denied(rings, nonce()).map(|()| Proof::Fired),
+        // Cgroups are not ours to make, and commands of exec sessions none of ours.
+        Hook::CgroupLifecycle | Hook::ExecSession => Ok(Proof::None),
+        // Proven by `held`, which needs the iterators themselves.
+        Hook::OpenBefore => Ok(Proof::None),
+        Hook::DescriptorReceived => received(maps, rings, nonce()).map(|()| Proof::Fired),
+        Hook::MemoryAccess => memory(rings, own_tgid).map(|()| Proof::Fired),
+        Hook::SocketCreate => socket_create(rings, own_tgid).map(|()| Proof::Fired),
+    };
+    match played {
+        Err(CanaryError::Silent) if rings.is_crowded() => Err(CanaryError::Crowded),
+        played => played,
+    }
+}
+
+pub(super) fn nonce() -> u64 {
+    uuid::Uuid::now_v7().as_u64_pair().1
+}
+
 /// Reopens a memfd; its superblock is the kernel's own tmpfs.
-pub fn file_open(
+fn file_open(
     maps: &mut Maps,
     rings: &mut Rings,
     nonce: u64,
@@ -86,7 +134,7 @@ pub fn file_open(
 }
 
 /// Sends itself the descriptor of a memfd.
-pub fn received(maps: &mut Maps, rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
+fn received(maps: &mut Maps, rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
     with_memfd(maps, nonce, |memfd, expected| {
         hand_over(memfd.as_fd())?;
         let fired = wait(rings, |bytes| match decode(bytes) {
@@ -209,7 +257,7 @@ fn is_canary(file: &FileInfo) -> Found {
 
 /// What a connect of our own is to prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectProof {
+enum ConnectProof {
     Connect,
     Outcome,
     /// That the listener's side is seen, and matched to the connect.
@@ -217,7 +265,7 @@ pub enum ConnectProof {
 }
 
 /// Connects to a listener of our own.
-pub fn connect(maps: &mut Maps, rings: &mut Rings, proof: ConnectProof) -> Result<(), CanaryError> {
+fn connect(maps: &mut Maps, rings: &mut Rings, proof: ConnectProof) -> Result<(), CanaryError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address: SocketAddr = listener.local_addr()?;
     with_endpoint(maps, address, || {
@@ -248,7 +296,7 @@ pub fn connect(maps: &mut Maps, rings: &mut Rings, proof: ConnectProof) -> Resul
 }
 
 /// Listens, once the address is registered.
-pub fn listen(maps: &mut Maps, rings: &mut Rings) -> Result<(), CanaryError> {
+fn listen(maps: &mut Maps, rings: &mut Rings) -> Result<(), CanaryError> {
     let socket = rustix::net::socket_with(
         AddressFamily::INET,
         SocketType::STREAM,
@@ -270,7 +318,7 @@ pub fn listen(maps: &mut Maps, rings: &mut Rings) -> Result<(), CanaryError> {
 }
 
 /// Has an open of our own refused: in a thread that gave up its capabilities, a memfd that nobody may open.
-pub fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
+fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
     let name = format!("auditor-canary-{nonce:x}");
     let memfd = rustix::fs::memfd_create(name.as_str(), rustix::fs::MemfdFlags::CLOEXEC)
         .map_err(io::Error::from)?;
@@ -309,7 +357,7 @@ pub fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
 }
 
 /// Opens the memory of a child of our own: a thread of ours would not be asked about.
-pub fn memory(rings: &mut Rings, own_tgid: u32) -> Result<(), CanaryError> {
+fn memory(rings: &mut Rings, own_tgid: u32) -> Result<(), CanaryError> {
     let child = PausedChild::spawn()?;
     // A security module may refuse it behind the hook (Yama's ptrace_scope 3).
     let opened = std::fs::File::open(format!("/proc/{}/mem", child.child.id()));
@@ -325,7 +373,7 @@ pub fn memory(rings: &mut Rings, own_tgid: u32) -> Result<(), CanaryError> {
 }
 
 /// Asks for a packet socket of no protocol, which would receive nothing: an attempt, whether or not it is allowed.
-pub fn socket_create(rings: &mut Rings, own_tgid: u32) -> Result<(), CanaryError> {
+fn socket_create(rings: &mut Rings, own_tgid: u32) -> Result<(), CanaryError> {
     drop(rustix::net::socket_with(
         AddressFamily::PACKET,
         SocketType::RAW,
@@ -415,7 +463,7 @@ fn wait(rings: &mut Rings, mut wanted: impl FnMut(&[u8]) -> Found) -> bool {
         if rings.find(&mut wanted) {
             return true;
         }
-        if Instant::now() > deadline {
+        if Instant::now() > deadline || rings.is_crowded() {
             return false;
         }
         std::thread::sleep(Duration::from_millis(2));

@@ -12,7 +12,9 @@ use zerocopy::IntoBytes as _;
 
 use super::{
     backend::{Backend, Hook, HookReport, Way},
-    btf, canary,
+    btf,
+    canary::{self, Proof},
+    choice::{Attached, choose},
     device::Device,
     iterator, offsets,
     reader::Rings,
@@ -178,15 +180,40 @@ pub struct Probes {
     pub canary: canary::FileCanary,
 }
 
-impl Probes {
-    /// Loads, attaches and proves. Endpoints are registered last, so that canaries are the only connects before.
-    pub fn load(options: &LoadOptions) -> Result<Self, LoadError> {
-        let bytes = std::fs::read(BTF_PATH).map_err(LoadError::NoBtf)?;
+/// The object in the kernel's hands, nothing attached yet.
+pub(super) struct Opened {
+    pub ebpf: Ebpf,
+    pub kernel_btf: aya::Btf,
+    pub maps: Maps,
+    pub rings: Rings,
+    #[cfg(feature = "log")]
+    logger: aya_log::EbpfLogger<&'static dyn log::Log>,
+}
+
+fn read_btf() -> Result<Vec<u8>, LoadError> {
+    std::fs::read(BTF_PATH).map_err(LoadError::NoBtf)
+}
+
+fn resolve_offsets(bytes: &[u8]) -> Result<auditor_common::Offsets, LoadError> {
+    Ok(offsets::resolve(&btf::Btf::parse(bytes)?)?)
+}
+
+/// Whether the kernel's BTF is there, and tells all that the programs must know.
+///
+/// # Errors
+/// As [`Probes::load`] would have it.
+pub fn check_btf() -> Result<(), LoadError> {
+    resolve_offsets(&read_btf()?).map(drop)
+}
+
+impl Opened {
+    pub fn new(options: &LoadOptions) -> Result<Self, LoadError> {
+        let bytes = read_btf()?;
         let missing = missing_capabilities();
         if !missing.is_empty() {
             return Err(LoadError::Capabilities(missing));
         }
-        let offsets = offsets::resolve(&btf::Btf::parse(&bytes)?)?;
+        let offsets = resolve_offsets(&bytes)?;
         drop(bytes);
         let kernel_btf =
             aya::Btf::from_sys_fs().map_err(|error| LoadError::Object(error.to_string()))?;
@@ -209,77 +236,86 @@ impl Probes {
         #[cfg(feature = "log")]
         let logger = aya_log::EbpfLogger::init(&mut ebpf)
             .map_err(|error| LoadError::Object(chain(&error)))?;
-        let mut maps = Maps {
+        let maps = Maps {
             volumes: take(&mut ebpf, "VOLUMES")?,
             endpoints: take(&mut ebpf, "ENDPOINTS")?,
             counts: take(&mut ebpf, "COUNTS")?,
         };
-        let mut rings = Rings::new(
+        let rings = Rings::new(
             take::<RingBuf<MapData>>(&mut ebpf, "EVENTS")?,
             take::<RingBuf<MapData>>(&mut ebpf, "LIFECYCLE")?,
             take::<RingBuf<MapData>>(&mut ebpf, "DENIED")?,
         );
+        Ok(Self {
+            ebpf,
+            kernel_btf,
+            maps,
+            rings,
+            #[cfg(feature = "log")]
+            logger,
+        })
+    }
+}
+
+impl Probes {
+    /// Loads, attaches and proves. Endpoints are registered last, so that canaries are the only connects before.
+    pub fn load(options: &LoadOptions) -> Result<Self, LoadError> {
+        let Opened {
+            mut ebpf,
+            kernel_btf,
+            mut maps,
+            mut rings,
+            #[cfg(feature = "log")]
+            logger,
+        } = Opened::new(options)?;
         let mut hooks = Vec::new();
         let mut file_canary = None;
         for hook in Hook::ALL {
             if hook == Hook::DeniedOpen && !options.watch_denied {
                 continue;
             }
-            if hook == Hook::OpenBefore {
-                hooks.push(open_before(
-                    options.backend,
-                    &mut ebpf,
-                    &kernel_btf,
-                    &mut maps,
-                ));
-                continue;
-            }
-            let report = choose(
-                hook,
-                options.backend,
-                &mut ebpf,
-                &kernel_btf,
-                |hook| match hook {
-                    Hook::FileOpen => {
-                        file_canary = Some(canary::file_open(&mut maps, &mut rings, nonce())?);
-                        Ok(true)
+            let report = choose(hook, options.backend, |way| {
+                let program_ids = attach(way, &mut ebpf, &kernel_btf).inspect_err(|_| {
+                    detach(way, &mut ebpf);
+                })?;
+                // Proven below, once connects are watched.
+                if hook.is_proven_by_connects() {
+                    return Ok(Attached {
+                        proven: false,
+                        program_ids,
+                    });
+                }
+                match prove(hook, way, &mut ebpf, &mut maps, &mut rings, options.own_tgid) {
+                    Ok(proof) => {
+                        if let Proof::File(canary) = proof {
+                            file_canary = Some(canary);
+                        }
+                        let proven = proof != Proof::None;
+                        Ok(Attached {
+                            proven,
+                            program_ids,
+                        })
                     }
-                    Hook::Connect => {
-                        let proof = canary::ConnectProof::Connect;
-                        canary::connect(&mut maps, &mut rings, proof).map(|()| true)
+                    Err(error) => {
+                        detach(way, &mut ebpf);
+                        Err(error.to_string())
                     }
-                    Hook::Listen => canary::listen(&mut maps, &mut rings).map(|()| true),
-                    Hook::DeniedOpen => canary::denied(&mut rings, nonce()).map(|()| true),
-                    Hook::MemoryAccess => {
-                        canary::memory(&mut rings, options.own_tgid).map(|()| true)
-                    }
-                    Hook::SocketCreate => {
-                        canary::socket_create(&mut rings, options.own_tgid).map(|()| true)
-                    }
-                    Hook::DescriptorReceived => {
-                        canary::received(&mut maps, &mut rings, nonce()).map(|()| true)
-                    }
-                    // Proven below, once connects are watched; the others have no canary.
-                    Hook::ConnectOutcome
-                    | Hook::AgentAccept
-                    | Hook::CgroupLifecycle
-                    | Hook::ExecSession
-                    | Hook::OpenBefore => Ok(false),
-                },
-            )?;
+                }
+            })?;
             hooks.push(report);
         }
-        for (hook, proof) in [
-            (Hook::ConnectOutcome, canary::ConnectProof::Outcome),
-            (Hook::AgentAccept, canary::ConnectProof::Accept),
-        ] {
-            canary::connect(&mut maps, &mut rings, proof).map_err(|error| LoadError::Hook {
-                hook: hook.name(),
-                reasons: error.to_string(),
+        for report in hooks
+            .iter_mut()
+            .filter(|report| report.hook.is_proven_by_connects())
+        {
+            let hook = report.hook;
+            canary::prove(hook, &mut maps, &mut rings, options.own_tgid).map_err(|error| {
+                LoadError::Hook {
+                    hook: hook.name(),
+                    reasons: error.to_string(),
+                }
             })?;
-            for report in hooks.iter_mut().filter(|report| report.hook == hook) {
-                report.proven = true;
-            }
+            report.proven = true;
         }
         for (index, address) in (0..).zip(&options.endpoints) {
             maps.set_endpoint(*address, index)
@@ -324,10 +360,6 @@ impl Probes {
     }
 }
 
-fn nonce() -> u64 {
-    uuid::Uuid::now_v7().as_u64_pair().1
-}
-
 fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
     ebpf: &mut Ebpf,
     name: &str,
@@ -338,128 +370,25 @@ fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
     M::try_from(map).map_err(|error| LoadError::Object(format!("map {name}: {error}")))
 }
 
-/// The first way that loads, attaches and fires.
-fn choose(
+/// The canary of a way that is attached; of iterators, which are run for it, what the auditor itself holds.
+pub(super) fn prove(
     hook: Hook,
-    forced: Option<Backend>,
+    way: &Way,
     ebpf: &mut Ebpf,
-    btf: &aya::Btf,
-    mut prove: impl FnMut(Hook) -> Result<bool, canary::CanaryError>,
-) -> Result<HookReport, LoadError> {
-    let mut refused = BTreeMap::new();
-    for way in hook.ways().iter().filter(|way| allowed(hook, way, forced)) {
-        let attached = attach(way, ebpf, btf);
-        let result: Result<(), String> = match attached {
-            Ok(program_ids) => match prove(hook) {
-                Ok(proven) => {
-                    return Ok(HookReport {
-                        hook,
-                        way: Some(*way),
-                        proven,
-                        refused,
-                        program_ids,
-                    });
-                }
-                Err(error) => Err(error.to_string()),
-            },
-            Err(reason) => Err(reason),
-        };
-        if let Err(reason) = result {
-            tracing::info!(
-                hook = hook.name(),
-                backend = way.backend.name(),
-                reason,
-                "not in use"
-            );
-            refused.insert(way.backend.name(), reason);
-        }
-        for (program, _) in way.programs {
-            unload(ebpf, program);
-        }
-    }
-    if !hook.is_required() {
-        return Ok(HookReport {
-            hook,
-            way: None,
-            proven: false,
-            refused,
-            program_ids: BTreeMap::new(),
-        });
-    }
-    let reasons = refused
-        .iter()
-        .map(|(backend, why)| format!("{backend}: {why}"))
-        .collect::<Vec<_>>();
-    Err(LoadError::Hook {
-        hook: hook.name(),
-        reasons: reasons.join("; "),
-    })
-}
-
-/// Iterators, proven by what the auditor itself holds; else userspace looks.
-fn open_before(
-    forced: Option<Backend>,
-    ebpf: &mut Ebpf,
-    btf: &aya::Btf,
     maps: &mut Maps,
-) -> HookReport {
-    let hook = Hook::OpenBefore;
-    let mut refused = BTreeMap::new();
-    for way in hook.ways().iter().filter(|way| allowed(hook, way, forced)) {
-        let loaded = attach(way, ebpf, btf).and_then(|ids| {
-            if way.backend == Backend::Iterator {
-                let files = iterator::open(ebpf, way.programs)?;
-                canary::held(maps, files, nonce()).map_err(|error| error.to_string())?;
-            }
-            Ok(ids)
-        });
-        match loaded {
-            Ok(program_ids) => {
-                return HookReport {
-                    hook,
-                    way: Some(*way),
-                    proven: way.backend == Backend::Iterator,
-                    refused,
-                    program_ids,
-                };
-            }
-            Err(reason) => {
-                let backend = way.backend.name();
-                tracing::info!(hook = hook.name(), backend, reason, "not in use");
-                refused.insert(backend, reason);
-            }
-        }
-        for (program, _) in way.programs {
-            unload(ebpf, program);
-        }
+    rings: &mut Rings,
+    own_tgid: u32,
+) -> Result<Proof, String> {
+    if way.backend == Backend::Iterator {
+        let runs = iterator::open(ebpf, way.programs)?;
+        return canary::held(maps, runs, canary::nonce())
+            .map(|()| Proof::Fired)
+            .map_err(|error| error.to_string());
     }
-    HookReport {
-        hook,
-        way: None,
-        proven: false,
-        refused,
-        program_ids: BTreeMap::new(),
-    }
+    canary::prove(hook, maps, rings, own_tgid).map_err(|error| error.to_string())
 }
 
-/// `--backend syscall` stands for the last resort of every hook that has a choice: none, for those that need a function's entry.
-fn allowed(hook: Hook, way: &Way, forced: Option<Backend>) -> bool {
-    match (hook, forced) {
-        (Hook::Connect, Some(Backend::Syscall)) => way.backend == Backend::Tracepoint,
-        (Hook::OpenBefore, Some(Backend::Syscall)) => way.backend == Backend::Proc,
-        (
-            Hook::FileOpen
-            | Hook::Connect
-            | Hook::DescriptorReceived
-            | Hook::MemoryAccess
-            | Hook::SocketCreate,
-            Some(forced),
-        ) => way.backend == forced,
-        _ => true,
-    }
-}
-
-fn attach(
+pub(super) fn attach(
     way: &Way,
     ebpf: &mut Ebpf,
     btf: &aya::Btf,
@@ -487,6 +416,12 @@ fn attach(
         ids.insert(*name, program.info().map_or(0, |info| info.id()));
     }
     Ok(ids)
+}
+
+pub(super) fn detach(way: &Way, ebpf: &mut Ebpf) {
+    for (program, _) in way.programs {
+        unload(ebpf, program);
+    }
 }
 
 fn unload(ebpf: &mut Ebpf, name: &str) {

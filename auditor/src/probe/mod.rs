@@ -3,17 +3,22 @@
 mod backend;
 mod btf;
 mod canary;
+mod choice;
+mod coverage;
 mod device;
 mod iterator;
 mod loader;
 mod offsets;
 mod reader;
 mod record;
+mod survey;
 
 pub use backend::{Backend, Hook, HookReport};
-pub use canary::{CanaryError, FileCanary};
+pub use canary::{CanaryError, FileCanary, Proof, prove};
+pub use coverage::coverage;
 pub use device::{Device, fsid};
 pub use iterator::read as read_iterator;
-pub use loader::{LoadError, LoadOptions, Maps, Probes, Programs};
+pub use loader::{LoadError, LoadOptions, Maps, Probes, Programs, check_btf};
 pub use reader::{Drained, Rings};
 pub use record::{DecodeError, Record, decode};
+pub use survey::{HookSurvey, Survey, WaySurvey, survey};

@@ -5,6 +5,9 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use aya::maps::{MapData, RingBuf};
 use tokio::io::{Interest, unix::AsyncFd};
 
+/// As many records of others as a canary looks through: some 9 MB of the biggest.
+const BACKLOG: usize = 4096;
+
 /// The ring buffers. Lifecycle records are always read first: they tell whose cgroup an event's is; refused opens last.
 pub struct Rings {
     events: RingBuf<MapData>,
@@ -85,6 +88,11 @@ impl Rings {
         find(&mut self.denied, &mut self.backlog, wanted)
     }
 
+    /// Whether a canary met as many records of others as are kept.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.backlog.len() >= BACKLOG
+    }
+
     /// Watches all rings for the runtime that this is called in.
     pub fn watch(&self) -> std::io::Result<RingWatch> {
         Ok(RingWatch {
@@ -100,7 +108,9 @@ fn find(
     backlog: &mut std::collections::VecDeque<Vec<u64>>,
     mut wanted: impl FnMut(&[u8]) -> Found,
 ) -> bool {
-    while let Some(item) = ring.next() {
+    while backlog.len() < BACKLOG
+        && let Some(item) = ring.next()
+    {
         match wanted(&item) {
             Found::Yes => return true,
             Found::Mine => {}

@@ -313,6 +313,8 @@ pub(super) fn body(body: &mut Body, caps: Caps) {
             version: _,
             kernel,
             backends,
+            // The program's own table, and under 3 KB.
+            coverage: _,
             state,
             policy_hash,
             pods: _,

@@ -330,6 +330,7 @@ pub fn bodies(text: &str, many: usize) -> Vec<Body> {
                 .iter()
                 .map(|h| ((*h).to_owned(), hook.clone()))
                 .collect::<BTreeMap<_, _>>(),
+            coverage: crate::probe::coverage(&BTreeMap::new()),
             state: text.to_owned(),
             policy_hash: Some(text.to_owned()),
             pods: Some(u64::MAX),

@@ -16,6 +16,7 @@ use super::{
     mounts::MountWatch,
     older::{self, Look, OlderWatch},
     setup,
+    watching::{self, Watching},
 };
 use crate::{
     cli::{self, Failure, NodeFacts, RunArgs, RunConfig},
@@ -120,6 +121,8 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     .map_err(Failure::environment)?;
     let volumes = setup::volumes(&config, canary.host_mnt_ns)?;
     let kubelet = setup::kubelet(&config, sources.policy());
+    let mut watching = Watching::new(&hooks, config.self_test_interval, metrics.clone());
+    let unavailable = watching::unavailable(&hooks);
     let hooks: BTreeMap<String, HookStatus> = hooks
         .iter()
         .map(|report| (report.hook.name().to_owned(), report.status()))
@@ -129,6 +132,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         version: env!("CARGO_PKG_VERSION"),
         kernel: setup::kernel_release(),
         backends: hooks,
+        coverage: watching.coverage(),
         state: config
             .state_dir
             .as_ref()
@@ -176,7 +180,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     {
         pipeline.health(gap);
     }
-    for doubt in doubts.into_iter().chain(forgotten) {
+    for doubt in doubts.into_iter().chain(unavailable).chain(forgotten) {
         pipeline.health(doubt);
     }
     pipeline.emit(Timestamp::now(), Uuid::now_v7(), Body::Ready(ready));
@@ -192,11 +196,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let watch = rings.watch().map_err(Failure::environment)?;
     let mounts = MountWatch::new(&config.host_proc).map_err(Failure::environment)?;
     let mut is_told = pipeline.is_told();
-    if is_told {
-        readiness.set_ready();
-    } else {
-        readiness.set_not_ready("the API server has not listed this node's pods yet");
-    }
+    readiness.set(not_ready(is_told, &watching));
 
     let mut older = OlderWatch::new(older::EVERY);
     let mut tick = tokio::time::interval(TICK);
@@ -230,12 +230,15 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                         Err(error) => tracing::warn!(error, "cannot look at what is open already"),
                     }
                 }
+                watching.test(&mut pipeline, &mut rings);
+                // What the canaries left for the pipeline.
+                more = true;
                 if !is_told && pipeline.is_told() {
                     is_told = true;
-                    readiness.set_ready();
                     // A listing is much longer on the wire than what is kept of it.
                     setup::trim_heap();
                 }
+                readiness.set(not_ready(is_told, &watching));
                 programs.flush_log();
             }
             _ = heartbeat.tick() => {
@@ -315,6 +318,14 @@ fn drain(rings: &mut Rings, pipeline: &mut Pipeline, limit: u64) -> bool {
     rings
         .drain(limit, pipeline, Pipeline::on_lifecycle, Pipeline::on_event)
         .more
+}
+
+/// For /readyz; none: ready.
+fn not_ready(is_told: bool, watching: &Watching) -> Option<String> {
+    if is_told {
+        return watching.not_ready();
+    }
+    Some("the API server has not listed this node's pods yet".to_owned())
 }
 
 fn degraded(component: &str, message: String) -> Health {

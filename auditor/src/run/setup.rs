@@ -226,7 +226,14 @@ pub fn probes(
     endpoints: &[Endpoint],
     own_tgid: u32,
 ) -> Result<Probes, Failure> {
-    let options = LoadOptions {
+    Probes::load(&load_options(config, endpoints, own_tgid)).map_err(|error| {
+        let help = error.remedy();
+        Failure::environment(error).help(help)
+    })
+}
+
+pub fn load_options(config: &RunConfig, endpoints: &[Endpoint], own_tgid: u32) -> LoadOptions {
+    LoadOptions {
         backend: match config.backend {
             cli::Backend::Auto => None,
             cli::Backend::Fentry => Some(probe::Backend::Fentry),
@@ -239,11 +246,7 @@ pub fn probes(
             .collect::<Vec<SocketAddr>>(),
         own_tgid,
         watch_denied: config.watch_denied,
-    };
-    Probes::load(&options).map_err(|error| {
-        let help = error.remedy();
-        Failure::environment(error).help(help)
-    })
+    }
 }
 
 /// `6.12.115+deb12-cloud-amd64`

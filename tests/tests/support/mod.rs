@@ -136,6 +136,16 @@ pub fn finish(mut command: Command) -> Output {
     child.wait_with_output().expect("wait")
 }
 
+/// Status and body of a GET from the auditor that said `ready`.
+pub fn get(ready: &Value, path: &str) -> (u16, String) {
+    let address = ready["metrics"].as_str().expect("metrics are served");
+    let stream = std::net::TcpStream::connect(address).expect("connect to /metrics");
+    let mut stream = lab::http::Connection::new(stream);
+    let (status, body) =
+        lab::http::exchange(&mut stream, &lab::http::get(path, address)).expect("an answer");
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
 /// The exit code, and every one of `words` on stderr.
 pub fn assert_refused(output: &Output, code: i32, words: &[&str]) {
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -158,11 +168,15 @@ pub struct Running {
 impl Running {
     /// Started, not yet ready.
     pub fn start(inputs: &Inputs) -> Self {
+        Self::spawn(inputs, inputs.command())
+    }
+
+    /// The same by a command of its own, whose lines go where those of `inputs` go.
+    pub fn spawn(inputs: &Inputs, mut command: Command) -> Self {
         let output = inputs.path("out.jsonl");
         let _ = fs::remove_file(&output);
         let log = inputs.path("log");
-        let child = inputs
-            .command()
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).expect("a log"))
@@ -204,6 +218,17 @@ impl Running {
                     thread::sleep(Duration::from_millis(5));
                 }
             }
+        }
+    }
+
+    /// The next line that is there already; why the auditor ended, if it did.
+    pub fn poll(&mut self) -> Result<Option<Value>, String> {
+        if let Some(line) = self.lines.try_next().expect("a good line") {
+            return Ok(Some(line));
+        }
+        match self.child.try_wait().expect("wait") {
+            Some(_) => Err(fs::read_to_string(&self.log).unwrap_or_default()),
+            None => Ok(None),
         }
     }
 

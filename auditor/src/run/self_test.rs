@@ -1,0 +1,157 @@
+//! When each hook's canary is played while the auditor runs, and what follows from it. Pure: playing is the caller's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use crate::{event::Health, probe::Hook};
+
+/// A canary that misses once may have met a loaded machine; one that misses again is told.
+const ATTEMPTS: u32 = 2;
+/// Rounds after which a canary that is lost among other events for ever counts as silent.
+const UNCLEAR_ATTEMPTS: u32 = 20;
+
+/// What playing a hook's canary came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Fired,
+    /// The hook has no canary.
+    Untested,
+    /// Why it did not fire, or could not be played.
+    Failed(String),
+    /// Records were lost, or too many: it may have fired. Why.
+    Unclear(String),
+}
+
+/// A hook began or ceased to fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub hook: Hook,
+    /// Null: it fires again.
+    pub failure: Option<String>,
+}
+
+impl Change {
+    /// As the stream has it.
+    pub fn health(&self) -> Health {
+        let name = self.hook.name();
+        let (state, message) = match &self.failure {
+            Some(why) => (
+                "degraded",
+                format!(
+                    "the probe {name} does not prove itself any more: {why}; until it does, nobody may tell of {}",
+                    self.hook.unseen()
+                ),
+            ),
+            None => ("ok", format!("the probe {name} fires again")),
+        };
+        Health {
+            component: "self-test".to_owned(),
+            state: state.to_owned(),
+            message,
+        }
+    }
+}
+
+/// One canary at a time, all hooks each `interval`.
+#[derive(Debug)]
+pub struct SelfTest {
+    interval: Duration,
+    hooks: Vec<Hook>,
+    next_round: Instant,
+    /// Still to be played in this round, and how often each was tried before.
+    waiting: VecDeque<(Hook, Tries)>,
+    failing: BTreeMap<Hook, String>,
+    tested: BTreeSet<Hook>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    failed: u32,
+    unclear: u32,
+}
+
+impl SelfTest {
+    /// `hooks`: those in use, which were proven just now.
+    pub fn new(hooks: impl IntoIterator<Item = Hook>, interval: Duration, now: Instant) -> Self {
+        Self {
+            interval,
+            hooks: hooks.into_iter().collect(),
+            next_round: now + interval,
+            waiting: VecDeque::new(),
+            failing: BTreeMap::new(),
+            tested: BTreeSet::new(),
+        }
+    }
+
+    /// The hook whose canary is to be played now, if any; [`Self::note`] what came of it.
+    pub fn due(&mut self, now: Instant) -> Option<Hook> {
+        if self.waiting.is_empty() && now >= self.next_round {
+            self.next_round = now + self.interval;
+            self.waiting
+                .extend(self.hooks.iter().map(|hook| (*hook, Tries::default())));
+        }
+        self.waiting.front().map(|(hook, _)| *hook)
+    }
+
+    /// Of the hook that was due.
+    pub fn note(&mut self, outcome: Outcome) -> Option<Change> {
+        let (hook, mut tries) = self.waiting.pop_front()?;
+        let why = match outcome {
+            Outcome::Untested => return None,
+            Outcome::Fired => {
+                self.tested.insert(hook);
+                return self.failing.remove(&hook).map(|_| Change {
+                    hook,
+                    failure: None,
+                });
+            }
+            Outcome::Failed(why) => {
+                tries.failed += 1;
+                why
+            }
+            Outcome::Unclear(why) => {
+                tries.unclear += 1;
+                why
+            }
+        };
+        if tries.failed < ATTEMPTS && tries.unclear < UNCLEAR_ATTEMPTS {
+            self.waiting.push_back((hook, tries));
+            return None;
+        }
+        self.tested.insert(hook);
+        let is_new = self.failing.insert(hook, why.clone()).is_none();
+        is_new.then_some(Change {
+            hook,
+            failure: Some(why),
+        })
+    }
+
+    /// Hooks that were tested at least once, and whether they passed the last time.
+    pub fn results(&self) -> impl Iterator<Item = (Hook, bool)> {
+        self.tested
+            .iter()
+            .map(|hook| (*hook, !self.failing.contains_key(hook)))
+    }
+
+    pub fn is_failing(&self, hook: Hook) -> bool {
+        self.failing.contains_key(&hook)
+    }
+
+    /// For /readyz; none: all that are tested fire.
+    pub fn not_ready(&self) -> Option<String> {
+        if self.failing.is_empty() {
+            return None;
+        }
+        let failing: Vec<_> = self
+            .failing
+            .iter()
+            .map(|(hook, why)| format!("{}: {why}", hook.name()))
+            .collect();
+        Some(format!("the self-test fails: {}", failing.join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests;

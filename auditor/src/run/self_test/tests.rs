@@ -1,0 +1,128 @@
+use super::*;
+
+const INTERVAL: Duration = Duration::from_secs(300);
+
+fn silent() -> Outcome {
+    Outcome::Failed("silent".to_owned())
+}
+
+fn lost() -> Outcome {
+    Outcome::Unclear("ring full".to_owned())
+}
+
+/// Plays until nothing more is due.
+fn round(
+    test: &mut SelfTest,
+    now: Instant,
+    mut outcome: impl FnMut(Hook) -> Outcome,
+) -> (Vec<Hook>, Vec<Change>) {
+    let mut played = Vec::new();
+    let mut changes = Vec::new();
+    while let Some(hook) = test.due(now) {
+        played.push(hook);
+        changes.extend(test.note(outcome(hook)));
+        assert!(played.len() < 1000, "it never ends");
+    }
+    (played, changes)
+}
+
+#[test]
+fn every_hook_is_played_once_an_interval() {
+    let start = Instant::now();
+    let mut test = SelfTest::new([Hook::FileOpen, Hook::Connect], INTERVAL, start);
+    assert_eq!(
+        test.due(start + INTERVAL - Duration::from_millis(1)),
+        None,
+        "they were proven at the start"
+    );
+    for k in 1..4 {
+        let now = start + INTERVAL * k;
+        let (played, changes) = round(&mut test, now, |_| Outcome::Fired);
+        assert_eq!(played, [Hook::FileOpen, Hook::Connect]);
+        assert!(changes.is_empty());
+    }
+    let results: Vec<_> = test.results().collect();
+    assert_eq!(results, [(Hook::FileOpen, true), (Hook::Connect, true)]);
+}
+
+#[test]
+fn one_miss_is_tried_again_and_not_told() {
+    let start = Instant::now();
+    let mut test = SelfTest::new([Hook::FileOpen], INTERVAL, start);
+    let mut first = true;
+    let (played, changes) = round(&mut test, start + INTERVAL, |_| {
+        if std::mem::take(&mut first) {
+            silent()
+        } else {
+            Outcome::Fired
+        }
+    });
+    assert_eq!(played.len(), 2);
+    assert!(changes.is_empty());
+    assert_eq!(test.not_ready(), None);
+}
+
+#[test]
+fn a_hook_that_stays_silent_is_told_once_and_its_recovery_once() {
+    let start = Instant::now();
+    let mut test = SelfTest::new([Hook::FileOpen, Hook::Connect], INTERVAL, start);
+    let only_files_fail = |hook| match hook {
+        Hook::FileOpen => silent(),
+        _ => Outcome::Fired,
+    };
+    let (_, changes) = round(&mut test, start + INTERVAL, only_files_fail);
+    let [change] = changes.as_slice() else {
+        panic!("{changes:?}")
+    };
+    assert_eq!(change.hook, Hook::FileOpen);
+    let health = change.health();
+    assert_eq!(
+        (health.component.as_str(), health.state.as_str()),
+        ("self-test", "degraded")
+    );
+    assert!(health.message.contains("file_open") && health.message.contains("silent"));
+    assert!(test.is_failing(Hook::FileOpen) && !test.is_failing(Hook::Connect));
+    assert_eq!(
+        test.not_ready().as_deref(),
+        Some("the self-test fails: file_open: silent")
+    );
+
+    let (_, changes) = round(&mut test, start + INTERVAL * 2, only_files_fail);
+    assert!(changes.is_empty(), "it was told: {changes:?}");
+
+    let (_, changes) = round(&mut test, start + INTERVAL * 3, |_| Outcome::Fired);
+    let [change] = changes.as_slice() else {
+        panic!("{changes:?}")
+    };
+    assert_eq!(change.health().state, "ok");
+    assert_eq!(test.not_ready(), None);
+    assert!(test.results().all(|(_, passed)| passed));
+}
+
+#[test]
+fn what_lost_records_hide_is_tried_many_times_before_it_is_told() {
+    let start = Instant::now();
+    let mut test = SelfTest::new([Hook::FileOpen], INTERVAL, start);
+    let mut misses = UNCLEAR_ATTEMPTS - 1;
+    let (_, changes) = round(&mut test, start + INTERVAL, |_| {
+        if misses > 0 {
+            misses -= 1;
+            lost()
+        } else {
+            Outcome::Fired
+        }
+    });
+    assert!(changes.is_empty());
+    let (_, changes) = round(&mut test, start + INTERVAL * 2, |_| lost());
+    assert_eq!(changes.len(), 1);
+}
+
+#[test]
+fn a_hook_without_a_canary_neither_passes_nor_fails() {
+    let start = Instant::now();
+    let mut test = SelfTest::new([Hook::ExecSession], INTERVAL, start);
+    let (played, changes) = round(&mut test, start + INTERVAL, |_| Outcome::Untested);
+    assert_eq!((played.len(), changes.len()), (1, 0));
+    assert_eq!(test.results().count(), 0);
+    assert_eq!(test.not_ready(), None);
+}
