@@ -114,7 +114,7 @@ pub fn held(maps: &mut Maps, runs: Vec<File>, nonce: u64) -> Result<(), CanaryEr
                 LENGTH,
                 rustix::mm::ProtFlags::empty(),
                 rustix::mm::MapFlags::PRIVATE,
-                &memfd,
+                memfd,
                 0,
             )
         }

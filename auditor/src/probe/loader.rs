@@ -392,6 +392,15 @@ fn choose(
     })
 }
 
+/// kernel/bpf/task_iter.c `init_seq_pidns`: an iterator walks the reader's namespace.
+const OWN_PID_NAMESPACE: &str =
+    "the auditor is in a pid namespace of its own, and an iterator shows no other (hostPID)";
+
+fn in_initial_pid_namespace() -> bool {
+    // include/linux/proc_ns.h `PROC_PID_INIT_INO`
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]")
+}
+
 /// Iterators, proven by what the auditor itself holds; else userspace looks.
 fn open_before(
     forced: Option<Backend>,
@@ -404,6 +413,9 @@ fn open_before(
     for way in hook.ways().iter().filter(|way| allowed(hook, way, forced)) {
         let loaded = attach(way, ebpf, btf).and_then(|ids| {
             if way.backend == Backend::Iterator {
+                if !in_initial_pid_namespace() {
+                    return Err(OWN_PID_NAMESPACE.to_owned());
+                }
                 let files = iterator::open(ebpf, way.programs)?;
                 canary::held(maps, files, nonce()).map_err(|error| error.to_string())?;
             }
