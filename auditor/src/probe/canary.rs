@@ -107,11 +107,7 @@ pub(super) fn nonce() -> u64 {
 }
 
 /// Reopens a memfd; its superblock is the kernel's own tmpfs.
-fn file_open(
-    maps: &mut Maps,
-    rings: &mut Rings,
-    nonce: u64,
-) -> Result<FileCanary, CanaryError> {
+fn file_open(maps: &mut Maps, rings: &mut Rings, nonce: u64) -> Result<FileCanary, CanaryError> {
     with_memfd(maps, nonce, |memfd, expected| {
         File::open(format!("/proc/self/fd/{}", memfd.as_raw_fd()))?;
         let mut found = None;
@@ -163,7 +159,7 @@ pub fn held(maps: &mut Maps, runs: Vec<File>, nonce: u64) -> Result<(), CanaryEr
                 LENGTH,
                 rustix::mm::ProtFlags::empty(),
                 rustix::mm::MapFlags::PRIVATE,
-                &memfd,
+                memfd,
                 0,
             )
         }

@@ -285,7 +285,14 @@ impl Probes {
                         program_ids,
                     });
                 }
-                match prove(hook, way, &mut ebpf, &mut maps, &mut rings, options.own_tgid) {
+                match prove(
+                    hook,
+                    way,
+                    &mut ebpf,
+                    &mut maps,
+                    &mut rings,
+                    options.own_tgid,
+                ) {
                     Ok(proof) => {
                         if let Proof::File(canary) = proof {
                             file_canary = Some(canary);
@@ -370,6 +377,15 @@ fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
     M::try_from(map).map_err(|error| LoadError::Object(format!("map {name}: {error}")))
 }
 
+/// kernel/bpf/task_iter.c `init_seq_pidns`: an iterator walks the reader's namespace.
+const OWN_PID_NAMESPACE: &str =
+    "the auditor is in a pid namespace of its own, and an iterator shows no other (hostPID)";
+
+fn in_initial_pid_namespace() -> bool {
+    // include/linux/proc_ns.h `PROC_PID_INIT_INO`
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]")
+}
+
 /// The canary of a way that is attached; of iterators, which are run for it, what the auditor itself holds.
 pub(super) fn prove(
     hook: Hook,
@@ -380,6 +396,9 @@ pub(super) fn prove(
     own_tgid: u32,
 ) -> Result<Proof, String> {
     if way.backend == Backend::Iterator {
+        if !in_initial_pid_namespace() {
+            return Err(OWN_PID_NAMESPACE.to_owned());
+        }
         let runs = iterator::open(ebpf, way.programs)?;
         return canary::held(maps, runs, canary::nonce())
             .map(|()| Proof::Fired)

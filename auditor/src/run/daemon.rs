@@ -35,6 +35,8 @@ const TICK: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// From SIGTERM to the last line: two seconds by contract, less what the process needs besides.
 const STOP_WITHIN: Duration = Duration::from_millis(1500);
+/// For the last lines at least, however long detaching took.
+const WRITE_WITHIN: Duration = Duration::from_millis(250);
 
 /// `auditor run`.
 ///
@@ -278,6 +280,8 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         tracing::warn!(%error, "the next run will know less of which bindings are used");
     }
     let (reporter, last) = pipeline.close(reason.to_owned(), started.elapsed(), queued);
+    // Detaching may have taken all of that time: the kernel waits for every task (rcu_tasks), which is no fault of the reader's.
+    let deadline = deadline.max(Instant::now() + WRITE_WITHIN);
     let finished = reporter.finish(deadline, |totals| {
         (
             Timestamp::now(),

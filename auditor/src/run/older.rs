@@ -79,6 +79,7 @@ impl OlderWatch {
 }
 
 fn run(look: Look, sender: &mpsc::Sender<OlderFile>) {
+    let started = Instant::now();
     match look {
         Look::Iterators(files) => {
             for mut file in files {
@@ -100,6 +101,7 @@ fn run(look: Look, sender: &mpsc::Sender<OlderFile>) {
             });
         }
     }
+    tracing::debug!(took = ?started.elapsed(), "looked at what is open");
 }
 
 fn by_iterator(record: &HeldRecord) -> OlderFile {

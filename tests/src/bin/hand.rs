@@ -1,6 +1,7 @@
 //! Hands descriptors on and takes them.
 //!
-//! As a container's init: `hand hold FILE` (has it open, and answers with the descriptor's number), `hand receive SOCKET` (listens
+//! As a container's init: `hand hold FILE` (has it open, and answers with the descriptor's number), `hand map FILE` (has it mapped
+//! only), `hand receive SOCKET` (listens
 //! there, and answers each word once a descriptor has come and was closed again).
 //! As a command: `hand send SOCKET FILE`, `hand send-connection SOCKET ADDR:PORT TOKEN-FILE` (reads the token first, as an SDK does),
 //! `hand take PID FD` (pidfd_getfd), `hand within FILE` (from one process to another of its own).
@@ -27,7 +28,7 @@ use lab::{
 };
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, WaitOptions, pidfd_getfd, pidfd_open};
 
-const USAGE: &str = "usage: hand hold FILE | receive SOCKET | send SOCKET FILE | send-connection SOCKET ADDR:PORT TOKEN-FILE | \
+const USAGE: &str = "usage: hand hold FILE | map FILE | receive SOCKET | send SOCKET FILE | send-connection SOCKET ADDR:PORT TOKEN-FILE | \
                      take PID FD | within FILE";
 
 fn main() -> Result<()> {
@@ -36,6 +37,10 @@ fn main() -> Result<()> {
         ["hold", file] => {
             let file = open(file)?;
             serve(|_: String| Ok(file.as_raw_fd()))
+        }
+        ["map", file] => {
+            map(open(file)?)?;
+            serve(|_: String| Ok(0))
         }
         ["receive", socket] => {
             let listener = UnixListener::bind(socket).context(socket.to_owned())?;
@@ -68,6 +73,24 @@ fn main() -> Result<()> {
 
 fn open(path: &str) -> Result<File> {
     File::open(path).with_context(|| path.to_owned())
+}
+
+/// For as long as this process lives.
+fn map(file: File) -> Result<()> {
+    let length = usize::try_from(file.metadata()?.len())?;
+    // SAFETY: the kernel chooses the place, and nothing refers to it.
+    unsafe {
+        rustix::mm::mmap(
+            std::ptr::null_mut(),
+            length,
+            rustix::mm::ProtFlags::READ,
+            rustix::mm::MapFlags::PRIVATE,
+            file,
+            0,
+        )
+    }
+    .context("map the file")?;
+    Ok(())
 }
 
 /// The other pod may not have made it yet.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Scene, Stage, associated, host_path_of, token_path, with_host_kubelet};
 use crate::{
-    auditor::Auditor,
+    auditor::{self, Auditor},
     expect::{Expected, Tally},
     node::{Pod, PodSpec, pod::POD_IDENTITY},
     patience,
@@ -165,25 +165,28 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "held-since-before",
-        about: "shop/hoard has payments/chest's token open when an auditor starts, and payments/keep its own: one line of that auditor's",
+        about: "shop/hoard has payments/chest's token open when an auditor starts, shop/attic has it mapped, payments/keep its own: two lines",
         play: |stage| {
             let (victim, role) = associated(&mut stage.lab, "payments", "chest")?;
             let (keeper, keeper_role) = holding(stage, "payments", "keep")?;
-            let mut spec = PodSpec::new("shop", "hoard");
-            spec.argv = ["hand", "hold", &host_path_of(&victim)]
-                .map(Into::into)
-                .into();
-            let thief = with_host_kubelet(&mut stage.lab, spec)?;
-            for pod in [&keeper, &thief] {
-                stage.lab.tell(pod, "\"which\"")?;
+            let mut thefts = Vec::new();
+            let mut found = Vec::new();
+            for (app, how, via) in [("hoard", "hold", "held"), ("attic", "map", "mapped")] {
+                let mut spec = PodSpec::new("shop", app);
+                spec.argv = ["hand", how, &host_path_of(&victim)].map(Into::into).into();
+                let thief = with_host_kubelet(&mut stage.lab, spec)?;
+                stage.lab.tell(&thief, "\"ready\"")?;
+                let theft = Expected::foreign_open(&thief, &victim, POD_IDENTITY, "other-pod")
+                    .bound("pod-identity", &role)
+                    .with(&[("comm", "hand")])
+                    .judged("violation", "foreign-token-open:critical");
+                found.push(theft.clone().with(&[("via", via)]));
+                thefts.push(theft);
             }
-            let theft = Expected::foreign_open(&thief, &victim, POD_IDENTITY, "other-pod")
-                .bound("pod-identity", &role)
-                .with(&[("comm", "hand")])
-                .judged("violation", "foreign-token-open:critical");
-            let found = theft.clone().with(&[("via", "held")]);
-            later_auditor(stage, vec![found])?;
-            Ok(vec![theft, own(&keeper, &keeper_role, "hand")])
+            stage.lab.tell(&keeper, "\"which\"")?;
+            later_auditor(stage, found)?;
+            thefts.push(own(&keeper, &keeper_role, "hand"));
+            Ok(thefts)
         },
     },
 ];
@@ -256,7 +259,15 @@ fn later_auditor(stage: &Stage, expected: Vec<Expected>) -> Result<()> {
     };
     let mut options = options.clone();
     options.output = options.output.with_extension("later.jsonl");
-    let (mut auditor, ready) = Auditor::start(&stage.lab, &options)?;
+    let flags = auditor::flags(&stage.lab);
+    // The state directory is the other's.
+    let flags: Vec<String> = flags
+        .chunks(2)
+        .filter(|flag| flag.first().is_none_or(|name| name != "--state-dir"))
+        .flatten()
+        .cloned()
+        .collect();
+    let (mut auditor, ready) = Auditor::start_with(&stage.lab, &options, &flags, &[])?;
     let by = ready["backends"]["open_before"]["backend"].clone();
     let mut tally = Tally::new(expected);
     let deadline = Instant::now() + Duration::from_secs(15) * patience();

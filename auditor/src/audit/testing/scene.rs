@@ -356,8 +356,7 @@ impl Scene {
         what: Received<'_>,
         rule: fn(&ReceivedCase<'_>) -> Ruling,
     ) -> Said {
-        self.with_received(who, whose, what, |case| rule(case))
-            .into()
+        self.with_received(who, whose, what, rule).into()
     }
 
     /// A connection that a process outside every pod made.
