@@ -26,6 +26,7 @@ pub fn facts(line: &Value) -> Facts {
             }),
         ),
         ("pod", name(&line["pod"])),
+        ("relation", text(&line["relation"])),
     ]);
     if matches!(
         event.as_str(),
@@ -126,6 +127,13 @@ pub fn facts(line: &Value) -> Facts {
         }
         _ => {}
     }
+    // What was handed on, or whose memory it was.
+    let received = &line["connection"]["owner"];
+    let owners = [&line["token"]["owner"], received, &line["target"]["pod"]];
+    let owner = owners.into_iter().map(name).find(|owner| owner != "null");
+    facts
+        .entry("owner")
+        .or_insert(owner.unwrap_or("null".into()));
     facts.insert("event", event);
     facts
 }

@@ -1,7 +1,13 @@
-//! Thin layers over what the kernel offers: filters, forks, mounts, namespaces, route netlink.
+//! Thin layers over what the kernel offers: filters, forks, mounts, namespaces, route netlink; and, for the evasion corpus, rare
+//! system calls.
 
+#[cfg(target_arch = "x86_64")]
+pub mod compat;
 pub mod deaf;
 pub mod fork;
 pub mod mounts;
 pub mod netlink;
 pub mod netns;
+pub mod raw;
+pub mod ring;
+pub mod seccomp;
