@@ -60,6 +60,7 @@ mod openat2_no_symlinks;
 mod openat2_no_xdev;
 mod overlay_copy_up;
 mod overlay_lower;
+mod packet_socket;
 mod pidfd_getfd;
 mod preadv2;
 mod proc_cwd;
@@ -148,6 +149,7 @@ const TECHNIQUES: &[(&str, Run)] = &[
     ("openat2-no-xdev", openat2_no_xdev::run),
     ("overlay-copy-up", overlay_copy_up::run),
     ("overlay-lower", overlay_lower::run),
+    ("packet-socket", packet_socket::run),
     ("pidfd-getfd", pidfd_getfd::run),
     ("preadv2", preadv2::run),
     ("proc-cwd", proc_cwd::run),

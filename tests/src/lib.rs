@@ -32,6 +32,7 @@ pub mod serve;
 pub mod service;
 pub mod sys;
 pub mod token;
+pub mod userspace_tcp;
 pub mod volume;
 pub mod wire;
 

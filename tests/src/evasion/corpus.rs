@@ -63,8 +63,8 @@ const DECLARED: &[(&str, &str)] = declared![
     "preadv2"
     "splice"
     "sendfile"
-    "copy_file_range"
     "aio"
+    "copy_file_range"
     "user_namespace"
     "memfd"
     "renamed"
@@ -112,6 +112,7 @@ const DECLARED: &[(&str, &str)] = declared![
     "socket_scm_rights"
     "socket_pidfd_getfd"
     "raw_socket"
+    "packet_socket"
 ];
 
 pub fn all() -> impl Iterator<Item = Technique> {

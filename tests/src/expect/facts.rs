@@ -26,7 +26,6 @@ pub fn facts(line: &Value) -> Facts {
             }),
         ),
         ("pod", name(&line["pod"])),
-        ("relation", text(&line["relation"])),
     ]);
     if matches!(
         event.as_str(),
@@ -131,6 +130,7 @@ pub fn facts(line: &Value) -> Facts {
     let received = &line["connection"]["owner"];
     let owners = [&line["token"]["owner"], received, &line["target"]["pod"]];
     let owner = owners.into_iter().map(name).find(|owner| owner != "null");
+    facts.entry("relation").or_insert(text(&line["relation"]));
     facts
         .entry("owner")
         .or_insert(owner.unwrap_or("null".into()));

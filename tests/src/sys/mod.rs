@@ -8,6 +8,7 @@ pub mod fork;
 pub mod mounts;
 pub mod netlink;
 pub mod netns;
+pub mod packet;
 pub mod raw;
 pub mod ring;
 pub mod seccomp;
