@@ -37,6 +37,7 @@ mod io_uring_connect_sqpoll;
 mod io_uring_connect_worker;
 mod io_uring_direct;
 mod io_uring_fastopen;
+mod io_uring_msg_ring;
 mod io_uring_openat;
 mod io_uring_openat2;
 mod io_uring_sqpoll;
@@ -126,6 +127,7 @@ const TECHNIQUES: &[(&str, Run)] = &[
     ("io-uring-connect-worker", io_uring_connect_worker::run),
     ("io-uring-direct", io_uring_direct::run),
     ("io-uring-fastopen", io_uring_fastopen::run),
+    ("io-uring-msg-ring", io_uring_msg_ring::run),
     ("io-uring-openat", io_uring_openat::run),
     ("io-uring-openat2", io_uring_openat2::run),
     ("io-uring-sqpoll", io_uring_sqpoll::run),

@@ -45,6 +45,7 @@ const DECLARED: &[(&str, &str)] = declared![
     "io_uring_worker"
     "io_uring_sqpoll"
     "io_uring_direct"
+    "io_uring_msg_ring"
     "inherited"
     "shell_redirect"
     "clone_files"

@@ -61,19 +61,39 @@ impl Ring {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
+    /// One empty slot, for a direct descriptor.
+    pub fn add_slot(&mut self) -> io::Result<()> {
+        self.ring.submitter().register_files(&[-1])
+    }
+
     /// `openat` into a slot of the ring: the process's own table never holds a descriptor.
     pub fn open_direct(&mut self, path: &CStr) -> io::Result<()> {
-        self.ring.submitter().register_files(&[-1])?;
-        let slot = DestinationSlot::try_from_slot_target(0)
-            .map_err(|slot| io::Error::other(format!("no slot {slot}")))?;
+        self.add_slot()?;
         let entry = opcode::OpenAt::new(Fd(libc::AT_FDCWD), path.as_ptr())
-            .file_index(Some(slot))
+            .file_index(Some(slot()?))
             .build();
         // SAFETY: the path lives until the operation has ended.
         unsafe { self.perform(entry) }.map(drop)
     }
 
-    /// Reads what [`Ring::open_direct`] opened.
+    /// Hands what [`Ring::open_direct`] opened to another ring, whose slot it takes (`IORING_MSG_SEND_FD`).
+    pub fn hand_to(&mut self, other: &Self) -> io::Result<()> {
+        let other = Fd(other.ring.as_raw_fd());
+        let entry = opcode::MsgRingSendFd::new(other, Fixed(0), slot()?, 0).build();
+        // SAFETY: it points to nothing.
+        unsafe { self.perform(entry) }.map(drop)
+    }
+
+    /// Waits for what another ring hands over.
+    pub fn wait_for_message(&mut self) -> io::Result<()> {
+        self.ring.submit_and_wait(1)?;
+        let message = self.ring.completion().next();
+        message
+            .map(drop)
+            .ok_or_else(|| io::Error::other("no message"))
+    }
+
+    /// Reads what lies in the slot.
     pub fn read_direct(&mut self) -> io::Result<Vec<u8>> {
         let mut buffer = vec![0; 16_384];
         let length = buffer.len() as u32;
@@ -138,6 +158,11 @@ impl Ring {
             value => Ok(value),
         }
     }
+}
+
+fn slot() -> io::Result<DestinationSlot> {
+    DestinationSlot::try_from_slot_target(0)
+        .map_err(|slot| io::Error::other(format!("no slot {slot}")))
 }
 
 fn sockaddr(to: SocketAddrV4) -> libc::sockaddr_in {
