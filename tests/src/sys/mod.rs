@@ -1,5 +1,4 @@
-//! Thin layers over what the kernel offers: filters, forks, mounts, namespaces, route netlink; and, for the evasion corpus, rare
-//! system calls.
+//! Thin layers over what the kernel offers: filters, forks, mounts, namespaces, route netlink.
 
 #[cfg(target_arch = "x86_64")]
 pub mod compat;
