@@ -144,7 +144,7 @@ pub(super) fn chosen(names: &[String]) -> Result<Vec<Technique>> {
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
-    use super::*;
+    use super::{super::declaration::Actor, *};
 
     /// Names in the directory of the corpus that end so.
     fn files(ending: &str) -> BTreeSet<String> {
@@ -177,7 +177,8 @@ mod tests {
             .filter(|p| !shared.contains(&p.as_str()));
         let of_others = |t: &Technique| {
             let run = t.declaration().unwrap().run;
-            run.iter().all(|step| step.program.is_some())
+            run.iter()
+                .all(|step| step.by == Actor::Rotation || step.program.is_some())
         };
         let own = all().filter(|t| !of_others(t));
         let own: BTreeSet<String> = own.map(|t| t.name.replace('-', "_")).collect();
