@@ -5,6 +5,7 @@
 //! - [`scene`]: what happens, and the exact lines that the design asks for.
 //! - [`containerd`]: the same with containers that a real runtime makes. [`kubernetes`]: with a real API server.
 //! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
+//! - [`evasion`]: ways around a watcher (`tests/evasion`), and what each backend must see of them.
 //! - [`load`]: what one node asks of an API server.
 //! - [`service`]: what answers: the Pod Identity agent, instance metadata, a Kubernetes API server, the EKS API; [`serve`]: by hand.
 //! - [`guest`]: the same as PID 1 of a virtual machine.
@@ -16,6 +17,7 @@ pub mod churn;
 pub mod cleanup;
 pub mod container;
 pub mod containerd;
+pub mod evasion;
 pub mod expect;
 pub mod guest;
 pub mod http;
@@ -30,6 +32,7 @@ pub mod serve;
 pub mod service;
 pub mod sys;
 pub mod token;
+pub mod userspace_tcp;
 pub mod volume;
 pub mod wire;
 

@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use lab::{
     auditor::Options,
     churn::{self, Churn},
-    cleanup, containerd, guest, helpers_beside_self, kubernetes,
+    cleanup, containerd,
+    evasion::{self, Evade},
+    guest, helpers_beside_self, kubernetes,
     load::{self, Load},
     node::NODE_NAME,
     play::{self, Play, Score},
@@ -44,7 +46,22 @@ enum Action {
         color: Color,
     },
     /// List the scenes.
-    List,
+    List {
+        /// The evasion corpus's techniques instead.
+        #[arg(long)]
+        evasion: bool,
+    },
+    /// Play the evasion corpus, and hold the auditor's lines against what is declared for its backend. Ends with
+    /// `N passed, N failed, N skipped`.
+    Evade {
+        #[command(flatten)]
+        auditor: AuditorArgs,
+        /// Play only this technique; repeatable.
+        #[arg(long = "scene", value_name = "NAME")]
+        techniques: Vec<String>,
+        #[arg(long, value_enum, default_value_t)]
+        color: Color,
+    },
     /// Play the scenes without an auditor: does the lab itself work on this machine?
     Rehearse,
     /// Mount, open and unmount token volumes of changing pods: no open may be laid to the wrong pod.
@@ -190,11 +207,39 @@ fn act(command: Action) -> Result<bool> {
             println!("{}", output.display());
             Ok(summary(score))
         }
-        Action::List => {
+        Action::List { evasion: false } => {
             for scene in scene::all() {
                 println!("{:<30} {}", scene.name, scene.about);
             }
             Ok(true)
+        }
+        Action::List { evasion: true } => {
+            for technique in evasion::all() {
+                let declared = technique.declaration()?;
+                println!(
+                    "{:<30} ({}) {}",
+                    technique.name, declared.fact, declared.about
+                );
+            }
+            Ok(true)
+        }
+        Action::Evade {
+            auditor,
+            techniques,
+            color,
+        } => {
+            clean_up_on_signals()?;
+            let auditor = auditor.options()?;
+            let output = auditor.output.clone();
+            let evade = Evade {
+                auditor,
+                helpers: helpers_beside_self()?,
+                techniques,
+                paint: Paint::new(color),
+            };
+            let score = evasion::run(&evade)?;
+            println!("{}", output.display());
+            Ok(summary(score))
         }
         Action::Rehearse => {
             clean_up_on_signals()?;

@@ -10,9 +10,13 @@ use crate::{build, process};
 #[command(after_help = "Examples:
   cargo xtask demo
   cargo xtask demo -- --scene own-irsa
+  cargo xtask demo --evasion
   cargo xtask demo -- --backend syscall --output-file /tmp/events.jsonl")]
 pub struct Args {
-    /// Arguments for `lab play`.
+    /// Play the evasion corpus instead of the scenes.
+    #[arg(long)]
+    evasion: bool,
+    /// Arguments for `lab play`, or `lab evade`.
     #[arg(last = true)]
     play: Vec<String>,
 }
@@ -34,7 +38,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         );
     };
     command
-        .arg("play")
+        .arg(if args.evasion { "evade" } else { "play" })
         .arg("--auditor")
         .arg(&built.auditor)
         .args(&args.play);

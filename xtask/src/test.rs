@@ -28,7 +28,7 @@ pub struct Args {
     /// Unit and property tests.
     #[arg(long)]
     unit: bool,
-    /// End to end on this machine's kernel (root): the lab's scenes on each backend it allows.
+    /// End to end on this machine's kernel (root): the lab's scenes and the evasion corpus on each backend it allows.
     #[arg(long)]
     e2e: bool,
     /// End to end on Debian's 6.12 kernel in QEMU: the scenes on fentry and kprobe.
@@ -123,7 +123,8 @@ fn end_to_end(built: &Built) -> Result<Counts> {
     for backend in Backend::ALL {
         match attaches(&built.auditor, backend.name()) {
             Ok(()) => {
-                counts += scenes(built, backend.name())?;
+                counts += lab(built, "play", backend.name())?;
+                counts += lab(built, "evade", backend.name())?;
                 played = true;
             }
             Err(why) => {
@@ -142,9 +143,10 @@ fn end_to_end(built: &Built) -> Result<Counts> {
     Ok(counts)
 }
 
-fn scenes(built: &Built, backend: &str) -> Result<Counts> {
+/// `play`: the scenes; `evade`: the evasion corpus.
+fn lab(built: &Built, what: &str, backend: &str) -> Result<Counts> {
     let mut lab = Command::new(&built.lab);
-    lab.arg("play").arg("--auditor").arg(&built.auditor);
+    lab.arg(what).arg("--auditor").arg(&built.auditor);
     run_counted(lab.args(["--backend", backend]), Format::Lab)
 }
 

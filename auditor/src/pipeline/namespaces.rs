@@ -2,19 +2,15 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use crate::node::parse_cgroup_path;
 
 /// Three containers a pod, 250 pods, and those that are gone.
 const REMEMBERED: usize = 4096;
-/// How long a look at the processes counts. Numbers are reused as soon as a namespace is gone, so nothing older may accuse.
-const FRESH: Duration = Duration::from_secs(1);
-
-/// Namespace's inode number to the UID of the pod whose init has it.
+/// Namespace's inode number to the UID of the pod whose it is.
 #[derive(Debug, Default)]
 pub struct MountNamespaces {
     owners: HashMap<u32, Owner>,
@@ -24,8 +20,9 @@ pub struct MountNamespaces {
 #[derive(Debug)]
 struct Owner {
     pod_uid: Arc<str>,
-    /// When the processes in it were last looked at.
-    looked: Option<Instant>,
+    /// A process of that pod that was found in it, below the host's /proc. Numbers are reused as soon as a namespace is gone:
+    /// nothing accuses but one that is still there.
+    witness: Option<PathBuf>,
 }
 
 impl MountNamespaces {
@@ -44,15 +41,16 @@ impl MountNamespaces {
     ) -> Option<Arc<str>> {
         let is_known = self.owners.get(&namespace).is_some_and(|owner| {
             *owner.pod_uid == *pod_uid
-                || owner.looked.is_some_and(|looked| looked.elapsed() < FRESH)
+                || owner.witness.as_deref().is_some_and(|process| {
+                    is_in(process, namespace)
+                        && pod_of(process).is_some_and(|uid| *uid == *owner.pod_uid)
+                })
         });
         if !is_known {
-            let found = owners_in_proc(namespace, host_proc);
-            let owner = found
-                .iter()
-                .find(|uid| **uid != pod_uid)
-                .map_or(pod_uid, String::as_str);
-            self.set(namespace, owner, Some(Instant::now()));
+            match someone_else_in(namespace, pod_uid, host_proc) {
+                Some((other, witness)) => self.set(namespace, &other, Some(witness)),
+                None => self.set(namespace, pod_uid, None),
+            }
         }
         self.owners
             .get(&namespace)
@@ -61,13 +59,17 @@ impl MountNamespaces {
             .cloned()
     }
 
-    fn set(&mut self, namespace: u32, pod_uid: &str, looked: Option<Instant>) {
+    fn set(&mut self, namespace: u32, pod_uid: &str, witness: Option<PathBuf>) {
         match self.owners.get_mut(&namespace) {
-            Some(owner) if *owner.pod_uid == *pod_uid => owner.looked = looked.or(owner.looked),
+            Some(owner) if *owner.pod_uid == *pod_uid => {
+                if witness.is_some() {
+                    owner.witness = witness;
+                }
+            }
             Some(owner) => {
                 *owner = Owner {
                     pod_uid: pod_uid.into(),
-                    looked,
+                    witness,
                 }
             }
             None => {
@@ -75,7 +77,7 @@ impl MountNamespaces {
                     namespace,
                     Owner {
                         pod_uid: pod_uid.into(),
-                        looked,
+                        witness,
                     },
                 );
                 self.order.push_back(namespace);
@@ -89,33 +91,89 @@ impl MountNamespaces {
     }
 }
 
-/// Pods of the processes in a mount namespace. Needs CAP_SYS_PTRACE; what cannot be read is passed over.
-fn owners_in_proc(namespace: u32, host_proc: &Path) -> Vec<String> {
-    let wanted = format!("mnt:[{namespace}]");
-    let Ok(entries) = std::fs::read_dir(host_proc) else {
-        return Vec::new();
-    };
-    let mut owners = Vec::new();
-    for entry in entries.flatten() {
-        let process = entry.path();
-        if !std::fs::read_link(process.join("ns/mnt"))
-            .is_ok_and(|link| link.as_os_str() == wanted.as_str())
-        {
-            continue;
-        }
-        let Ok(cgroups) = std::fs::read_to_string(process.join("cgroup")) else {
-            continue;
-        };
-        let uid = cgroups
-            .lines()
-            .find_map(|line| line.strip_prefix("0::"))
-            .and_then(parse_cgroup_path)
-            .map(|owner| owner.pod_uid);
-        if let Some(uid) = uid
-            && !owners.contains(&uid)
-        {
-            owners.push(uid);
+/// A process in a mount namespace that is of another pod than `pod_uid`, and that pod. Needs CAP_SYS_PTRACE; what cannot be read
+/// is passed over.
+fn someone_else_in(namespace: u32, pod_uid: &str, host_proc: &Path) -> Option<(String, PathBuf)> {
+    let processes = std::fs::read_dir(host_proc).ok()?;
+    let processes = processes.flatten().map(|entry| entry.path());
+    processes
+        .filter(|process| is_in(process, namespace))
+        .filter_map(|process| Some((pod_of(&process)?, process)))
+        .find(|(uid, _)| uid != pod_uid)
+}
+
+fn is_in(process: &Path, namespace: u32) -> bool {
+    std::fs::read_link(process.join("ns/mnt"))
+        .is_ok_and(|link| link.as_os_str() == format!("mnt:[{namespace}]").as_str())
+}
+
+/// By the process's cgroup.
+fn pod_of(process: &Path) -> Option<String> {
+    let cgroups = std::fs::read_to_string(process.join("cgroup")).ok()?;
+    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    parse_cgroup_path(path).map(|owner| owner.pod_uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    const WEB: &str = "11111111-1111-4111-8111-111111111111";
+    const API: &str = "22222222-2222-4222-8222-222222222222";
+    const JOB: &str = "33333333-3333-4333-8333-333333333333";
+
+    /// Process `pid` of that pod, in mount namespace 7.
+    fn start(proc: &Path, pid: u32, pod_uid: &str) {
+        let process = proc.join(pid.to_string());
+        fs::create_dir_all(process.join("ns")).unwrap();
+        symlink("mnt:[7]", process.join("ns/mnt")).unwrap();
+        let container = "c".repeat(64);
+        let cgroup = format!("0::/kubepods/burstable/pod{pod_uid}/{container}\n");
+        fs::write(process.join("cgroup"), cgroup).unwrap();
+    }
+
+    fn end(proc: &Path, pid: u32) {
+        fs::remove_dir_all(proc.join(pid.to_string())).unwrap();
+    }
+
+    #[test]
+    fn who_enters_anothers_namespace_is_told_of_as_long_as_that_one_is_there() {
+        let proc = tempfile::tempdir().unwrap();
+        let mut namespaces = MountNamespaces::default();
+        start(proc.path(), 10, WEB);
+        start(proc.path(), 20, API);
+        for _ in 0..2 {
+            let other = namespaces.other_owner(7, API, proc.path());
+            assert_eq!(other.as_deref(), Some(WEB));
         }
     }
-    owners
+
+    #[test]
+    fn a_number_that_was_reused_accuses_nobody() {
+        let proc = tempfile::tempdir().unwrap();
+        let mut namespaces = MountNamespaces::default();
+        start(proc.path(), 10, WEB);
+        assert_eq!(namespaces.other_owner(7, WEB, proc.path()), None);
+        start(proc.path(), 20, API);
+        let other = namespaces.other_owner(7, API, proc.path());
+        assert_eq!(other.as_deref(), Some(WEB));
+        // Both are gone, and at once the number is a new pod's; and the witness's pid, too.
+        end(proc.path(), 10);
+        end(proc.path(), 20);
+        start(proc.path(), 10, JOB);
+        assert_eq!(namespaces.other_owner(7, JOB, proc.path()), None);
+    }
+
+    #[test]
+    fn of_a_pod_that_is_gone_nothing_accuses_the_next_with_its_number() {
+        let proc = tempfile::tempdir().unwrap();
+        let mut namespaces = MountNamespaces::default();
+        start(proc.path(), 10, WEB);
+        assert_eq!(namespaces.other_owner(7, WEB, proc.path()), None);
+        end(proc.path(), 10);
+        start(proc.path(), 11, API);
+        assert_eq!(namespaces.other_owner(7, API, proc.path()), None);
+    }
 }

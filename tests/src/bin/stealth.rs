@@ -8,11 +8,14 @@
 use std::{
     net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket},
     os::fd::OwnedFd,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::sys::deaf::deafen;
+use lab::{
+    sys::deaf::deafen,
+    userspace_tcp::{self, Wire},
+};
 use rustix::{
     io::Errno,
     net::{
@@ -20,12 +23,6 @@ use rustix::{
         ipproto, recv, sendto, socket_with, sockopt,
     },
 };
-
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const PSH: u8 = 0x08;
-const ACK: u8 = 0x10;
-const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1).peekable();
@@ -66,128 +63,32 @@ fn main() -> Result<()> {
         sockopt::Timeout::Recv,
         Some(Duration::from_millis(200)),
     )?;
-    let mut stack = Stack {
-        client,
-        server,
-        next: 1_000_000,
-        expected: 0,
-    };
-    let send = |segment: Vec<u8>| sendto(&socket, &segment, SendFlags::empty(), &server);
-    let answer = |stack: &Stack| -> Result<Segment> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut buffer = [0u8; 4096];
-        while Instant::now() < deadline {
-            let Ok((length, _)) = recv(&socket, &mut buffer[..], RecvFlags::empty()) else {
-                continue;
-            };
-            if let Some(segment) = stack.parse(&buffer[..length]) {
-                ensure!(segment.flags & RST == 0, "the agent reset the connection");
-                return Ok(segment);
-            }
-        }
-        bail!("no answer from {server}")
-    };
-
-    if is_decoy {
+    let greet = &mut || -> Result<()> {
         ensure!(
             connect(&holder, &server) == Err(Errno::INPROGRESS),
             "the decoy's connect does not stay in progress"
         );
-    } else {
-        send(stack.segment(SYN, b""))?;
-    }
-    let greeting = answer(&stack)?;
-    ensure!(greeting.flags & (SYN | ACK) == SYN | ACK, "no SYN-ACK");
-    stack.next = greeting.acknowledged;
-    stack.expected = greeting.sequence.wrapping_add(1);
-    let request = format!(
-        "GET /v1/credentials HTTP/1.1\r\nhost: {}\r\n\r\n",
-        server.ip()
-    );
-    let request = request.as_bytes();
-    send(stack.segment(ACK, b""))?;
-    send(stack.segment(ACK | PSH, request))?;
-    stack.next = stack.next.wrapping_add(u32::try_from(request.len())?);
-    let answered = loop {
-        let segment = answer(&stack)?;
-        if segment.length > 0 {
-            stack.expected = segment.sequence.wrapping_add(segment.length);
-            break segment.length;
-        }
+        Ok(())
     };
-    send(stack.segment(RST | ACK, b""))?;
+    let greet: Option<&mut dyn FnMut() -> Result<()>> = if is_decoy { Some(greet) } else { None };
+    let answered = userspace_tcp::ask(&mut Raw { socket, server }, client, server, greet)?;
     println!("{server}: {answered} bytes of an answer");
     Ok(())
 }
 
-struct Stack {
-    client: SocketAddrV4,
+struct Raw {
+    socket: OwnedFd,
     server: SocketAddrV4,
-    /// Sequence number of the next byte to send, and of the next one expected.
-    next: u32,
-    expected: u32,
 }
 
-struct Segment {
-    flags: u8,
-    sequence: u32,
-    acknowledged: u32,
-    length: u32,
-}
-
-impl Stack {
-    /// A TCP segment with its checksum (RFC 9293 3.1); the kernel puts the IP header before it.
-    fn segment(&self, flags: u8, payload: &[u8]) -> Vec<u8> {
-        let mut segment = Vec::with_capacity(20 + payload.len());
-        segment.extend(self.client.port().to_be_bytes());
-        segment.extend(self.server.port().to_be_bytes());
-        segment.extend(self.next.to_be_bytes());
-        segment.extend(self.expected.to_be_bytes());
-        segment.extend([5 << 4, flags]);
-        segment.extend(64_000_u16.to_be_bytes());
-        segment.extend([0; 4]);
-        segment.extend(payload);
-        let mut covered = Vec::with_capacity(12 + segment.len());
-        covered.extend(self.client.ip().octets());
-        covered.extend(self.server.ip().octets());
-        covered.extend([0, 6]);
-        covered.extend((segment.len() as u16).to_be_bytes());
-        covered.extend(&segment);
-        let sum = checksum(&covered).to_be_bytes();
-        segment[16..18].copy_from_slice(&sum);
-        segment
+impl Wire for Raw {
+    fn send(&mut self, segment: &[u8]) -> Result<()> {
+        sendto(&self.socket, segment, SendFlags::empty(), &self.server)?;
+        Ok(())
     }
 
-    /// A segment of this connection from an IP packet; others are passed over.
-    fn parse(&self, packet: &[u8]) -> Option<Segment> {
-        let header = usize::from(packet.first()? & 0x0f) * 4;
-        let segment = packet.get(header..)?;
-        let short = |at: usize| {
-            Some(u16::from_be_bytes(
-                segment.get(at..at + 2)?.try_into().ok()?,
-            ))
-        };
-        if short(0)? != self.server.port() || short(2)? != self.client.port() {
-            return None;
-        }
-        let offset = usize::from(segment.get(12)? >> 4) * 4;
-        Some(Segment {
-            flags: *segment.get(13)?,
-            sequence: u32::from_be_bytes(segment.get(4..8)?.try_into().ok()?),
-            acknowledged: u32::from_be_bytes(segment.get(8..12)?.try_into().ok()?),
-            length: u32::try_from(segment.len().checked_sub(offset)?).ok()?,
-        })
+    fn receive(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let (length, _) = recv(&self.socket, buffer, RecvFlags::empty()).ok()?;
+        Some(length)
     }
-}
-
-/// RFC 1071.
-fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 = bytes
-        .chunks(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)])))
-        .sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }

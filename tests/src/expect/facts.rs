@@ -168,6 +168,14 @@ pub fn facts(line: &Value) -> Facts {
         }
         _ => {}
     }
+    // What was handed on, or whose memory it was.
+    let received = &line["connection"]["owner"];
+    let owners = [&line["token"]["owner"], received, &line["target"]["pod"]];
+    let owner = owners.into_iter().map(name).find(|owner| owner != "null");
+    facts.entry("relation").or_insert(text(&line["relation"]));
+    facts
+        .entry("owner")
+        .or_insert(owner.unwrap_or("null".into()));
     facts.insert("event", event);
     facts
 }

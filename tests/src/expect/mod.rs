@@ -167,6 +167,11 @@ impl Expected {
         ]))
     }
 
+    /// A line with these facts.
+    pub fn line(facts: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        Self::must(facts.into_iter().collect())
+    }
+
     /// It may come, and need not.
     pub fn optional(mut self) -> Self {
         self.optional = true;

@@ -40,6 +40,13 @@ impl SingleThreaded {
         // SAFETY: without CLONE_VM and with a null stack this is fork(2); one thread as above.
         after_fork(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })
     }
+
+    /// `clone(2)` with `CLONE_FILES`: what either opens from then on, both have.
+    pub fn fork_sharing_descriptors(self) -> io::Result<Fork> {
+        let flags = i64::from(libc::CLONE_FILES) | i64::from(libc::SIGCHLD);
+        // SAFETY: without CLONE_VM and with a null stack this is fork(2); one thread as above.
+        after_fork(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })
+    }
 }
 
 fn after_fork(pid: i64) -> io::Result<Fork> {

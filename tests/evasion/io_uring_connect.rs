@@ -1,0 +1,15 @@
+//! connect through an io_uring: no system call connects.
+
+use std::os::fd::AsFd;
+
+use anyhow::Result;
+use lab::sys::ring::By;
+
+use crate::common::{AGENT, ask, ring, tcp};
+
+pub fn run(_: &[String]) -> Result<()> {
+    let mut ring = ring(By::Submitter)?;
+    let socket = tcp()?;
+    ring.connect(socket.as_fd(), AGENT)?;
+    ask(socket)
+}

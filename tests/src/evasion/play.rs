@@ -1,0 +1,132 @@
+//! Plays the corpus. Every drift from what is declared fails, to the better as to the worse.
+
+use std::{path::PathBuf, thread, time::Duration};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{
+    cast::Cast,
+    corpus::{self, Technique},
+    declaration::{Backend, Declaration},
+};
+use crate::{
+    auditor::{Auditor, Options},
+    expect::{Expected, Tally},
+    node::Lab,
+    play::{Fence, Score, finish, introduction, settle, stage},
+    report::{self, Mark, Paint},
+};
+
+/// What `evade` prints before the reason where the kernel lacks what the technique needs.
+pub const SKIPPED: &str = "skipped: ";
+
+pub struct Evade {
+    pub auditor: Options,
+    pub helpers: PathBuf,
+    /// All of them where empty.
+    pub techniques: Vec<String>,
+    pub paint: Paint,
+}
+
+struct Played {
+    tally: Tally,
+    lines: Vec<Value>,
+    skipped: Option<String>,
+}
+
+pub fn run(evade: &Evade) -> Result<Score> {
+    let techniques = corpus::chosen(&evade.techniques)?;
+    let declarations: Result<Vec<Declaration>> =
+        techniques.iter().map(Technique::declaration).collect();
+    let declarations = declarations?;
+    let mut stage = stage(Lab::new(&evade.helpers)?)?;
+    let fence = Fence::start(&mut stage.lab)?;
+    let (mut auditor, ready) = Auditor::start(&stage.lab, &evade.auditor)?;
+    println!("{}", evade.paint.dim(&introduction(&ready)));
+    let backend = &ready["backends"]["file_open"]["backend"];
+    let backend = Backend::named(backend.as_str().unwrap_or("?"))?;
+    // Kubernetes' timestamps have whole seconds, and within two seconds of its start the auditor accuses nobody of stealth.
+    thread::sleep(Duration::from_secs(2));
+
+    let mut score = Score::default();
+    for (technique, declaration) in techniques.iter().zip(&declarations) {
+        let before = stage.lab.pod_count();
+        let lab = &mut stage.lab;
+        let played = perform(technique, declaration, backend, lab, &mut auditor, &fence);
+        let (mark, lines, trouble) = judge(played);
+        let about = format!("({}) {}", declaration.fact, declaration.about);
+        println!(
+            "{}",
+            report::scene(evade.paint, mark, &technique.name, &about, &lines)
+        );
+        for line in trouble.lines() {
+            println!("       {line}");
+        }
+        match mark {
+            Mark::Passed => score.passed += 1,
+            Mark::Failed => score.failed += 1,
+            Mark::Skipped => score.skipped += 1,
+        }
+        stage.lab.delete_pods(before)?;
+    }
+    if let Err(e) = finish(auditor) {
+        score.failed += 1;
+        println!("{} {e:#}", evade.paint.bad("FAIL at the end:"));
+    }
+    Ok(score)
+}
+
+/// Mark, lines, and what is wrong.
+fn judge(played: Result<Played>) -> (Mark, Vec<Value>, String) {
+    match played {
+        Err(e) => (Mark::Failed, Vec::new(), format!("{e:#}")),
+        Ok(p) if !p.tally.exact() => (Mark::Failed, p.lines, p.tally.to_string()),
+        Ok(p) => match p.skipped {
+            Some(why) => (Mark::Skipped, p.lines, format!("{SKIPPED}{why}")),
+            None => (Mark::Passed, p.lines, String::new()),
+        },
+    }
+}
+
+fn perform(
+    technique: &Technique,
+    declaration: &Declaration,
+    backend: Backend,
+    lab: &mut Lab,
+    auditor: &mut Auditor,
+    fence: &Fence,
+) -> Result<Played> {
+    let mut skipped = None;
+    let acted = act(&technique.name, declaration, backend, lab, &mut skipped);
+    // A technique that could not be used may have got as far as any of its lines.
+    let expected = acted.map(|expected| match skipped {
+        Some(_) => expected.into_iter().map(Expected::optional).collect(),
+        None => expected,
+    });
+    let (tally, lines) = settle(expected, lab, auditor, fence)?;
+    Ok(Played {
+        tally,
+        lines,
+        skipped,
+    })
+}
+
+fn act(
+    name: &str,
+    declaration: &Declaration,
+    backend: Backend,
+    lab: &mut Lab,
+    skipped: &mut Option<String>,
+) -> Result<Vec<Expected>> {
+    let cast = Cast::start(lab, name, declaration)?;
+    for step in &declaration.run {
+        let said = cast.act(lab, name, step)?;
+        if let Some(why) = said.lines().find_map(|line| line.strip_prefix(SKIPPED)) {
+            *skipped = Some(why.to_owned());
+            break;
+        }
+    }
+    let expectation = declaration.on(backend).context("no such backend")?;
+    cast.expected(expectation)
+}
