@@ -356,7 +356,7 @@ fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
 fn memory(rings: &mut Rings, own_tgid: u32) -> Result<(), CanaryError> {
     let child = PausedChild::spawn()?;
     // A security module may refuse it behind the hook (Yama's ptrace_scope 3).
-    let opened = std::fs::File::open(format!("/proc/{}/mem", child.child.id()));
+    let opened = File::open(format!("/proc/{}/mem", child.child.id()));
     let fired = wait(rings, |bytes| match decode(bytes) {
         Ok(Record::Memory(record)) if record.task.pid == own_tgid => Found::Yes,
         _ => Found::No,
