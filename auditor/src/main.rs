@@ -10,6 +10,7 @@ fn main() -> Exit {
     let result = match command {
         Command::Run(args) => auditor::run::run(*args),
         Command::SyncAssociations(args) => auditor::sync::run(*args),
+        Command::Probes => auditor::probe::print_survey().map_err(cli::Failure::from),
     };
     match result {
         Ok(()) => Exit::Success,

@@ -163,18 +163,16 @@ impl Programs {
     }
 }
 
-/// The attached probes.
-pub struct Probes {
-    programs: Programs,
-    pub maps: Maps,
-    pub rings: Rings,
-    pub hooks: Vec<HookReport>,
-    pub canary: canary::FileCanary,
+/// The object with its maps and settings, no program loaded yet.
+pub(super) struct Prepared {
+    pub ebpf: Ebpf,
+    pub kernel_btf: aya::Btf,
+    #[cfg(feature = "log")]
+    logger: aya_log::EbpfLogger<&'static dyn log::Log>,
 }
 
-impl Probes {
-    /// Loads, attaches and proves. Endpoints are registered last, so that canaries are the only connects before.
-    pub fn load(options: &LoadOptions) -> Result<Self, LoadError> {
+impl Prepared {
+    pub fn new(options: &LoadOptions) -> Result<Self, LoadError> {
         let bytes = std::fs::read(BTF_PATH).map_err(LoadError::NoBtf)?;
         let missing = missing_capabilities();
         if !missing.is_empty() {
@@ -203,6 +201,33 @@ impl Probes {
         #[cfg(feature = "log")]
         let logger = aya_log::EbpfLogger::init(&mut ebpf)
             .map_err(|error| LoadError::Object(chain(&error)))?;
+        Ok(Self {
+            ebpf,
+            kernel_btf,
+            #[cfg(feature = "log")]
+            logger,
+        })
+    }
+}
+
+/// The attached probes.
+pub struct Probes {
+    programs: Programs,
+    pub maps: Maps,
+    pub rings: Rings,
+    pub hooks: Vec<HookReport>,
+    pub canary: canary::FileCanary,
+}
+
+impl Probes {
+    /// Loads, attaches and proves. Endpoints are registered last, so that canaries are the only connects before.
+    pub fn load(options: &LoadOptions) -> Result<Self, LoadError> {
+        let Prepared {
+            mut ebpf,
+            kernel_btf,
+            #[cfg(feature = "log")]
+            logger,
+        } = Prepared::new(options)?;
         let mut maps = Maps {
             volumes: take(&mut ebpf, "VOLUMES")?,
             endpoints: take(&mut ebpf, "ENDPOINTS")?,
@@ -413,7 +438,7 @@ fn attach(
     Ok(ids)
 }
 
-fn unload(ebpf: &mut Ebpf, name: &str) {
+pub(super) fn unload(ebpf: &mut Ebpf, name: &str) {
     let result = match ebpf.program_mut(name) {
         Some(Program::FEntry(program)) => program.unload(),
         Some(Program::KProbe(program)) => program.unload(),
@@ -428,7 +453,7 @@ fn unload(ebpf: &mut Ebpf, name: &str) {
 }
 
 /// The kernel's word, without the verifier's log: that goes to the debug log.
-fn reason(error: &ProgramError) -> String {
+pub(super) fn reason(error: &ProgramError) -> String {
     if let ProgramError::LoadError {
         io_error,
         verifier_log,

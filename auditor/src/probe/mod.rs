@@ -8,6 +8,7 @@ mod loader;
 mod offsets;
 mod reader;
 mod record;
+mod survey;
 
 pub use backend::{Backend, Hook, HookReport};
 pub use canary::{CanaryError, FileCanary};
@@ -15,3 +16,4 @@ pub use device::{Device, fsid};
 pub use loader::{LoadError, LoadOptions, Maps, Probes, Programs};
 pub use reader::{Drained, Rings};
 pub use record::{DecodeError, Record, decode};
+pub use survey::{Survey, print as print_survey, survey};
