@@ -126,22 +126,30 @@ pub unsafe fn describe(out: *mut TaskContext) -> u32 {
         let nsproxy = pointer(task, off!(task_nsproxy));
         (*out).net_ns = read(pointer(nsproxy, off!(nsproxy_net_ns)), off!(net_inum));
     }
-    let kernel_thread = unsafe { read::<u32>(task, off!(task_flags)) } & PF_KTHREAD != 0;
-    let mut found = if kernel_thread {
-        flags::KERNEL_THREAD
-    } else {
-        0
-    };
-    found |= unsafe { executable(task, out) };
-    found |= unsafe { arguments(task, out) };
-    let (above, top_mnt_ns) = unsafe { ancestors(task, out) };
-    unsafe { (*out).flags = found | above };
-    top_mnt_ns
+    unsafe { core::ptr::write_volatile(&raw mut (*out).flags, 0) };
+    if unsafe { read::<u32>(task, off!(task_flags)) } & PF_KTHREAD != 0 {
+        unsafe { mark(out, flags::KERNEL_THREAD) };
+    }
+    unsafe {
+        executable(task, out);
+        arguments(task, out);
+        ancestors(task, out)
+    }
 }
 
-/// Parents, the container and the process's highest ancestor in it.
+/// Sets a flag. The flags live in the record, not in a register, as [`Names`]' lengths do: 6.1 would walk up the ancestors
+/// once for each combination of them, a quarter of its million instructions a time.
 #[inline(always)]
-unsafe fn ancestors(task: Address, out: *mut TaskContext) -> (u32, u32) {
+unsafe fn mark(out: *mut TaskContext, flag: u32) {
+    unsafe {
+        let flags = &raw mut (*out).flags;
+        core::ptr::write_volatile(flags, core::ptr::read_volatile(flags) | flag);
+    }
+}
+
+/// Parents, the container and the process's highest ancestor in it; returns the mount namespace of PID 1, or 0.
+#[inline(always)]
+unsafe fn ancestors(task: Address, out: *mut TaskContext) -> u32 {
     let mut at = unsafe { leader(task) };
     let own = unsafe { container(at) };
     let mut root_nspid = own.nr;
@@ -187,6 +195,7 @@ unsafe fn ancestors(task: Address, out: *mut TaskContext) -> (u32, u32) {
             } else {
                 known = true;
                 unsafe {
+                    mark(out, flags::ROOT_KNOWN);
                     (*out).root_pid = read(at, off!(task_tgid));
                     (*out).root_start_time = read(at, off!(task_start));
                 }
@@ -202,7 +211,7 @@ unsafe fn ancestors(task: Address, out: *mut TaskContext) -> (u32, u32) {
         (*out).parents_len = parents;
         (*out).root_nspid = root_nspid;
     }
-    (if known { flags::ROOT_KNOWN } else { 0 }, top_mnt_ns)
+    top_mnt_ns
 }
 
 #[inline(always)]
@@ -216,7 +225,7 @@ unsafe fn terminal(task: Address) -> [u8; 16] {
 }
 
 #[inline(always)]
-unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
+unsafe fn executable(task: Address, out: *mut TaskContext) {
     let mm = unsafe { pointer(task, off!(task_mm)) };
     let file = unsafe { pointer(mm, off!(mm_exe_file)) };
     if file.is_null() {
@@ -225,9 +234,9 @@ unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
             (*out).exe_ino = 0;
             (*out).exe_dev = 0;
         }
-        return 0;
+        return;
     }
-    let mut found = flags::HAS_EXE;
+    unsafe { mark(out, flags::HAS_EXE) };
     let inode = unsafe { pointer(file, off!(file_inode)) };
     let sb = unsafe { pointer(inode, off!(inode_sb)) };
     unsafe {
@@ -235,12 +244,12 @@ unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
         (*out).exe_dev = read(sb, off!(sb_dev));
     }
     if unsafe { read::<u32>(inode, off!(inode_nlink)) } == 0 {
-        found |= flags::EXE_UNLINKED;
+        unsafe { mark(out, flags::EXE_UNLINKED) };
     }
     if unsafe { read::<u64>(sb, off!(sb_magic)) } == OVERLAYFS_SUPER_MAGIC {
-        found |= flags::EXE_OVERLAY;
+        unsafe { mark(out, flags::EXE_OVERLAY) };
         if !unsafe { pointer(inode, off!(inode_size)) }.is_null() {
-            found |= flags::EXE_UPPER;
+            unsafe { mark(out, flags::EXE_UPPER) };
         }
     }
     let fs = unsafe { pointer(task, off!(task_fs)) };
@@ -260,17 +269,14 @@ unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
         )
     };
     if !whole {
-        found |= flags::EXE_PATH_CUT;
+        unsafe { mark(out, flags::EXE_PATH_CUT) };
     }
-    found
 }
 
 #[inline(always)]
-unsafe fn arguments(task: Address, out: *mut TaskContext) -> u32 {
+unsafe fn arguments(task: Address, out: *mut TaskContext) {
     if unsafe { command_line(task, &raw mut (*out).args, &raw mut (*out).args_len) } {
-        flags::ARGS_CUT
-    } else {
-        0
+        unsafe { mark(out, flags::ARGS_CUT) };
     }
 }
 

@@ -76,9 +76,16 @@ pub fn candidate(package: &str) -> Option<String> {
 /// The version of an installed package.
 pub fn installed(package: &str) -> Option<String> {
     let mut query = Command::new("dpkg-query");
-    query.args(["--show", "--showformat", "${db:Status-Abbrev} ${Version}", package]);
+    query.args([
+        "--show",
+        "--showformat",
+        "${db:Status-Abbrev} ${Version}",
+        package,
+    ]);
     let shown = capture(&mut query).ok()?;
-    shown.strip_prefix("ii ").map(|version| version.trim().to_owned())
+    shown
+        .strip_prefix("ii ")
+        .map(|version| version.trim().to_owned())
 }
 
 /// The `Candidate:` of `apt-cache policy NAME`.

@@ -191,6 +191,10 @@ impl Prepared {
         if !options.watch_denied {
             loader.map_max_entries("DENIED", SMALLEST_RING);
         }
+        #[cfg_attr(
+            not(feature = "log"),
+            expect(unused_mut, reason = "the logger takes its map out of it")
+        )]
         let mut ebpf = loader
             .btf(Some(&kernel_btf))
             .override_global("OFFSETS", offsets.as_bytes(), true)

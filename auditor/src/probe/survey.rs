@@ -74,12 +74,7 @@ pub fn print() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn load(
-    ebpf: &mut Ebpf,
-    name: &str,
-    target: &str,
-    btf: &aya::Btf,
-) -> Result<Option<u32>, String> {
+fn load(ebpf: &mut Ebpf, name: &str, target: &str, btf: &aya::Btf) -> Result<Option<u32>, String> {
     let program = ebpf
         .program_mut(name)
         .ok_or_else(|| format!("the object has no program {name}"))?;

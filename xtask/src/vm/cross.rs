@@ -48,10 +48,19 @@ pub fn build(arch: Arch) -> Result<Cross> {
     let suite = Suite::open(SUITE, true, arch.debian())?;
     let (compiler, flags) = standard_library(&suite)?;
     let mut environment: Vec<(&str, OsString)> = vec![
-        ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER.into()),
+        (
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
+            LINKER.into(),
+        ),
         ("CC_aarch64_unknown_linux_gnu", LINKER.into()),
-        ("AR_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-ar".into()),
-        ("CARGO_TARGET_DIR", process::target_directory().join("cross").into()),
+        (
+            "AR_aarch64_unknown_linux_gnu",
+            "aarch64-linux-gnu-ar".into(),
+        ),
+        (
+            "CARGO_TARGET_DIR",
+            process::target_directory().join("cross").into(),
+        ),
     ];
     if let Some(compiler) = compiler {
         environment.push(("RUSTC", compiler.into()));
@@ -86,7 +95,10 @@ fn standard_library(suite: &Suite) -> Result<(Option<PathBuf>, Option<OsString>)
     }
     let mut flags = OsString::from("--sysroot=");
     flags.push(sysroot);
-    Ok((Some(Path::new(DEBIAN_PREFIX).join("bin/rustc")), Some(flags)))
+    Ok((
+        Some(Path::new(DEBIAN_PREFIX).join("bin/rustc")),
+        Some(flags),
+    ))
 }
 
 fn shell(suite: &Suite) -> Result<PathBuf> {

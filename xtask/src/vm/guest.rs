@@ -215,7 +215,11 @@ fn judge(target: Target, console: &Console, args: &Args) -> Vec<String> {
             ));
         }
     }
-    let wanted = if args.probes { 0 } else { args.backends().len() + 1 };
+    let wanted = if args.probes {
+        0
+    } else {
+        args.backends().len() + 1
+    };
     if console.columns().len() != wanted {
         notes.push(format!(
             "{} of {wanted} backends were tried",
@@ -328,10 +332,7 @@ mod tests {
         );
         assert_eq!(
             notes,
-            [
-                "auto: the scenes did not end",
-                "1 of 3 backends were tried"
-            ]
+            ["auto: the scenes did not end", "1 of 3 backends were tried"]
         );
     }
 }

@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{TemporaryFile, arch::Arch, cpio::Archive, guest::Binaries, libraries, modules::Module};
+use super::{
+    TemporaryFile, arch::Arch, cpio::Archive, guest::Binaries, libraries, modules::Module,
+};
 use crate::process::capture;
 
 const LAB: &str = "/bin-lab/lab";
@@ -55,7 +57,11 @@ pub fn build(contents: &Contents<'_>) -> Result<Vec<u8>> {
             .file_name()
             .context("a helper without a name")?
             .to_string_lossy();
-        archive.file(&format!("/bin-lab/{name}"), 0o755, &stripped(*arch, helper)?);
+        archive.file(
+            &format!("/bin-lab/{name}"),
+            0o755,
+            &stripped(*arch, helper)?,
+        );
     }
     archive.file(SHELL, 0o755, &read(shell)?);
     let mut all: Vec<&Path> = vec![auditor, lab, shell];

@@ -80,7 +80,10 @@ pub fn lines(names: &[String]) -> Result<Vec<&'static Line>> {
             .collect();
         if matching.is_empty() {
             let known: Vec<_> = LINES.iter().map(|line| line.name).collect();
-            bail!("no kernel line {name:?}; there are: {}, all", known.join(", "));
+            bail!(
+                "no kernel line {name:?}; there are: {}, all",
+                known.join(", ")
+            );
         }
         for line in matching {
             if !found.contains(&line) {
@@ -95,7 +98,8 @@ impl Line {
     /// Whether the kernel is known to refuse a backend. arm64 has no direct calls from ftrace before 6.4, so fentry loads and
     /// its attach is ENOTSUPP (arch/arm64/Kconfig: HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS).
     pub fn refuses(&self, arch: Arch, backend: Backend) -> bool {
-        self.best_effort || (self.name == "6.1" && arch == Arch::Aarch64 && backend == Backend::Fentry)
+        self.best_effort
+            || (self.name == "6.1" && arch == Arch::Aarch64 && backend == Backend::Fentry)
     }
 
     /// The newest kernel of the line: from the cache, or downloaded and unpacked.
@@ -132,7 +136,10 @@ impl Line {
     /// Extended regular expression for the package's name in apt.
     fn pattern(&self, arch: Arch) -> String {
         let version = self.name.replace('.', r"\.");
-        format!(r"^linux-image-{version}\.[0-9][^ ]*-cloud-{}$", arch.debian())
+        format!(
+            r"^linux-image-{version}\.[0-9][^ ]*-cloud-{}$",
+            arch.debian()
+        )
     }
 
     fn remedy(&self, error: anyhow::Error, cache: &Path) -> anyhow::Error {
@@ -179,7 +186,10 @@ fn cached(cache: &Path, line: &str, arch: Arch) -> Option<String> {
     let names = fs::read_dir(cache)
         .ok()?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let (prefix, suffix) = (format!("linux-image-{line}."), format!("-{}", arch.debian()));
+    let (prefix, suffix) = (
+        format!("linux-image-{line}."),
+        format!("-{}", arch.debian()),
+    );
     newest(
         &names
             .filter(|name| name.starts_with(&prefix) && name.ends_with(&suffix))
@@ -231,7 +241,10 @@ mod tests {
             lines(&names).map(|lines| lines.iter().map(|line| line.name).collect::<Vec<_>>())
         };
         assert_eq!(named(&["6.12", "6.1", "6.12"]).unwrap(), ["6.12", "6.1"]);
-        assert_eq!(named(&["6.1", "all"]).unwrap(), ["6.1", "5.10", "6.12", "6.18"]);
+        assert_eq!(
+            named(&["6.1", "all"]).unwrap(),
+            ["6.1", "5.10", "6.12", "6.18"]
+        );
         assert!(named(&["4.4"]).err().unwrap().to_string().contains("6.12"));
     }
 
@@ -242,6 +255,9 @@ mod tests {
             short.pattern(Arch::Aarch64),
             r"^linux-image-6\.1\.[0-9][^ ]*-cloud-arm64$"
         );
-        assert!(long.pattern(Arch::X86_64).starts_with(r"^linux-image-6\.12\."));
+        assert!(
+            long.pattern(Arch::X86_64)
+                .starts_with(r"^linux-image-6\.12\.")
+        );
     }
 }

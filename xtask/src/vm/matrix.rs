@@ -205,7 +205,11 @@ impl Matrix {
                 .headings()
                 .map(|(guest, backend)| format!("{guest}<br>{backend}"))
                 .collect();
-            text.push_str(&format!("| {} | {} |\n", heading(section), headings.join(" | ")));
+            text.push_str(&format!(
+                "| {} | {} |\n",
+                heading(section),
+                headings.join(" | ")
+            ));
             text.push_str(&format!("|---|{}\n", "---|".repeat(headings.len())));
             for name in self.names(section) {
                 let cells: Vec<_> = self.cells(section, name).collect();
@@ -251,13 +255,13 @@ impl Matrix {
         self.guests.iter().flat_map(move |(_, console)| {
             let row = row.clone();
             let columns = console.columns.iter().enumerate();
-            columns.map(move |(index, column)| {
-                match console.cells.get(&(row.clone(), index)) {
+            columns.map(
+                move |(index, column)| match console.cells.get(&(row.clone(), index)) {
                     Some((cell, _)) => cell.shown(),
                     None if column.refused.is_some() => "refused",
                     None => "-",
-                }
-            })
+                },
+            )
         })
     }
 
@@ -380,8 +384,16 @@ mod tests {
         assert_eq!(columns[0].chosen.as_deref(), Some("fentry"));
         assert!(columns[0].ended);
         assert_eq!(columns[1].chosen, None);
-        assert!(matrix.guests[0].1.any("fentry", |cell| cell == Cell::Failed));
-        assert!(!matrix.guests[0].1.any("kprobe", |cell| cell == Cell::Failed));
+        assert!(
+            matrix.guests[0]
+                .1
+                .any("fentry", |cell| cell == Cell::Failed)
+        );
+        assert!(
+            !matrix.guests[0]
+                .1
+                .any("kprobe", |cell| cell == Cell::Failed)
+        );
         assert_eq!(matrix.guests[1].1.probes().len(), 2);
         assert_eq!(matrix.guests[1].1.jobs(), 2);
     }

@@ -171,7 +171,9 @@ pub fn boot(args: &Args, built: &Built) -> Result<Counts> {
             took,
         } = report?;
         println!("==> {target}: {counted}, {:.0} s", took.as_secs_f64());
-        notes.iter().for_each(|note| println!("vm-test: {target}: {note}"));
+        notes
+            .iter()
+            .for_each(|note| println!("vm-test: {target}: {note}"));
         counts += counted;
         matrix.add(&target.to_string(), column);
     }

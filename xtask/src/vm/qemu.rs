@@ -43,15 +43,12 @@ pub enum Outcome {
 ///
 /// # Errors
 /// When QEMU cannot start.
-pub fn boot(
-    machine: &Machine<'_>,
-    limit: Duration,
-    mut line: impl FnMut(&str),
-) -> Result<Outcome> {
+pub fn boot(machine: &Machine<'_>, limit: Duration, mut line: impl FnMut(&str)) -> Result<Outcome> {
     let mut command = command(machine);
     println!("$ {}", process::shown(&command));
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-    let mut guest = Guest(child.with_context(|| format!("cannot start {}", machine.arch.qemu().0))?);
+    let mut guest =
+        Guest(child.with_context(|| format!("cannot start {}", machine.arch.qemu().0))?);
     let lines = read_lines(guest.0.stdout.take().context("QEMU has no console")?);
     let outcome = watch(&lines, limit, &mut line);
     if matches!(outcome, Some(Outcome::Success | Outcome::Failure)) {

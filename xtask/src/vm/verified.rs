@@ -100,7 +100,9 @@ pub fn check_here(lab: &mut Command) -> Result<Counts> {
     let mut recorded = recorded(&text)?;
     recorded.retain(|name, _| loaded.iter().any(|probe| probe.name == *name));
     let wrong = compare(&recorded, &loaded);
-    wrong.iter().for_each(|what| println!("failed: verified instructions: {what}"));
+    wrong
+        .iter()
+        .for_each(|what| println!("failed: verified instructions: {what}"));
     println!(
         "verified instructions on {target}: {} programs compared",
         loaded.len()
@@ -116,7 +118,11 @@ pub fn check_here(lab: &mut Command) -> Result<Counts> {
 fn line_of(release: &str) -> String {
     let mut numbers = release.trim().split(['.', '-', '+']);
     let (major, minor) = (numbers.next(), numbers.next());
-    format!("{}.{}", major.unwrap_or_default(), minor.unwrap_or_default())
+    format!(
+        "{}.{}",
+        major.unwrap_or_default(),
+        minor.unwrap_or_default()
+    )
 }
 
 fn file(target: &str) -> PathBuf {
@@ -166,18 +172,24 @@ fn compare(recorded: &Recorded, probes: &[Probe]) -> Vec<String> {
     let mut wrong = Vec::new();
     for Probe { name, count } in probes {
         match (recorded.get(name), count) {
-            (None, _) => wrong.push(format!("program {name} is new: record its count with --record")),
+            (None, _) => wrong.push(format!(
+                "program {name} is new: record its count with --record"
+            )),
             (Some(Some(_)), Count::Refused(why)) => {
                 wrong.push(format!("program {name} is no longer accepted: {why}"));
             }
             // `2 * now > 3 * before`: by more than half.
-            (Some(Some(before)), Count::Instructions(now)) if *before > 0 && 2 * now > 3 * before => {
+            (Some(Some(before)), Count::Instructions(now))
+                if *before > 0 && 2 * now > 3 * before =>
+            {
                 wrong.push(format!(
                     "program {name} grew from {before} to {now} verified instructions"
                 ));
             }
             (Some(None), Count::Instructions(_) | Count::Loaded) => {
-                wrong.push(format!("program {name} is accepted now: record it with --record"));
+                wrong.push(format!(
+                    "program {name} is accepted now: record it with --record"
+                ));
             }
             _ => {}
         }
@@ -203,7 +215,8 @@ mod tests {
 
     #[test]
     fn half_more_is_still_right_and_one_beyond_is_not() {
-        let right = "probe a fentry 150\nprobe b kprobe refused: errno 524: no\nprobe c syscall 1\n";
+        let right =
+            "probe a fentry 150\nprobe b kprobe refused: errno 524: no\nprobe c syscall 1\n";
         assert!(wrong(right).is_empty());
         let grown = wrong(&right.replace("150", "151"));
         assert_eq!(
