@@ -156,9 +156,11 @@ pub unsafe fn describe(out: *mut TaskContext) -> u32 {
         (*out).gid = (uid_gid >> 32) as u32;
         (*out).cgroup_id = bpf_get_current_cgroup_id();
     }
-    let (found, top_mnt_ns) = unsafe { common(task, out) };
-    unsafe { (*out).flags = found | arguments(task, out) };
-    top_mnt_ns
+    unsafe {
+        let top_mnt_ns = common(task, out);
+        arguments(task, out);
+        top_mnt_ns
+    }
 }
 
 /// The same for a task that is not `current`, and without its arguments: its memory is out of reach.
@@ -173,14 +175,12 @@ pub unsafe fn describe_other(task: Address, out: *mut TaskContext) -> u32 {
         (*out).cgroup_id = cgroup_id(task);
         (*out).args_len = 0;
     }
-    let (found, top_mnt_ns) = unsafe { common(task, out) };
-    unsafe { (*out).flags = found };
-    top_mnt_ns
+    unsafe { common(task, out) }
 }
 
 /// What is read the same way of any task: flags, and the mount namespace of PID 1 or 0.
 #[inline(always)]
-unsafe fn common(task: Address, out: *mut TaskContext) -> (u32, u32) {
+unsafe fn common(task: Address, out: *mut TaskContext) -> u32 {
     unsafe {
         (*out).comm = read(task, off!(task_comm));
         (*out).cap_effective = read(pointer(task, off!(task_cred)), off!(cred_cap_effective));
@@ -194,19 +194,29 @@ unsafe fn common(task: Address, out: *mut TaskContext) -> (u32, u32) {
         let nsproxy = pointer(task, off!(task_nsproxy));
         (*out).net_ns = read(pointer(nsproxy, off!(nsproxy_net_ns)), off!(net_inum));
     }
-    let mut found = if unsafe { is_kernel_thread(task) } {
-        flags::KERNEL_THREAD
-    } else {
-        0
-    };
-    found |= unsafe { executable(task, out) };
-    let (above, top_mnt_ns) = unsafe { ancestors(task, out) };
-    (found | above, top_mnt_ns)
+    unsafe { core::ptr::write_volatile(&raw mut (*out).flags, 0) };
+    if unsafe { is_kernel_thread(task) } {
+        unsafe { mark(out, flags::KERNEL_THREAD) };
+    }
+    unsafe {
+        executable(task, out);
+        ancestors(task, out)
+    }
 }
 
-/// Parents, the container and the process's highest ancestor in it.
+/// Sets a flag. The flags live in the record, not in a register, as [`Names`]' lengths do: 6.1 would walk up the ancestors
+/// once for each combination of them, a quarter of its million instructions a time.
 #[inline(always)]
-unsafe fn ancestors(task: Address, out: *mut TaskContext) -> (u32, u32) {
+unsafe fn mark(out: *mut TaskContext, flag: u32) {
+    unsafe {
+        let flags = &raw mut (*out).flags;
+        core::ptr::write_volatile(flags, core::ptr::read_volatile(flags) | flag);
+    }
+}
+
+/// Parents, the container and the process's highest ancestor in it; returns the mount namespace of PID 1, or 0.
+#[inline(always)]
+unsafe fn ancestors(task: Address, out: *mut TaskContext) -> u32 {
     let mut at = unsafe { leader(task) };
     let own = unsafe { container(at) };
     let mut root_nspid = own.nr;
@@ -252,6 +262,7 @@ unsafe fn ancestors(task: Address, out: *mut TaskContext) -> (u32, u32) {
             } else {
                 known = true;
                 unsafe {
+                    mark(out, flags::ROOT_KNOWN);
                     (*out).root_pid = read(at, off!(task_tgid));
                     (*out).root_start_time = read(at, off!(task_start));
                 }
@@ -267,7 +278,7 @@ unsafe fn ancestors(task: Address, out: *mut TaskContext) -> (u32, u32) {
         (*out).parents_len = parents;
         (*out).root_nspid = root_nspid;
     }
-    (if known { flags::ROOT_KNOWN } else { 0 }, top_mnt_ns)
+    top_mnt_ns
 }
 
 #[inline(always)]
@@ -281,7 +292,7 @@ unsafe fn terminal(task: Address) -> [u8; 16] {
 }
 
 #[inline(always)]
-unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
+unsafe fn executable(task: Address, out: *mut TaskContext) {
     let mm = unsafe { pointer(task, off!(task_mm)) };
     let file = unsafe { pointer(mm, off!(mm_exe_file)) };
     if file.is_null() {
@@ -290,9 +301,9 @@ unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
             (*out).exe_ino = 0;
             (*out).exe_dev = 0;
         }
-        return 0;
+        return;
     }
-    let mut found = flags::HAS_EXE;
+    unsafe { mark(out, flags::HAS_EXE) };
     let inode = unsafe { pointer(file, off!(file_inode)) };
     let sb = unsafe { pointer(inode, off!(inode_sb)) };
     unsafe {
@@ -300,12 +311,12 @@ unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
         (*out).exe_dev = read(sb, off!(sb_dev));
     }
     if unsafe { read::<u32>(inode, off!(inode_nlink)) } == 0 {
-        found |= flags::EXE_UNLINKED;
+        unsafe { mark(out, flags::EXE_UNLINKED) };
     }
     if unsafe { read::<u64>(sb, off!(sb_magic)) } == OVERLAYFS_SUPER_MAGIC {
-        found |= flags::EXE_OVERLAY;
+        unsafe { mark(out, flags::EXE_OVERLAY) };
         if !unsafe { pointer(inode, off!(inode_size)) }.is_null() {
-            found |= flags::EXE_UPPER;
+            unsafe { mark(out, flags::EXE_UPPER) };
         }
     }
     let fs = unsafe { pointer(task, off!(task_fs)) };
@@ -325,17 +336,14 @@ unsafe fn executable(task: Address, out: *mut TaskContext) -> u32 {
         )
     };
     if !whole {
-        found |= flags::EXE_PATH_CUT;
+        unsafe { mark(out, flags::EXE_PATH_CUT) };
     }
-    found
 }
 
 #[inline(always)]
-unsafe fn arguments(task: Address, out: *mut TaskContext) -> u32 {
+unsafe fn arguments(task: Address, out: *mut TaskContext) {
     if unsafe { command_line(task, &raw mut (*out).args, &raw mut (*out).args_len) } {
-        flags::ARGS_CUT
-    } else {
-        0
+        unsafe { mark(out, flags::ARGS_CUT) };
     }
 }
 

@@ -14,6 +14,7 @@ fn main() -> Exit {
             Err(failure) => Err(failure),
         },
         Command::SyncAssociations(args) => auditor::sync::run(*args),
+        Command::Probes => auditor::probe::print_verified().map_err(cli::Failure::from),
     };
     match result {
         Ok(()) => Exit::Success,

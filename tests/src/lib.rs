@@ -26,6 +26,7 @@ pub mod load;
 pub mod network;
 pub mod node;
 pub mod play;
+pub mod probes;
 pub mod report;
 pub mod scene;
 pub mod serve;

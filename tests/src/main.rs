@@ -12,7 +12,8 @@ use lab::{
     guest, helpers_beside_self, kubernetes,
     load::{self, Load},
     node::NODE_NAME,
-    play::{self, Play, Score},
+    play::{self, Play, Score, refusal},
+    probes,
     report::{Color, Paint},
     scene,
     serve::{self, Serve},
@@ -39,6 +40,9 @@ enum Action {
         /// Play only this scene; repeatable.
         #[arg(long = "scene", value_name = "NAME")]
         scenes: Vec<String>,
+        /// A kernel that refuses the backend is told as `refused BACKEND: why` and a skip, not as a failure.
+        #[arg(long)]
+        accept_refusal: bool,
         /// Leave the lab in place; the next run removes it.
         #[arg(long)]
         keep: bool,
@@ -102,6 +106,12 @@ enum Action {
         /// Where the kubeconfig is written.
         #[arg(long, value_name = "PATH", default_value = "/tmp")]
         dir: PathBuf,
+    },
+    /// Load each of the auditor's programs, attach none: `probe NAME BACKEND VERIFIED_INSNS`, `loaded` where the kernel does
+    /// not tell the number, or `refused: why`.
+    Probes {
+        #[arg(long, value_name = "PATH")]
+        auditor: PathBuf,
     },
     /// Be PID 1 of a virtual machine and run the jobs of /job.
     Guest,
@@ -190,6 +200,7 @@ fn act(command: Action) -> Result<bool> {
         Action::Play {
             auditor,
             scenes,
+            accept_refusal,
             keep,
             color,
         } => {
@@ -203,7 +214,17 @@ fn act(command: Action) -> Result<bool> {
                 keep,
                 paint: Paint::new(color),
             };
-            let score = play::run(&play)?;
+            let score = match play::run(&play) {
+                Err(e) if accept_refusal && refusal(&format!("{e:#}")).is_some() => {
+                    let why = refusal(&format!("{e:#}")).unwrap_or_default();
+                    println!("refused {}: {why}", play.auditor.backend);
+                    Score {
+                        skipped: 1,
+                        ..Score::default()
+                    }
+                }
+                result => result?,
+            };
             println!("{}", output.display());
             Ok(summary(score))
         }
@@ -324,6 +345,10 @@ fn act(command: Action) -> Result<bool> {
                 dir,
             };
             serve::run(&serve).map(|()| true)
+        }
+        Action::Probes { auditor } => {
+            print!("{}", probes::run(&auditor)?);
+            Ok(true)
         }
         Action::Guest => guest::run().map(|()| true),
     }

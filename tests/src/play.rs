@@ -299,6 +299,23 @@ fn hooks(ready: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The kernel's reason, where `trouble` is the auditor's word that this kernel refuses what it needs.
+pub fn refusal(trouble: &str) -> Option<String> {
+    // The start of `LoadError`'s messages that are about the kernel.
+    let refusals = [
+        "no way to watch ",
+        "cannot load the BPF object",
+        "this kernel's BTF has none of ",
+    ];
+    trouble.lines().find_map(|line| {
+        let (_, why) = line.split_once("auditor: ")?;
+        refusals
+            .iter()
+            .any(|start| why.starts_with(start))
+            .then(|| why.to_owned())
+    })
+}
+
 pub fn introduction(ready: &Value) -> String {
     let backends: Vec<String> = hooks(ready)
         .iter()
@@ -310,4 +327,21 @@ pub fn introduction(ready: &Value) -> String {
         ready["kernel"].as_str().unwrap_or("?"),
         backends.join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_kernels_word_is_a_refusal() {
+        let log = "the auditor ended by itself with exit status: 1\nthe end of the auditor's log:\n  \
+            auditor: no way to watch file_open works on this kernel: fentry: errno 524\n  help: try `--backend auto`";
+        assert_eq!(
+            refusal(log).as_deref(),
+            Some("no way to watch file_open works on this kernel: fentry: errno 524")
+        );
+        assert_eq!(refusal("auditor: missing CAP_BPF"), None);
+        assert_eq!(refusal("the auditor is not ready in time"), None);
+    }
 }

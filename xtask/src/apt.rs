@@ -73,10 +73,19 @@ pub fn candidate(package: &str) -> Option<String> {
     parse_candidate(&policy)
 }
 
-/// Names of the packages that match an extended regular expression.
-pub fn search(pattern: &str) -> Result<Vec<String>> {
-    let found = capture(Command::new("apt-cache").args(["search", "--names-only", pattern]))?;
-    Ok(parse_names(&found))
+/// The version of an installed package.
+pub fn installed(package: &str) -> Option<String> {
+    let mut query = Command::new("dpkg-query");
+    query.args([
+        "--show",
+        "--showformat",
+        "${db:Status-Abbrev} ${Version}",
+        package,
+    ]);
+    let shown = capture(&mut query).ok()?;
+    shown
+        .strip_prefix("ii ")
+        .map(|version| version.trim().to_owned())
 }
 
 /// The `Candidate:` of `apt-cache policy NAME`.
@@ -89,7 +98,7 @@ fn parse_candidate(policy: &str) -> Option<String> {
 }
 
 /// `name - description` lines of `apt-cache search`.
-fn parse_names(found: &str) -> Vec<String> {
+pub fn parse_names(found: &str) -> Vec<String> {
     found
         .lines()
         .filter_map(|line| line.split_once(" - "))

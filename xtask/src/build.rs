@@ -42,6 +42,24 @@ pub fn optimised_xtask() -> Result<PathBuf> {
     take(&mut binaries, "xtask")
 }
 
+/// An optimised build for another target, by `environment`'s linker and compiler.
+///
+/// # Errors
+/// As of the build.
+pub fn for_target(target: &str, environment: &[(&str, OsString)]) -> Result<Built> {
+    let toolchain = setup::run()?;
+    let mut all = toolchain.environment();
+    all.extend(environment.iter().cloned());
+    let profile = ["--release", "--target", target];
+    let mut binaries = cargo_build(&["auditor", "lab"], &profile, &all)?;
+    Ok(Built {
+        auditor: take(&mut binaries, "auditor")?,
+        lab: take(&mut binaries, "lab")?,
+        helpers: binaries,
+        toolchain,
+    })
+}
+
 fn build(release: bool) -> Result<Built> {
     let toolchain = setup::run()?;
     let profile: &[&str] = if release { &["--release"] } else { &[] };

@@ -11,6 +11,7 @@ mod lint;
 mod node;
 mod process;
 mod setup;
+mod suite;
 mod summary;
 mod test;
 mod toolchain;
@@ -31,7 +32,7 @@ use clap::{Parser, Subcommand};
   cargo xtask doctor                                 what is here, what is missing, and how to get it
   cargo xtask demo                                   build, then play every scene on this machine (root)
   cargo xtask demo -- --scene own-irsa --keep        arguments after -- go to `lab play`
-  cargo xtask test                                   unit, property, end-to-end and one VM kernel
+  cargo xtask test                                   unit, property, end-to-end and two VM kernels
   cargo xtask e2e containerd                         real containers, 1,000 short-lived ones among them
   cargo xtask vm-test --kernel 6.12 --backend kprobe"
 )]

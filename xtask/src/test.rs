@@ -31,7 +31,7 @@ pub struct Args {
     /// End to end on this machine's kernel (root): the lab's scenes and the evasion corpus on each backend it allows.
     #[arg(long)]
     e2e: bool,
-    /// End to end on Debian's 6.12 kernel in QEMU: the scenes on fentry and kprobe.
+    /// End to end on Debian's 6.1 and 6.12 kernels in QEMU: the scenes on fentry and kprobe.
     #[arg(long)]
     vm: bool,
 }
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         counts += suite(
             "end to end in a VM",
             "backends that this kernel may refuse",
-            || vm::boot(&vm::Args::default(), &built),
+            || vm::boot(&vm::Args::ci(), &built),
         );
     }
     println!("{counts}");
@@ -119,6 +119,9 @@ fn end_to_end(built: &Built) -> Result<Counts> {
         "--test-threads=1",
     ]);
     let mut counts = run_counted(&mut cargo, Format::Libtest)?;
+    let mut probes = Command::new(&built.lab);
+    probes.arg("probes").arg("--auditor").arg(&built.auditor);
+    counts += vm::check_here(&mut probes)?;
     let mut played = false;
     for backend in Backend::ALL {
         match attaches(&built.auditor, backend.name()) {

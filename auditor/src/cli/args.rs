@@ -39,6 +39,9 @@ pub enum Command {
     /// Read the Pod Identity associations in one place, and write them where all nodes read them
     #[command(after_help = sync::EXAMPLES, after_long_help = sync::EXAMPLES)]
     SyncAssociations(Box<SyncArgs>),
+    /// Load each program into the kernel, attach none, and print what the verifier made of it, one line of JSON each
+    #[command(hide = true)]
+    Probes,
 }
 
 const RUN_EXAMPLES: &str = r#"EXAMPLES:

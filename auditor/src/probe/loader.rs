@@ -443,7 +443,7 @@ pub(super) fn detach(way: &Way, ebpf: &mut Ebpf) {
     }
 }
 
-fn unload(ebpf: &mut Ebpf, name: &str) {
+pub(super) fn unload(ebpf: &mut Ebpf, name: &str) {
     let result = match ebpf.program_mut(name) {
         Some(Program::FEntry(program)) => program.unload(),
         Some(Program::KProbe(program)) => program.unload(),
@@ -459,7 +459,7 @@ fn unload(ebpf: &mut Ebpf, name: &str) {
 }
 
 /// The kernel's word, without the verifier's log: that goes to the debug log.
-fn reason(error: &ProgramError) -> String {
+pub(super) fn reason(error: &ProgramError) -> String {
     if let ProgramError::LoadError {
         io_error,
         verifier_log,

@@ -12,6 +12,7 @@ mod offsets;
 mod reader;
 mod record;
 mod survey;
+mod verified;
 
 pub use backend::{Backend, Hook, HookReport};
 pub use canary::{CanaryError, FileCanary, Proof, prove};
@@ -22,3 +23,4 @@ pub use loader::{LoadError, LoadOptions, Maps, Probes, Programs, check_btf};
 pub use reader::{Drained, Rings};
 pub use record::{DecodeError, Record, decode};
 pub use survey::{HookSurvey, Survey, WaySurvey, survey};
+pub use verified::{Verified, print as print_verified, verified};

@@ -3,28 +3,62 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{apt, process};
+use super::{Backend, arch::Arch};
+use crate::{apt, process, suite::Suite};
 
 /// One line of kernels.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Line {
     /// As given to `--kernel`.
     pub name: &'static str,
-    /// Extended regular expression for the package's name in apt.
-    package: &'static str,
+    /// Debian's suite that has it.
+    suite: &'static str,
+    /// Whether its updates come by a security suite.
+    security: bool,
+    /// What loads is shown; nothing there fails a run.
+    pub best_effort: bool,
+    /// In the matrix without flags.
+    pub tested_on: &'static [Arch],
 }
 
 /// Add a line here to test another kernel.
-const LINES: [Line; 1] = [Line {
-    name: "6.12",
-    package: r"^linux-image-6\.12\.[0-9].*-cloud-amd64$",
-}];
+pub const LINES: [Line; 4] = [
+    Line {
+        name: "5.10",
+        suite: "bullseye",
+        security: true,
+        best_effort: true,
+        tested_on: &[Arch::X86_64],
+    },
+    Line {
+        name: "6.1",
+        suite: "bookworm",
+        security: true,
+        best_effort: false,
+        tested_on: &[Arch::X86_64, Arch::Aarch64],
+    },
+    Line {
+        name: "6.12",
+        suite: "bookworm",
+        security: true,
+        best_effort: false,
+        tested_on: &[Arch::X86_64, Arch::Aarch64],
+    },
+    Line {
+        name: "6.18",
+        suite: "trixie-backports",
+        security: false,
+        best_effort: false,
+        tested_on: &[Arch::X86_64],
+    },
+];
 
 /// A kernel, unpacked.
+#[derive(Debug)]
 pub struct Kernel {
     /// The package, e.g. `linux-image-6.12.117+deb12-cloud-amd64`.
     pub package: String,
@@ -33,61 +67,90 @@ pub struct Kernel {
     pub modules: PathBuf,
 }
 
-/// The line of that name.
+/// The lines of these names; `all` is every line.
 ///
 /// # Errors
 /// Names the lines there are.
-pub fn line(name: &str) -> Result<&'static Line> {
-    LINES
-        .iter()
-        .find(|line| line.name == name)
-        .with_context(|| {
-            let names: Vec<_> = LINES.iter().map(|line| line.name).collect();
-            format!("no kernel line {name:?}; there are: {}", names.join(", "))
-        })
+pub fn lines(names: &[String]) -> Result<Vec<&'static Line>> {
+    let mut found = Vec::new();
+    for name in names {
+        let matching: Vec<_> = LINES
+            .iter()
+            .filter(|line| name == "all" || line.name == name)
+            .collect();
+        if matching.is_empty() {
+            let known: Vec<_> = LINES.iter().map(|line| line.name).collect();
+            bail!(
+                "no kernel line {name:?}; there are: {}, all",
+                known.join(", ")
+            );
+        }
+        for line in matching {
+            if !found.contains(&line) {
+                found.push(line);
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl Line {
+    /// Whether the kernel is known to refuse a backend. arm64 has no direct calls from ftrace before 6.4, so fentry loads and
+    /// its attach is ENOTSUPP (arch/arm64/Kconfig: HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS).
+    pub fn refuses(&self, arch: Arch, backend: Backend) -> bool {
+        self.best_effort
+            || (self.name == "6.1" && arch == Arch::Aarch64 && backend == Backend::Fentry)
+    }
+
     /// The newest kernel of the line: from the cache, or downloaded and unpacked.
     ///
     /// # Errors
     /// When apt knows none and the cache has none, or the download fails.
-    pub fn kernel(&self) -> Result<Kernel> {
+    pub fn kernel(&self, arch: Arch) -> Result<Kernel> {
         let cache = process::cache_directory("kernels")?;
-        let package = self.newest_package(&cache)?;
+        let suite = match Suite::open(self.suite, self.security, arch.debian()) {
+            Ok(suite) => suite,
+            Err(error) => {
+                let Some(package) = cached(&cache, self.name, arch) else {
+                    return Err(self.remedy(error, &cache));
+                };
+                println!("==> taking {package} from the cache: {error:#}");
+                let directory = cache.join(&package);
+                return Kernel::open(package, &directory);
+            }
+        };
+        let package = newest(&suite.search(&self.pattern(arch))?)
+            .or_else(|| cached(&cache, self.name, arch))
+            .with_context(|| format!("Debian's {} has no kernel {}", self.suite, self.name))?;
         let directory = cache.join(&package);
         if !directory.exists() {
             process::step(
                 &format!("fetching {package}"),
                 "the VM boots a distribution's kernel",
-                || download(&package, &cache),
+                || download(&suite, &package, &cache),
             )?;
         }
         Kernel::open(package, &directory)
     }
 
-    fn newest_package(&self, cache: &Path) -> Result<String> {
-        if !apt::here() {
-            return cached(cache, self.name).with_context(|| {
-                format!(
-                    "not Debian, so unpack a kernel package into {}/NAME yourself (dpkg -x)",
-                    cache.display()
-                )
-            });
+    /// Extended regular expression for the package's name in apt.
+    fn pattern(&self, arch: Arch) -> String {
+        let version = self.name.replace('.', r"\.");
+        format!(
+            r"^linux-image-{version}\.[0-9][^ ]*-cloud-{}$",
+            arch.debian()
+        )
+    }
+
+    fn remedy(&self, error: anyhow::Error, cache: &Path) -> anyhow::Error {
+        if apt::here() {
+            return error;
         }
-        let mut names = apt::search(self.package)?;
-        if names.is_empty() && process::is_root() {
-            apt::update()?;
-            names = apt::search(self.package)?;
-        }
-        newest(&names)
-            .or_else(|| cached(cache, self.name))
-            .with_context(|| {
-                format!(
-                    "apt knows no package {}; run: sudo apt-get update",
-                    self.package
-                )
-            })
+        error.context(format!(
+            "unpack a kernel package {}.* into {}/NAME yourself (dpkg -x)",
+            self.name,
+            cache.display()
+        ))
     }
 }
 
@@ -107,27 +170,10 @@ impl Kernel {
 }
 
 /// Downloads into a directory of its own and renames at the end, so that a broken download leaves nothing behind.
-fn download(package: &str, cache: &Path) -> Result<()> {
-    let partial = cache.join(format!(".partial-{}", std::process::id()));
+fn download(suite: &Suite, package: &str, cache: &Path) -> Result<()> {
+    let partial = cache.join(format!(".partial-{package}-{}", std::process::id()));
     fs::create_dir_all(&partial).with_context(|| partial.display().to_string())?;
-    let fetch = || {
-        process::run(
-            Command::new("apt-get")
-                .args(["download", "-q", package])
-                .current_dir(&partial),
-        )
-    };
-    let fetched = fetch().or_else(|error| {
-        if !process::is_root() {
-            return Err(error.context("run: sudo apt-get update"));
-        }
-        apt::update()?;
-        fetch()
-    });
-    let unpacked = fetched.and_then(|()| {
-        let archive = only_entry(&partial, "linux-image-")?;
-        process::run(Command::new("dpkg").arg("-x").arg(&archive).arg(&partial))?;
-        fs::remove_file(&archive)?;
+    let unpacked = suite.unpack(package, &partial).and_then(|()| {
         fs::rename(&partial, cache.join(package)).context("cannot move the kernel into the cache")
     });
     if unpacked.is_err() {
@@ -136,14 +182,17 @@ fn download(package: &str, cache: &Path) -> Result<()> {
     unpacked
 }
 
-fn cached(cache: &Path, line: &str) -> Option<String> {
+fn cached(cache: &Path, line: &str, arch: Arch) -> Option<String> {
     let names = fs::read_dir(cache)
         .ok()?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let prefix = format!("linux-image-{line}.");
+    let (prefix, suffix) = (
+        format!("linux-image-{line}."),
+        format!("-{}", arch.debian()),
+    );
     newest(
         &names
-            .filter(|name| name.starts_with(&prefix))
+            .filter(|name| name.starts_with(&prefix) && name.ends_with(&suffix))
             .collect::<Vec<_>>(),
     )
 }
@@ -186,7 +235,29 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_line_names_the_known() {
-        assert!(line("4.4").err().unwrap().to_string().contains("6.12"));
+    fn lines_by_name_in_the_order_asked_and_once() {
+        let named = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            lines(&names).map(|lines| lines.iter().map(|line| line.name).collect::<Vec<_>>())
+        };
+        assert_eq!(named(&["6.12", "6.1", "6.12"]).unwrap(), ["6.12", "6.1"]);
+        assert_eq!(
+            named(&["6.1", "all"]).unwrap(),
+            ["6.1", "5.10", "6.12", "6.18"]
+        );
+        assert!(named(&["4.4"]).err().unwrap().to_string().contains("6.12"));
+    }
+
+    #[test]
+    fn a_lines_pattern_takes_no_other_line() {
+        let (short, long) = (&LINES[1], &LINES[2]);
+        assert_eq!(
+            short.pattern(Arch::Aarch64),
+            r"^linux-image-6\.1\.[0-9][^ ]*-cloud-arm64$"
+        );
+        assert!(
+            long.pattern(Arch::X86_64)
+                .starts_with(r"^linux-image-6\.12\.")
+        );
     }
 }

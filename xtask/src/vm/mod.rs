@@ -1,50 +1,75 @@
-//! `cargo xtask vm-test`: a distribution's kernel in QEMU plays the lab's scenes on backends that this machine may refuse.
+//! `cargo xtask vm-test`: distributions' kernels in QEMU play the lab's scenes on backends that this machine may refuse.
 
+mod arch;
 mod cpio;
+mod cross;
+mod guest;
 mod initramfs;
 mod kernels;
+mod libraries;
 mod matrix;
 mod modules;
 mod qemu;
+mod side_by_side;
+mod verified;
 
-use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::{
-    apt,
     build::{self, Built},
     process,
-    summary::{Counts, Format, Tally},
+    summary::Counts,
 };
-use initramfs::Contents;
+use arch::Arch;
+use guest::{Binaries, Report, Target};
 use matrix::Matrix;
-use qemu::Outcome;
 
-/// What the lab makes its node of and the cloud kernel has as modules.
-const MODULES: [&str; 3] = ["veth", "overlay", "dummy"];
+pub use verified::check_here;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask vm-test                                       fentry and kprobe on 6.12
-  cargo xtask vm-test --backend syscall --scene own-irsa
-  cargo xtask vm-test --backend fentry --churn 1000         device numbers recycled a thousand times")]
+  cargo xtask vm-test                                       the whole matrix
+  cargo xtask vm-test --kernel 6.1 --kernel 6.12            two kernels on x86-64
+  cargo xtask vm-test --arch aarch64                        Graviton's: 6.1 and 6.12
+  cargo xtask vm-test --kernel 6.12 --backend syscall --scene own-irsa
+  cargo xtask vm-test --probes --record                     only load the programs, and record what the verifier counts
+  cargo xtask vm-test --kernel 6.12 --backend fentry --churn 1000")]
 pub struct Args {
-    /// The kernel line to boot.
-    #[arg(long, default_value = "6.12")]
-    kernel: String,
+    /// A kernel line to boot, or `all`; repeatable. Default: those that are tested on the architecture.
+    #[arg(long)]
+    kernel: Vec<String>,
+    /// The architecture to emulate; repeatable. Default: x86_64 with --kernel, else both.
+    #[arg(long)]
+    arch: Vec<Arch>,
     /// A backend to play the scenes on; repeatable. Default: fentry and kprobe.
     #[arg(long)]
     backend: Vec<Backend>,
     /// Only this scene; repeatable.
     #[arg(long)]
     scene: Vec<String>,
+    /// No scenes: only load every program and compare the verifier's counts.
+    #[arg(long)]
+    probes: bool,
     /// Also mount, open and unmount token volumes this many times on each backend.
     #[arg(long, value_name = "CYCLES")]
     churn: Option<u32>,
-    /// Seconds after which the whole boot counts as hung.
-    #[arg(long, default_value_t = 900)]
+    /// Writes the verifier's counts to tests/verified_insns instead of comparing them.
+    #[arg(long)]
+    record: bool,
+    /// Writes the matrix as Markdown, too.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// How many guests run side by side.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Processors of each guest.
+    #[arg(long, default_value_t = 1)]
+    smp: u32,
+    /// Seconds after which a boot counts as hung.
+    #[arg(long, default_value_t = 1800)]
     timeout: u64,
 }
 
@@ -72,11 +97,35 @@ impl Backend {
 impl Default for Args {
     fn default() -> Self {
         Self {
-            kernel: "6.12".into(),
+            kernel: Vec::new(),
+            arch: Vec::new(),
             backend: Vec::new(),
             scene: Vec::new(),
+            probes: false,
             churn: None,
-            timeout: 900,
+            record: false,
+            markdown: None,
+            jobs: 2,
+            smp: 1,
+            timeout: 1800,
+        }
+    }
+}
+
+impl Args {
+    /// What every change is tested on: the oldest and the newest line of EKS' Amazon Linux 2023.
+    pub fn ci() -> Self {
+        Self {
+            kernel: ["6.1", "6.12"].map(str::to_owned).to_vec(),
+            ..Self::default()
+        }
+    }
+
+    fn backends(&self) -> Vec<Backend> {
+        if self.backend.is_empty() {
+            vec![Backend::Fentry, Backend::Kprobe]
+        } else {
+            self.backend.clone()
         }
     }
 }
@@ -93,92 +142,92 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-/// One boot of the kernel for all backends.
+/// Boots each kernel once for all backends.
 ///
 /// # Errors
-/// When the kernel, QEMU or a part of the guest cannot be had; a failing guest is a failed count, not an error.
+/// When a kernel, QEMU or a part of a guest cannot be had; a failing guest is a failed count, not an error.
 pub fn boot(args: &Args, built: &Built) -> Result<Counts> {
-    let line = kernels::line(&args.kernel)?;
-    apt::ensure_program(
-        "qemu-system-x86_64",
-        "qemu-system-x86",
-        "boots the kernel without KVM",
-    )?;
-    apt::ensure_program("xz", "xz-utils", "unpacks kernel modules")?;
-    let kernel = line.kernel()?;
-    let backends = if args.backend.is_empty() {
-        &[Backend::Fentry, Backend::Kprobe][..]
-    } else {
-        &args.backend
-    };
-    let initramfs = initramfs::build(&Contents {
-        auditor: &built.auditor,
-        lab: &built.lab,
-        helpers: &built.helpers,
-        modules: &modules::collect(&kernel.modules, &MODULES)?,
-        job: &job(args, backends),
-    })?;
-    let file = TemporaryFile::write("initramfs", &initramfs)?;
-    println!(
-        "==> booting {}, initramfs {} MiB",
-        kernel.package,
-        initramfs.len() >> 20
-    );
-    let mut tally = Tally::new(Format::Lab);
+    let targets = targets(args)?;
+    let binaries = binaries(&targets, built)?;
+    // Fetching is one at a time; booting is not.
+    let mut guests = Vec::new();
+    for target in targets {
+        let binaries = binaries
+            .iter()
+            .find(|binaries| binaries.arch == target.arch)
+            .context("no binaries for the architecture")?;
+        guests.push(guest::prepare(target, binaries, args)?);
+    }
+    let begun = Instant::now();
+    let reports = side_by_side::run(&guests, args.jobs, |guest| guest::run(guest, args));
     let mut matrix = Matrix::default();
-    let limit = Duration::from_secs(args.timeout);
-    let outcome = process::step("guest", "the scenes, on the kernel named above", || {
-        qemu::boot(&kernel.image, &file.0, limit, |text| {
-            println!("vm| {text}");
-            tally.line(text);
-            matrix.line(text);
-        })
-    })?;
-    print!("{matrix}");
-    match &outcome {
-        Outcome::Success => {}
-        Outcome::Failure => println!("vm-test: the guest reports a failure, see its lines above"),
-        Outcome::KernelTrouble(message) => {
-            println!("vm-test: the guest's kernel is in trouble: {message}")
-        }
-        Outcome::TimedOut(limit) => println!(
-            "vm-test: no end after {} s (--timeout), guest stopped",
-            limit.as_secs()
-        ),
-        Outcome::Silent(status) => {
-            println!("vm-test: QEMU ended ({status}) before the guest said success or failure")
-        }
+    let mut counts = Counts::default();
+    for report in reports {
+        let Report {
+            target,
+            column,
+            counts: counted,
+            notes,
+            took,
+        } = report?;
+        println!("==> {target}: {counted}, {:.0} s", took.as_secs_f64());
+        notes
+            .iter()
+            .for_each(|note| println!("vm-test: {target}: {note}"));
+        counts += counted;
+        matrix.add(&target.to_string(), column);
     }
-    let complete = matrix.completed() == backends.len();
-    if !complete {
-        println!(
-            "vm-test: scenes ended on {} of {} backends",
-            matrix.completed(),
-            backends.len()
-        );
+    print!("{matrix}{}", matrix.slowest());
+    println!("==> all guests: {:.0} s", begun.elapsed().as_secs_f64());
+    if let Some(file) = &args.markdown {
+        fs::write(file, matrix.markdown()).with_context(|| file.display().to_string())?;
     }
-    Ok(tally.finish(complete && outcome == Outcome::Success))
+    Ok(counts)
 }
 
-/// The guest's job: one `lab` command line a line.
-fn job(args: &Args, backends: &[Backend]) -> String {
-    let mut lines = String::new();
-    for backend in backends {
-        let backend = backend.name();
-        lines.push_str(&format!(
-            "play --auditor /auditor --backend {backend} --color never"
-        ));
-        for scene in &args.scene {
-            lines.push_str(&format!(" --scene {scene}"));
-        }
-        lines.push('\n');
-        if let Some(cycles) = args.churn {
-            lines.push_str(&format!(
-                "churn --auditor /auditor --backend {backend} --cycles {cycles}\n"
-            ));
+/// The guests that the flags ask for.
+fn targets(args: &Args) -> Result<Vec<Target>> {
+    let lines = if args.kernel.is_empty() {
+        kernels::lines(&["all".to_owned()])?
+    } else {
+        kernels::lines(&args.kernel)?
+    };
+    let arches = match (args.arch.as_slice(), args.kernel.is_empty()) {
+        ([], true) => &Arch::ALL[..],
+        ([], false) => &[Arch::X86_64],
+        (arches, _) => arches,
+    };
+    let mut targets = Vec::new();
+    for arch in arches {
+        for line in &lines {
+            // A kernel asked for by its name is booted wherever it is asked for.
+            if !args.kernel.is_empty() || line.tested_on.contains(arch) {
+                targets.push(Target { line, arch: *arch });
+            }
         }
     }
-    lines
+    Ok(targets)
+}
+
+/// The binaries of each architecture that a guest has.
+fn binaries(targets: &[Target], built: &Built) -> Result<Vec<Binaries>> {
+    let mut all = Vec::new();
+    for arch in Arch::ALL {
+        if !targets.iter().any(|target| target.arch == arch) {
+            continue;
+        }
+        all.push(if arch.is_host() {
+            Binaries::host(arch, built)
+        } else {
+            let cross::Cross { built, shell } = process::step(
+                &format!("building for {}", arch.name()),
+                "the guest runs the real auditor",
+                || cross::build(arch),
+            )?;
+            Binaries::foreign(arch, &built, shell)
+        });
+    }
+    Ok(all)
 }
 
 /// A file that goes when its owner does.
@@ -207,15 +256,36 @@ impl Drop for TemporaryFile {
 mod tests {
     use super::*;
 
+    fn named(args: &Args) -> Vec<String> {
+        let targets = targets(args).unwrap();
+        targets.iter().map(ToString::to_string).collect()
+    }
+
     #[test]
-    fn a_job_is_one_command_a_line() {
+    fn without_flags_it_is_the_whole_matrix() {
+        let expected = [
+            "5.10 x86_64",
+            "6.1 x86_64",
+            "6.12 x86_64",
+            "6.18 x86_64",
+            "6.1 aarch64",
+            "6.12 aarch64",
+        ];
+        assert_eq!(named(&Args::default()), expected);
+    }
+
+    #[test]
+    fn flags_narrow_it() {
         let args = Args {
-            scene: vec!["a".into()],
-            churn: Some(9),
+            kernel: vec!["6.18".into()],
             ..Args::default()
         };
-        let expected = "play --auditor /auditor --backend fentry --color never --scene a\n\
-            churn --auditor /auditor --backend fentry --cycles 9\n";
-        assert_eq!(job(&args, &[Backend::Fentry]), expected);
+        assert_eq!(named(&args), ["6.18 x86_64"]);
+        let args = Args {
+            arch: vec![Arch::Aarch64],
+            ..Args::default()
+        };
+        assert_eq!(named(&args), ["6.1 aarch64", "6.12 aarch64"]);
+        assert_eq!(named(&Args::ci()), ["6.1 x86_64", "6.12 x86_64"]);
     }
 }

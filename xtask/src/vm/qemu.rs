@@ -11,10 +11,20 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+use super::arch::Arch;
 use crate::process;
 
 /// After the guest's last word it powers off; if it cannot, that is no longer of interest.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(20);
+
+/// What is booted.
+pub struct Machine<'a> {
+    pub arch: Arch,
+    pub kernel: &'a Path,
+    /// Uncompressed.
+    pub initramfs: &'a Path,
+    pub processors: u32,
+}
 
 /// How a boot ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,16 +43,12 @@ pub enum Outcome {
 ///
 /// # Errors
 /// When QEMU cannot start.
-pub fn boot(
-    kernel: &Path,
-    initramfs: &Path,
-    limit: Duration,
-    mut line: impl FnMut(&str),
-) -> Result<Outcome> {
-    let mut command = command(kernel, initramfs);
+pub fn boot(machine: &Machine<'_>, limit: Duration, mut line: impl FnMut(&str)) -> Result<Outcome> {
+    let mut command = command(machine);
     println!("$ {}", process::shown(&command));
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-    let mut guest = Guest(child.context("cannot start qemu-system-x86_64")?);
+    let mut guest =
+        Guest(child.with_context(|| format!("cannot start {}", machine.arch.qemu().0))?);
     let lines = read_lines(guest.0.stdout.take().context("QEMU has no console")?);
     let outcome = watch(&lines, limit, &mut line);
     if matches!(outcome, Some(Outcome::Success | Outcome::Failure)) {
@@ -71,19 +77,18 @@ impl Drop for Guest {
     }
 }
 
-fn command(kernel: &Path, initramfs: &Path) -> Command {
-    let mut command = Command::new("qemu-system-x86_64");
+fn command(machine: &Machine<'_>) -> Command {
+    let Machine {
+        arch,
+        kernel,
+        initramfs,
+        processors,
+    } = machine;
+    let mut command = Command::new(arch.qemu().0);
     // Emulation, never KVM: the same everywhere, nested CI machines included.
-    command.args([
-        "-accel",
-        "tcg,thread=multi",
-        "-cpu",
-        "max",
-        "-smp",
-        "2",
-        "-m",
-        "1024",
-    ]);
+    command.args(["-accel", "tcg,thread=multi"]);
+    command.args(arch.machine());
+    command.args(["-smp", &processors.to_string(), "-m", "1024"]);
     command.args([
         "-nodefaults",
         "-display",
@@ -100,7 +105,8 @@ fn command(kernel: &Path, initramfs: &Path) -> Command {
         .arg("-initrd")
         .arg(initramfs);
     // What follows `--` are the arguments of init.
-    command.args(["-append", "console=ttyS0 quiet panic=-1 -- guest"]);
+    let line = format!("console={} quiet panic=-1 -- guest", arch.console());
+    command.args(["-append", &line]);
     command
 }
 
