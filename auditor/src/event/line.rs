@@ -40,7 +40,7 @@ pub struct Line {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Body {
-    Ready(Ready),
+    Ready(Box<Ready>),
     Stopped(Stopped),
     TokenOpen(Box<TokenOpen>),
     CredentialConnect(Box<CredentialConnect>),

@@ -309,18 +309,19 @@ pub(super) fn body(body: &mut Body, caps: Caps) {
             each(binding, |b| cut_binding(b, caps));
             cut_evidence(evidence, caps);
         }
-        Body::Ready(Ready {
-            version: _,
-            kernel,
-            backends,
-            // The program's own table, and under 3 KB.
-            coverage: _,
-            state,
-            policy_hash,
-            pods: _,
-            associations: _,
-            metrics,
-        }) => {
+        Body::Ready(ready) => {
+            let Ready {
+                version: _,
+                kernel,
+                backends,
+                // The program's own table, and under 3 KB.
+                coverage: _,
+                state,
+                policy_hash,
+                pods: _,
+                associations: _,
+                metrics,
+            } = &mut **ready;
             cut(kernel, caps.text);
             // Their names are the program's own, and short.
             while backends.len() > caps.items {

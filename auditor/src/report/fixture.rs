@@ -323,7 +323,7 @@ pub fn bodies(text: &str, many: usize) -> Vec<Body> {
             attribution,
             repeats: 0,
         })),
-        Body::Ready(Ready {
+        Body::Ready(Box::new(Ready {
             version: "0.1.0",
             kernel: text.to_owned(),
             backends: hooks
@@ -336,7 +336,7 @@ pub fn bodies(text: &str, many: usize) -> Vec<Body> {
             pods: Some(u64::MAX),
             associations: Some(u64::MAX),
             metrics: Some(text.to_owned()),
-        }),
+        })),
         health(text),
         Body::Stopped(Stopped {
             reason: text.to_owned(),

@@ -185,7 +185,11 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     for doubt in doubts.into_iter().chain(unavailable).chain(forgotten) {
         pipeline.health(doubt);
     }
-    pipeline.emit(Timestamp::now(), Uuid::now_v7(), Body::Ready(ready));
+    pipeline.emit(
+        Timestamp::now(),
+        Uuid::now_v7(),
+        Body::Ready(Box::new(ready)),
+    );
     pipeline.on_older_listeners(older_listeners);
 
     let stop = CancellationToken::new();
