@@ -1,6 +1,6 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{ConnectKey, ConnectState, FileInfo, Header, TaskContext};
+use crate::{ConnectKey, ConnectState, FileInfo, Header, TakenFrom, TaskContext};
 
 /// [`ReceivedRecord::caller`].
 pub mod caller {
@@ -26,6 +26,8 @@ pub struct ReceivedRecord {
     pub syscall: u32,
     /// See [`caller`].
     pub caller: u32,
+    /// Whom the receiving thread was last allowed to look into; zeroes where nobody. Only `pidfd_getfd(2)` takes from there.
+    pub from: TakenFrom,
     /// Holds with `RECEIVED_SOCKET` only.
     pub key: ConnectKey,
     /// Holds with `RECEIVED_SOCKET` only.

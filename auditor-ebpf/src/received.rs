@@ -1,12 +1,12 @@
 //! Descriptors that arrive: SCM_RIGHTS, pidfd_getfd, seccomp's ADDFD. `current` is the receiver in each.
 
 use auditor_common::{
-    ABSENT, CANARY_ENDPOINT, ConnectKey, ConnectState, Counter, ReceivedRecord, backend, caller,
-    class, kind,
+    ABSENT, CANARY_ENDPOINT, ConnectKey, ConnectState, Counter, ReceivedRecord, TakenFrom, backend,
+    caller, class, kind,
 };
 use aya_ebpf::{
     helpers::{
-        bpf_get_current_task,
+        bpf_get_current_pid_tgid, bpf_get_current_task,
         generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
     },
     macros::{fentry, kprobe},
@@ -17,7 +17,7 @@ use crate::{
     file_open::TS_COMPAT,
     kernel::{Address, Probed, Reader, Typed, off, pointer, read},
     log::log_match,
-    maps::{CONNECTS, EVENTS, count, header},
+    maps::{CONNECTS, EVENTS, TAKEN_FROM, count, header},
     task::describe,
     token_file::{S_IFMT, TokenFile, is_own, token_file},
 };
@@ -27,6 +27,15 @@ const S_IFSOCK: u16 = 0o140_000;
 const PF_IO_WORKER: u32 = 0x10;
 /// arch/x86/include/asm/page_64_types.h, arch/arm64/include/asm/memory.h: with pages of 4 KiB.
 const THREAD_SIZE: u64 = 16 << 10;
+
+const NOBODY: TakenFrom = TakenFrom {
+    time: 0,
+    start_time: 0,
+    cgroup_id: 0,
+    pid: 0,
+    reserved: 0,
+    comm: [0; 16],
+};
 
 /// What arrived.
 enum What {
@@ -107,8 +116,11 @@ unsafe fn emit(what: &What, by: u16) {
     };
     let record = entry.as_mut_ptr();
     unsafe {
-        // Whom pidfd_getfd took it from is not in reach here: the same thread's `security_ptrace_access_check` just before
-        // has seen that process (`MemoryAccess`).
+        // pidfd_getfd(2) asked `security_ptrace_access_check` just before, in this thread.
+        (*record).from = match TAKEN_FROM.get(bpf_get_current_pid_tgid() as u32) {
+            Some(from) => *from,
+            None => NOBODY,
+        };
         let (syscall, caller) = system_call();
         (*record).syscall = syscall;
         (*record).caller = caller;

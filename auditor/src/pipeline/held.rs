@@ -11,7 +11,7 @@ use auditor_common::OpenRecord;
 use super::{Pipeline, actor::Attributed};
 use crate::{
     audit::Judgement,
-    event::{Verdict, Via},
+    event::{OtherProcess, Verdict, Via},
     node::{Clock, OwnerSource, VolumeOwner},
 };
 
@@ -73,6 +73,8 @@ impl NextLook {
 #[derive(Debug, Default)]
 pub struct Found {
     pub via: Via,
+    /// Of a descriptor that was taken from another process.
+    pub from: Option<Box<OtherProcess>>,
     pub owner: Option<(VolumeOwner, OwnerSource)>,
     pub attributed: Option<Attributed>,
     pub next_look: Option<NextLook>,

@@ -1,7 +1,7 @@
 //! Descriptors that arrived in a process: of tokens, and of connections to credential endpoints.
 
 use auditor_common::{
-    CANARY_ENDPOINT, Header, OpenRecord, ReceivedRecord, backend, caller, class, kind,
+    CANARY_ENDPOINT, Header, OpenRecord, ReceivedRecord, backend, caller, class, kind, until_nul,
 };
 use uuid::Uuid;
 
@@ -17,8 +17,8 @@ use crate::{
     audit::{Received, ReceivedCase, ReceivedOwner, judge_received},
     cluster::Pod,
     event::{
-        Access, Attribution, Body, OwnerRef, ReceivedConnection, Relation, TokenReceived, TokenRef,
-        Via,
+        Access, Attribution, Body, Container, OtherProcess, OwnerRef, ReceivedConnection, Relation,
+        TokenReceived, TokenRef, Via,
     },
     node::{Clock, Member, OwnerSource},
 };
@@ -39,6 +39,9 @@ fn via(syscall: u32, flags: u32) -> Via {
         _ => Via::SeccompAddfd,
     }
 }
+
+/// Between asking and taking lie some microseconds; a thread that asks and does something else is asked nothing again.
+const TAKEN_WITHIN_NS: u64 = 1_000_000_000;
 
 /// Whose process made a connection.
 enum Maker {
@@ -62,8 +65,10 @@ impl Pipeline {
             file: record.file,
             task: record.task,
         };
+        let via = via(record.syscall, record.caller);
         let found = Found {
-            via: via(record.syscall, record.caller),
+            via,
+            from: self.taken_from(record, via),
             ..Found::default()
         };
         self.consider_open(&open, found, Attempt::First);
@@ -141,6 +146,7 @@ impl Pipeline {
             Some(token),
             None,
             access,
+            found.from,
             attribution,
         );
     }
@@ -215,6 +221,7 @@ impl Pipeline {
             waited_ms: None,
             reason: attributed.who.reason().map(str::to_owned),
         };
+        let from = self.taken_from(record, via);
         self.write_received(
             time,
             attributed,
@@ -222,6 +229,7 @@ impl Pipeline {
             None,
             Some(connection),
             access,
+            from,
             attribution,
         );
     }
@@ -235,6 +243,7 @@ impl Pipeline {
         token: Option<TokenRef>,
         connection: Option<ReceivedConnection>,
         access: Access,
+        from: Option<Box<OtherProcess>>,
         attribution: Attribution,
     ) {
         let Attributed {
@@ -253,14 +262,45 @@ impl Pipeline {
             token,
             connection,
             access,
-            // Of pidfd_getfd: the target of the ptrace access check that the same thread passed just before (`MemoryAccess`).
-            from: None,
+            from: from.map(|from| *from),
             binding: judgement.binding,
             evidence: judgement.evidence,
             attribution,
             repeats: 0,
         };
         self.emit(time, Uuid::now_v7(), Body::TokenReceived(Box::new(line)));
+    }
+
+    /// The process that pidfd_getfd(2) took the descriptor from: it asked for the right to right before.
+    fn taken_from(&mut self, record: &ReceivedRecord, via: Via) -> Option<Box<OtherProcess>> {
+        let from = &record.from;
+        let is_just_before = record.header.time.saturating_sub(from.time) < TAKEN_WITHIN_NS;
+        if via != Via::PidfdGetfd || from.pid == 0 || !is_just_before {
+            return None;
+        }
+        let member = self.cgroups.member_or_look(from.cgroup_id);
+        let (pod, container) = match member {
+            Member::Pod(owner) => {
+                let pod = self.sources.cluster().pod(&owner.pod_uid).cloned();
+                let container = owner.container_id.as_deref().map(|id| match &pod {
+                    Some(pod) => pod.container_ref(id),
+                    None => Container {
+                        id: id.to_owned(),
+                        name: None,
+                        image: None,
+                    },
+                });
+                (pod, container)
+            }
+            Member::Host | Member::Unknown => (None, None),
+        };
+        Some(Box::new(OtherProcess {
+            pid: from.pid,
+            start_time: self.clock.wall(from.start_time),
+            comm: String::from_utf8_lossy(until_nul(&from.comm)).into_owned(),
+            container,
+            pod: pod.map(|pod| self.sources.cluster().pod_ref(&pod)),
+        }))
     }
 
     fn maker(&mut self, cgroup_id: u64) -> Maker {
