@@ -5,6 +5,7 @@ use auditor_common::{
     caller, class, kind,
 };
 use aya_ebpf::{
+    EbpfContext as _,
     helpers::{
         bpf_get_current_pid_tgid, bpf_get_current_task,
         generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
@@ -15,7 +16,7 @@ use aya_ebpf::{
 
 use crate::{
     file_open::TS_COMPAT,
-    kernel::{Address, Probed, Reader, Typed, off, pointer, read},
+    kernel::{Address, Probed, off, pointer, read},
     log::log_match,
     maps::{CONNECTS, EVENTS, TAKEN_FROM, count, header},
     task::describe,
@@ -46,7 +47,9 @@ enum What {
 /// Called for each descriptor that the kernel installs on somebody else's behalf (fs/file.c `receive_fd`, net/core/scm.c).
 #[fentry(function = "security_file_receive")]
 pub fn received_fentry(ctx: FEntryContext) -> i32 {
-    let matched = unsafe { inspect::<Typed>(ctx.arg(0), backend::FENTRY) };
+    // Read as a number: the compiler packs what arrived in ways that the verifier allows with no typed pointer.
+    let file = unsafe { pointer(ctx.as_ptr().cast_const().cast(), 0) };
+    let matched = unsafe { inspect(file, backend::FENTRY) };
     log_match!(
         &ctx,
         matched,
@@ -60,7 +63,7 @@ pub fn received_fentry(ctx: FEntryContext) -> i32 {
 pub fn received_kprobe(ctx: ProbeContext) -> u32 {
     let regs: Address = ctx.regs.cast();
     let file = unsafe { pointer(regs, off!(regs_arg0)) };
-    let matched = unsafe { inspect::<Probed>(file, backend::KPROBE) };
+    let matched = unsafe { inspect(file, backend::KPROBE) };
     log_match!(
         &ctx,
         matched,
@@ -71,13 +74,13 @@ pub fn received_kprobe(ctx: ProbeContext) -> u32 {
 
 /// Whether it was one to tell of.
 #[inline(always)]
-unsafe fn inspect<R: Reader>(file: Address, by: u16) -> bool {
-    let inode = unsafe { R::pointer(file, off!(file_inode)) };
-    let is_socket = unsafe { R::read::<u16>(inode, off!(inode_mode)) } & S_IFMT == S_IFSOCK;
+unsafe fn inspect(file: Address, by: u16) -> bool {
+    let inode = unsafe { pointer(file, off!(file_inode)) };
+    let is_socket = unsafe { read::<u16>(inode, off!(inode_mode)) } & S_IFMT == S_IFSOCK;
     let found = if is_socket {
         unsafe { connection(file) }
     } else {
-        (unsafe { token_file::<R>(file) }).map(What::Token)
+        (unsafe { token_file::<Probed>(file) }).map(What::Token)
     };
     let Some(found) = found else {
         return false;

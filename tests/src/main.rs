@@ -63,6 +63,9 @@ enum Action {
         /// Play only this technique; repeatable.
         #[arg(long = "scene", value_name = "NAME")]
         techniques: Vec<String>,
+        /// As of `play`.
+        #[arg(long)]
+        accept_refusal: bool,
         #[arg(long, value_enum, default_value_t)]
         color: Color,
     },
@@ -194,6 +197,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// A kernel that refuses the backend is a skip, where that is accepted.
+fn or_refused(played: Result<Score>, accept_refusal: bool, backend: &str) -> Result<Score> {
+    match played {
+        Err(e) if accept_refusal && refusal(&format!("{e:#}")).is_some() => {
+            let why = refusal(&format!("{e:#}")).unwrap_or_default();
+            println!("refused {backend}: {why}");
+            Ok(Score {
+                skipped: 1,
+                ..Score::default()
+            })
+        }
+        played => played,
+    }
+}
+
 /// Whether everything was as it should be.
 fn act(command: Action) -> Result<bool> {
     match command {
@@ -214,17 +232,8 @@ fn act(command: Action) -> Result<bool> {
                 keep,
                 paint: Paint::new(color),
             };
-            let score = match play::run(&play) {
-                Err(e) if accept_refusal && refusal(&format!("{e:#}")).is_some() => {
-                    let why = refusal(&format!("{e:#}")).unwrap_or_default();
-                    println!("refused {}: {why}", play.auditor.backend);
-                    Score {
-                        skipped: 1,
-                        ..Score::default()
-                    }
-                }
-                result => result?,
-            };
+            let backend = play.auditor.backend.clone();
+            let score = or_refused(play::run(&play), accept_refusal, &backend)?;
             println!("{}", output.display());
             Ok(summary(score))
         }
@@ -247,6 +256,7 @@ fn act(command: Action) -> Result<bool> {
         Action::Evade {
             auditor,
             techniques,
+            accept_refusal,
             color,
         } => {
             clean_up_on_signals()?;
@@ -258,7 +268,8 @@ fn act(command: Action) -> Result<bool> {
                 techniques,
                 paint: Paint::new(color),
             };
-            let score = evasion::run(&evade)?;
+            let backend = evade.auditor.backend.clone();
+            let score = or_refused(evasion::run(&evade), accept_refusal, &backend)?;
             println!("{}", output.display());
             Ok(summary(score))
         }

@@ -28,11 +28,8 @@ pub struct Verified {
 /// # Errors
 /// When not even the object can be loaded.
 pub fn verified() -> Result<Vec<Verified>, LoadError> {
-    let Opened {
-        mut ebpf,
-        kernel_btf,
-        ..
-    } = Opened::new(&LoadOptions {
+    // Whole: the programs refer to its maps.
+    let mut opened = Opened::new(&LoadOptions {
         backend: None,
         endpoints: Vec::new(),
         own_tgid: std::process::id(),
@@ -42,8 +39,8 @@ pub fn verified() -> Result<Vec<Verified>, LoadError> {
     for hook in Hook::ALL {
         for way in hook.ways() {
             for (program, target) in way.programs {
-                let result = load(&mut ebpf, program, target, &kernel_btf);
-                unload(&mut ebpf, program);
+                let result = load(&mut opened.ebpf, program, target, &opened.kernel_btf);
+                unload(&mut opened.ebpf, program);
                 let (verified_insns, refused) = match result {
                     Ok(count) => (count, None),
                     Err(why) => (None, Some(why)),

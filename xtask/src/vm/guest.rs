@@ -244,18 +244,24 @@ fn job(args: &Args) -> String {
     if args.probes {
         return lines;
     }
-    let mut play = |backend: &str, scenes: &[String]| {
+    let mut play = |what: &str, backend: &str, names: &[String]| {
         lines.push_str(&format!(
-            "play --auditor /auditor --backend {backend} --accept-refusal --color never"
+            "{what} --auditor /auditor --backend {backend} --accept-refusal --color never"
         ));
-        for scene in scenes {
-            lines.push_str(&format!(" --scene {scene}"));
+        for name in names {
+            lines.push_str(&format!(" --scene {name}"));
         }
         lines.push('\n');
     };
-    play("auto", &[AUTO_SCENE.to_owned()]);
+    play("play", "auto", &[AUTO_SCENE.to_owned()]);
+    let all = args.scene.is_empty() && args.technique.is_empty();
     for backend in args.backends() {
-        play(backend.name(), &args.scene);
+        if all || !args.scene.is_empty() {
+            play("play", backend.name(), &args.scene);
+        }
+        if all || !args.technique.is_empty() {
+            play("evade", backend.name(), &args.technique);
+        }
     }
     if let Some(cycles) = args.churn {
         for backend in args.backends() {
@@ -289,6 +295,7 @@ mod tests {
     fn a_job_is_one_command_a_line() {
         let args = Args {
             scene: vec!["a".into()],
+            technique: vec!["b".into()],
             backend: vec![Backend::Fentry],
             churn: Some(9),
             ..Args::default()
@@ -296,6 +303,7 @@ mod tests {
         let expected = "probes --auditor /auditor\n\
             play --auditor /auditor --backend auto --accept-refusal --color never --scene own-irsa\n\
             play --auditor /auditor --backend fentry --accept-refusal --color never --scene a\n\
+            evade --auditor /auditor --backend fentry --accept-refusal --color never --scene b\n\
             churn --auditor /auditor --backend fentry --cycles 9\n";
         assert_eq!(job(&args), expected);
         let args = Args {

@@ -47,9 +47,12 @@ pub struct Args {
     /// A backend to play the scenes on; repeatable. Default: fentry and kprobe.
     #[arg(long)]
     backend: Vec<Backend>,
-    /// Only this scene; repeatable.
+    /// Only this scene; repeatable. Without --technique, none of the evasion corpus.
     #[arg(long)]
     scene: Vec<String>,
+    /// Only this technique of the evasion corpus; repeatable. Without --scene, no scene.
+    #[arg(long)]
+    technique: Vec<String>,
     /// No scenes: only load every program and compare the verifier's counts.
     #[arg(long)]
     probes: bool,
@@ -101,6 +104,7 @@ impl Default for Args {
             arch: Vec::new(),
             backend: Vec::new(),
             scene: Vec::new(),
+            technique: Vec::new(),
             probes: false,
             churn: None,
             record: false,

@@ -62,8 +62,11 @@ pub fn check(target: &str, probes: &[Probe]) -> Result<Vec<String>> {
 /// # Errors
 /// When there are none, or the file cannot be written.
 pub fn record(target: &str, probes: &[Probe]) -> Result<()> {
-    if probes.is_empty() {
-        bail!("the guest told no counts, so none are recorded");
+    if probes
+        .iter()
+        .all(|probe| matches!(probe.count, Count::Refused(_)))
+    {
+        bail!("the guest loads no program, so nothing is recorded");
     }
     let file = file(target);
     let directory = file.parent().context("no directory")?;
