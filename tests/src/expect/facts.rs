@@ -134,6 +134,9 @@ pub fn facts(line: &Value) -> Facts {
         }
         _ => {}
     }
+    if event == "token_received" {
+        facts.insert("from", name(&line["from"]["pod"]));
+    }
     if event == "token_received" && line["token"].is_null() {
         let connection = &line["connection"];
         facts.extend([

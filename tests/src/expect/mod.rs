@@ -40,8 +40,11 @@ impl Expected {
 
     /// A descriptor of a token of `owner` arrives in `receiver`.
     pub fn received(receiver: &Pod, owner: &Pod, volume: &str, relation: &str, via: &str) -> Self {
-        Self::foreign_open(receiver, owner, volume, relation)
-            .with(&[("event", "token_received"), ("via", via)])
+        Self::foreign_open(receiver, owner, volume, relation).with(&[
+            ("event", "token_received"),
+            ("via", via),
+            ("from", "null"),
+        ])
     }
 
     /// A connection to `endpoint` at `dst` that `owner` made arrives in a message to `receiver`.
@@ -52,6 +55,7 @@ impl Expected {
             ("endpoint", endpoint),
             ("dst", dst),
             ("via", "scm_rights"),
+            ("from", "null"),
         ])
     }
 

@@ -89,10 +89,19 @@ pub const SCENES: &[Scene] = &[
             let arrived =
                 Expected::received(&thief, &victim, POD_IDENTITY, "other-pod", "pidfd_getfd")
                     .bound("pod-identity", &role)
-                    .with(&[("comm", "hand")]);
+                    .with(&[("comm", "hand"), ("from", &victim.key())]);
+            // It asks whether it may look into that process, which is one of a pod with a token.
+            let asked = Expected::memory_access(&thief, &victim, "other-pod", "attach-real-creds")
+                .bound("pod-identity", &role)
+                .with(&[("comm", "hand"), ("target_comm", "hand")])
+                .judged("violation", "credential-memory-access:high");
+            let mut expected = vec![own(&victim, &role, "hand")];
+            if stage.watches("memory_access") {
+                expected.push(asked);
+            }
             Ok(with_arrival(
                 stage,
-                vec![own(&victim, &role, "hand")],
+                expected,
                 arrived.judged("violation", RECEIVED),
             ))
         },
