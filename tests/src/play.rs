@@ -319,7 +319,12 @@ pub fn refusal(trouble: &str) -> Option<String> {
 pub fn introduction(ready: &Value) -> String {
     let backends: Vec<String> = hooks(ready)
         .iter()
-        .map(|(hook, backend)| format!("{hook} by {backend}"))
+        .map(|(hook, backend)| {
+            // Why, where a reader would expect one.
+            let refused = &ready["backends"][hook]["refused"];
+            let why = (backend == "none").then(|| format!(" {refused}"));
+            format!("{hook} by {backend}{}", why.unwrap_or_default())
+        })
         .collect();
     format!(
         "auditor {} on {}: {}",

@@ -355,16 +355,23 @@ fn denied(rings: &mut Rings, nonce: u64) -> Result<(), CanaryError> {
 /// Opens the memory of a child of our own: a thread of ours would not be asked about.
 fn memory(rings: &mut Rings, own_tgid: u32) -> Result<(), CanaryError> {
     let child = PausedChild::spawn()?;
-    // A security module may refuse it behind the hook (Yama's ptrace_scope 3).
-    let opened = File::open(format!("/proc/{}/mem", child.child.id()));
-    let fired = wait(rings, |bytes| match decode(bytes) {
-        Ok(Record::Memory(record)) if record.task.pid == own_tgid => Found::Yes,
-        _ => Found::No,
-    });
-    match (fired, opened) {
-        (true, _) => Ok(()),
-        (false, Ok(_)) => Err(CanaryError::Silent),
-        (false, Err(error)) => Err(error.into()),
+    let path = format!("/proc/{}/mem", child.child.id());
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // A security module may refuse it behind the hook (Yama's ptrace_scope 3).
+        let opened = File::open(&path);
+        let fired = rings.find(|bytes| match decode(bytes) {
+            Ok(Record::Memory(record)) if record.task.pid == own_tgid => Found::Yes,
+            _ => Found::No,
+        });
+        match opened {
+            _ if fired => return Ok(()),
+            // Once more: a spawned child lets its parent go on before it has left the parent's memory (fs/exec.c `exec_mmap`), and
+            // until it has, nobody is asked (kernel/fork.c `mm_access`).
+            _ if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            Ok(_) => return Err(CanaryError::Silent),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
