@@ -10,8 +10,11 @@ use crate::{
     node::{PodSpec, pod::IRSA},
 };
 
-/// A state must hold for 4 s, and is looked for every 2 s; `unused-credential` begins when policy's three seconds are over.
-const TOLD: Duration = Duration::from_secs(20);
+/// A state is told within 8 s: it must hold for 4 s, and is looked for every 2 s.
+const TOLD: Duration = Duration::from_secs(8);
+/// It begins when policy's three seconds are over.
+const UNUSED_TOLD: Duration = Duration::from_secs(13);
+const GONE: Duration = Duration::from_secs(4);
 const UNUSED: &str = "unused-credential";
 
 /// How many lines tell that `finding` is in `state`, of `subject` or of any.
@@ -64,14 +67,14 @@ pub const SCENES: &[Scene] = &[
             let tells = |state: &'static str| {
                 move |lines: &[Value]| told(lines, state, UNUSED, Some(subject)) > 0
             };
-            stage.wait_for_lines(TOLD, tells("raised"));
+            stage.wait_for_lines(UNUSED_TOLD, tells("raised"));
             stage
                 .lab
                 .run(&dormant, &["peek", &token_path(&dormant, IRSA)])?;
-            stage.wait_for_lines(TOLD, tells("cleared"));
+            stage.wait_for_lines(GONE, tells("cleared"));
             // Those of others are cleared by this, too.
             stage.lab.set_policy("")?;
-            stage.wait_for_lines(TOLD, |lines| {
+            stage.wait_for_lines(GONE, |lines| {
                 told(lines, "raised", UNUSED, None) == told(lines, "cleared", UNUSED, None)
             });
             let line = |state| Expected::posture(state, subject, &format!("{UNUSED}:info"));
