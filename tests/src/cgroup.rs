@@ -11,6 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal},
+};
 
 use crate::sys::mounts;
 
@@ -109,14 +113,40 @@ pub fn join(path: &Path) -> Result<()> {
 
 /// Kills everything in the cgroup and below it, and waits until it is empty.
 pub fn kill(path: &Path) -> Result<()> {
-    fs::write(path.join("cgroup.kill"), "1")
-        .with_context(|| format!("kill the processes of {}", path.display()))?;
+    let at_once = path.join("cgroup.kill");
+    // Linux 5.14; before that what forks while it is killed wants another round.
+    let one_by_one = !at_once.exists();
+    if !one_by_one {
+        fs::write(at_once, "1")
+            .with_context(|| format!("kill the processes of {}", path.display()))?;
+    }
     let deadline = Instant::now() + Duration::from_secs(10);
     while !fs::read_to_string(path.join("cgroup.events"))?.contains("populated 0") {
+        if one_by_one {
+            kill_each(path)?;
+        }
         if Instant::now() > deadline {
             bail!("processes in {} do not die", path.display());
         }
         thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+fn kill_each(path: &Path) -> Result<()> {
+    for pid in fs::read_to_string(path.join("cgroup.procs"))?.lines() {
+        let pid = pid.parse().ok().and_then(Pid::from_raw);
+        match pid.map(|pid| rustix::process::kill_process(pid, Signal::KILL)) {
+            // It may have ended by itself.
+            None | Some(Ok(()) | Err(Errno::SRCH)) => {}
+            Some(Err(error)) => return Err(error).context("kill a process of the lab"),
+        }
+    }
+    for child in fs::read_dir(path)? {
+        let child = child?;
+        if child.file_type()?.is_dir() {
+            kill_each(&child.path())?;
+        }
     }
     Ok(())
 }
