@@ -201,9 +201,9 @@ fn end_to_end(built: &Built) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Their tests wait most of the time, and their labs may stand side by side. For all others there is one node in miniature at
-/// a time.
-const SIDE_BY_SIDE: [&str; 1] = ["kube"];
+/// Their tests wait most of the time, and have no lab or one that may stand beside others. For all others there is one node
+/// in miniature at a time.
+const SIDE_BY_SIDE: [&str; 2] = ["kube", "self_test"];
 
 /// The lab's test targets, as cargo finds them: a file or a directory with a main.rs each.
 fn end_to_end_targets() -> Result<Vec<String>> {
