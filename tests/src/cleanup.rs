@@ -1,12 +1,13 @@
 //! A lab's directory, and removing what a lab has left: also one that crashed.
 //!
 //! Everything that a lab starts lives in its cgroup, everything that it mounts lies below its directory. There is one lab
-//! at a time on a machine: the kernel shows an auditor every lab's processes, and they would disturb each other.
+//! at a time on a machine: the kernel shows an auditor every lab's processes, and they would disturb each other. Labs that
+//! know each other's processes may stand side by side, see [`Company`].
 
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -20,19 +21,35 @@ pub const STATE: &str = "/run/credential-lab";
 /// Locked while a lab lives.
 const LOCK: &str = "/run/credential-lab.lock";
 
+/// Which other labs there may be on the machine while this one lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    None,
+    /// Those of the same program that allow it, too: it tells its own lines from theirs, see `Lab::is_of_another`.
+    OfThisProgram,
+}
+
 /// A living lab's directory and cgroup; removed when dropped.
 pub struct Home {
     dir: PathBuf,
     cgroup: PathBuf,
     keep: bool,
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 impl Home {
     /// Waits for another lab to end, and removes what earlier ones have left. `hierarchy`: where cgroup v2 is mounted.
-    pub fn claim(hierarchy: &Path) -> Result<Self> {
-        let lock = lock()?;
-        sweep()?;
+    pub fn claim(hierarchy: &Path, company: Company) -> Result<Self> {
+        let lock = match company {
+            Company::None => {
+                let lock = lock()?;
+                sweep()?;
+                Arc::new(lock)
+            }
+            Company::OfThisProgram => share()?,
+        };
+        // While another lab's end removes the empty directory of all labs.
+        let _cleaning = CLEANING.lock();
         let name = format!(
             "{}-{}",
             std::process::id(),
@@ -90,6 +107,20 @@ fn lock() -> Result<File> {
     Ok(file)
 }
 
+/// The lock for labs that stand side by side. The first of them removes what earlier ones have left; other programs' labs
+/// wait for the last.
+fn share() -> Result<Arc<File>> {
+    let mut lock = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(lock) = lock.upgrade() {
+        return Ok(lock);
+    }
+    let file = self::lock()?;
+    sweep()?;
+    let file = Arc::new(file);
+    *lock = Arc::downgrade(&file);
+    Ok(file)
+}
+
 /// Removes every lab; the caller holds the lock, so none lives.
 fn sweep() -> Result<()> {
     for entry in fs::read_dir(STATE).into_iter().flatten() {
@@ -125,6 +156,8 @@ pub fn remove_own() -> Result<()> {
 }
 
 static CLEANING: Mutex<()> = Mutex::new(());
+/// Held by the labs that stand side by side.
+static SHARED: Mutex<Weak<File>> = Mutex::new(Weak::new());
 
 fn remove(dir: &Path) -> Result<()> {
     let _cleaning = CLEANING.lock();

@@ -33,6 +33,23 @@ pub fn cargo() -> Command {
     command
 }
 
+/// The same command, behind all others for the processors.
+pub fn niced(command: &Command) -> Command {
+    let mut niced = Command::new("nice");
+    niced.args(["-n", "19"]).arg(command.get_program());
+    niced.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => niced.env(name, value),
+            None => niced.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        niced.current_dir(directory);
+    }
+    niced
+}
+
 /// The command as one would type it, for progress lines and errors.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

@@ -1,11 +1,12 @@
 //! `cargo xtask test`: every test there is, with one summary line of its own at the end.
 
 use std::{
-    path::Path,
-    process::{Command, ExitCode},
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     build::{self, Built},
@@ -42,11 +43,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let all = !(unit || e2e || vm);
     let built = build::release()?;
     let mut counts = Counts::default();
-    if unit || all {
-        counts += suite("unit and property tests", "pure parts, no root", || {
-            unit_tests(&built)
-        });
-    }
+    // End to end most of the time is waiting: the unit tests are compiled meanwhile, and run alone.
+    let compiled = (unit || all).then(|| Beside::start(&mut unit_command(&built, true)));
     if e2e || all {
         counts += suite(
             "end to end here",
@@ -58,6 +56,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "what containerd and runc make, not the lab's imitation",
             || e2e::containerd_ci(&built),
         );
+    }
+    if let Some(compiled) = compiled {
+        counts += suite("unit and property tests", "pure parts, no root", || {
+            compiled?.finish()?;
+            unit_tests(&built)
+        });
     }
     if vm || all {
         counts += suite(
@@ -87,15 +91,63 @@ fn suite(name: &str, why: &str, tests: impl FnOnce() -> Result<Counts>) -> Count
 }
 
 fn unit_tests(built: &Built) -> Result<Counts> {
-    let mut cargo = cargo_test(built);
-    cargo.args([
-        "--workspace",
-        "--exclude",
-        "auditor-ebpf",
-        "--exclude",
-        "lab",
-    ]);
+    let mut cargo = unit_command(built, false);
     run_counted(cargo.args(["--", "--show-output"]), Format::Libtest)
+}
+
+/// Of all packages, so that what they depend on is compiled once for all.
+fn unit_command(built: &Built, only_compile: bool) -> Command {
+    let mut cargo = cargo_test(built);
+    cargo.args(["--workspace", "--exclude", "auditor-ebpf"]);
+    cargo.args(["--lib", "--bin", "auditor", "--bin", "xtask"]);
+    if only_compile {
+        cargo.arg("--no-run");
+    }
+    cargo
+}
+
+/// A command that runs beside others, behind them for the processors; its output is kept until it has ended.
+struct Beside {
+    name: String,
+    child: Child,
+    output: PathBuf,
+}
+
+impl Beside {
+    fn start(command: &mut Command) -> Result<Self> {
+        let name = process::shown(command);
+        println!("$ {name} (beside what follows)");
+        let output = process::target_directory().join("beside.log");
+        let file = File::create(&output).with_context(|| output.display().to_string())?;
+        let child = process::niced(command)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("cannot start `{name}`"))?;
+        Ok(Self {
+            name,
+            child,
+            output,
+        })
+    }
+
+    /// Waits for its end and shows what it wrote.
+    fn finish(mut self) -> Result<()> {
+        let status = self.child.wait()?;
+        println!("$ {}", self.name);
+        print!("{}", String::from_utf8_lossy(&fs::read(&self.output)?));
+        ensure!(status.success(), "`{}` failed: {status}", self.name);
+        Ok(())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // Fails only where it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 fn end_to_end(built: &Built) -> Result<Counts> {
@@ -108,17 +160,20 @@ fn end_to_end(built: &Built) -> Result<Counts> {
             ..Counts::default()
         });
     }
-    let mut cargo = cargo_test(built);
-    // The lab's release build is there already; and one node in miniature at a time.
-    cargo.args([
-        "--release",
-        "-p",
-        "lab",
-        "--",
-        "--show-output",
-        "--test-threads=1",
-    ]);
-    let mut counts = run_counted(&mut cargo, Format::Libtest)?;
+    let mut counts = Counts::default();
+    let (beside, one_by_one): (Vec<_>, Vec<_>) = end_to_end_targets()?
+        .into_iter()
+        .partition(|target| SIDE_BY_SIDE.contains(&target.as_str()));
+    for (targets, threads) in [(beside, 6), (one_by_one, 1)] {
+        let mut cargo = cargo_test(built);
+        // The packages of the release build: with others the features of what they depend on differ, and all would be
+        // compiled again.
+        cargo.args(["--release", "-p", "auditor", "-p", "lab"]);
+        cargo.args(targets.iter().flat_map(|target| ["--test", target]));
+        cargo.args(["--", "--show-output"]);
+        cargo.arg(format!("--test-threads={threads}"));
+        counts += run_counted(&mut cargo, Format::Libtest)?;
+    }
     let mut probes = Command::new(&built.lab);
     probes.arg("probes").arg("--auditor").arg(&built.auditor);
     counts += vm::check_here(&mut probes)?;
@@ -144,6 +199,29 @@ fn end_to_end(built: &Built) -> Result<Counts> {
         counts.failed += 1;
     }
     Ok(counts)
+}
+
+/// Their tests wait most of the time, and have no lab or one that may stand beside others. For all others there is one node
+/// in miniature at a time.
+const SIDE_BY_SIDE: [&str; 2] = ["kube", "self_test"];
+
+/// The lab's test targets, as cargo finds them: a file or a directory with a main.rs each.
+fn end_to_end_targets() -> Result<Vec<String>> {
+    let directory = process::workspace().join("tests/tests");
+    let mut targets = Vec::new();
+    for entry in fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs")
+            || path.join("main.rs").is_file()
+        {
+            targets.extend(
+                path.file_stem()
+                    .map(|name| name.to_string_lossy().into_owned()),
+            );
+        }
+    }
+    targets.sort();
+    Ok(targets)
 }
 
 /// `play`: the scenes; `evade`: the evasion corpus.

@@ -9,12 +9,20 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::{
     cluster::Cluster,
+    others,
     pod::{Pod, PodSpec},
 };
-use crate::{cgroup, cleanup, network::Network, sys::mounts, wire::Worker};
+use crate::{
+    cgroup,
+    cleanup::{self, Company},
+    network::Network,
+    sys::mounts,
+    wire::Worker,
+};
 
 pub const NODE_NAME: &str = "ip-10-0-1-5.eu-west-1.compute.internal";
 pub const CLUSTER_NAME: &str = "prod";
@@ -52,11 +60,16 @@ pub struct Lab {
 impl Lab {
     /// `helpers`: the directory of this package's programs.
     pub fn new(helpers: &Path) -> Result<Self> {
+        Self::in_company(helpers, Company::None)
+    }
+
+    /// A lab that others may stand beside.
+    pub fn in_company(helpers: &Path, company: Company) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "the lab makes mounts, cgroups and namespaces: run it as root"
         );
-        let home = cleanup::Home::claim(&cgroup::find_root()?)?;
+        let home = cleanup::Home::claim(&cgroup::find_root()?, company)?;
         let helpers =
             fs::canonicalize(helpers).with_context(|| format!("find {}", helpers.display()))?;
         for cgroup in [
@@ -72,6 +85,7 @@ impl Lab {
         fs::set_permissions(&kubelet_root, fs::Permissions::from_mode(0o750))?;
         fs::create_dir(home.dir().join("inbox"))?;
         let network = Network::new(&home.dir().join("netns"))?;
+        others::note_network(&network.node(), home.dir())?;
         let cluster = Cluster::new(home.dir())?;
 
         let place = Place {
@@ -81,12 +95,14 @@ impl Lab {
         let mut command = place.enter(cgroup::KUBELET, None, &helpers.join("kubelet"));
         command.arg(&kubelet_root);
         let kubelet = Worker::spawn("kubelet", command)?;
+        others::note_process(kubelet.pid(), home.dir());
         let imds = place.enter(
             "system.slice/ssh.service",
             Some(&network.imds()),
             &helpers.join("imds"),
         );
         let mut imds = Worker::spawn("imds", imds)?;
+        others::note_process(imds.pid(), home.dir());
         imds.call::<_, ()>(&"ready")?;
         let mut lab = Self {
             cluster,
@@ -100,6 +116,11 @@ impl Lab {
         };
         lab.set_policy("")?;
         Ok(lab)
+    }
+
+    /// Whether the line tells of what another lab of this program does.
+    pub fn is_of_another(&self, line: &Value) -> bool {
+        others::is_of_another(line, self.dir())
     }
 
     /// The lab's own directory, below [`cleanup::STATE`].

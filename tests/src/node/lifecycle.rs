@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{
     Lab, kubelet,
     lab::{NODE_NAME, Running},
+    others,
     pod::{Pod, PodSpec, TokenVolume},
     shim,
 };
@@ -59,6 +60,7 @@ impl Lab {
             .place()
             .enter(cgroup::CONTAINERD, None, &self.helpers().join("shim"));
         let shim = Worker::spawn(format!("shim of {}", spec.key()), command)?;
+        others::note_process(shim.pid(), self.dir());
         let root = self.dir().join("roots").join(&container_id);
         fs::create_dir_all(&root)?;
         self.pods.push(Some(Running {

@@ -5,6 +5,7 @@ pub mod kubelet;
 mod lab;
 mod lifecycle;
 mod manifest;
+mod others;
 pub mod pod;
 mod process;
 pub mod shim;

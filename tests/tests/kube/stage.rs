@@ -1,13 +1,15 @@
 //! A node with pods, its API server, and the auditor.
 
 use std::{
+    collections::BTreeSet,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::{
     auditor::{Auditor, Options},
+    cleanup::Company,
     expect::{Expected, Tally},
     node::{Lab, Pod, PodSpec, cluster::ROLES, pod::IRSA},
     patience,
@@ -27,12 +29,14 @@ pub struct Stage {
     options: Options,
     /// Every `health` line so far.
     pub health: Vec<Value>,
+    /// The ids of the lines that the labs of other tests caused.
+    others: BTreeSet<String>,
 }
 
 impl Stage {
     /// A node and its API server; no auditor yet.
     pub fn new(behaviour: apiserver::Options) -> Result<Self> {
-        let mut lab = Lab::new(&support::helpers())?;
+        let mut lab = Lab::in_company(&support::helpers(), Company::OfThisProgram)?;
         let api = ApiServer::start(behaviour)?;
         lab.cluster.publish_to(api.store().clone());
         let kubeconfig = api.kubeconfig(lab.dir(), Role::Node)?;
@@ -59,6 +63,7 @@ impl Stage {
             auditor: None,
             options,
             health: Vec::new(),
+            others: BTreeSet::new(),
         })
     }
 
@@ -72,7 +77,8 @@ impl Stage {
         let (auditor, ready) = Auditor::start(&self.lab, &self.options)?;
         self.auditor = Some(auditor);
         // Kubernetes' timestamps have whole seconds: a pod made in its first second would seem to be older than it.
-        thread::sleep(Duration::from_secs(1));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        thread::sleep(Duration::from_secs(now.as_secs() + 1).saturating_sub(now));
         Ok(ready)
     }
 
@@ -176,8 +182,7 @@ impl Stage {
 
     /// The next line that is not of health.
     fn next(&mut self, deadline: Instant) -> Result<Option<Value>> {
-        let auditor = self.auditor.as_mut().context("no auditor runs")?;
-        while let Some(line) = auditor.next(deadline)? {
+        while let Some(line) = self.next_of_this_lab(deadline)? {
             if line["event"] != "health" {
                 return Ok(Some(line));
             }
@@ -186,9 +191,31 @@ impl Stage {
         Ok(None)
     }
 
+    /// A connection's end names nothing but its connect.
+    fn is_of_another(&mut self, line: &Value) -> bool {
+        let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+        let is = self.lab.is_of_another(line) || self.others.contains(&text("connect_id"));
+        if is {
+            self.others.insert(text("id"));
+        }
+        is
+    }
+
+    /// The auditor tells of the whole kernel, so also of what the labs of other tests do meanwhile.
+    fn next_of_this_lab(&mut self, deadline: Instant) -> Result<Option<Value>> {
+        loop {
+            let auditor = self.auditor.as_mut().context("no auditor runs")?;
+            let Some(line) = auditor.next(deadline)? else {
+                return Ok(None);
+            };
+            if !self.is_of_another(&line) {
+                return Ok(Some(line));
+            }
+        }
+    }
+
     fn next_health(&mut self, deadline: Instant) -> Result<Option<()>> {
-        let auditor = self.auditor.as_mut().context("no auditor runs")?;
-        match auditor.next(deadline)? {
+        match self.next_of_this_lab(deadline)? {
             None => Ok(None),
             Some(line) if line["event"] == "health" => {
                 self.health.push(line);
@@ -228,7 +255,7 @@ impl Stage {
         let (stopped, rest) = rest.split_last().context("no lines at the end")?;
         for line in rest {
             ensure!(
-                line["event"] == "health",
+                line["event"] == "health" || self.is_of_another(line),
                 "a line that nothing caused: {line:#}"
             );
         }
@@ -249,7 +276,8 @@ impl Stage {
             total("lost") == 0 && total("queued") == 0,
             "events were lost: {stopped}"
         );
-        self.health.extend(rest.iter().cloned());
+        let health = rest.iter().filter(|line| line["event"] == "health");
+        self.health.extend(health.cloned());
         Ok(self.health)
     }
 }
