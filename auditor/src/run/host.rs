@@ -29,7 +29,10 @@ pub fn own_tgid(host_proc: &Path) -> Result<u32, Failure> {
     let first = std::fs::read_link(host_proc.join("1/ns/pid")).ok();
     let first = first.as_ref().and_then(|ns| ns.to_str());
     // Where /proc itself is not mounted, what was given decides.
-    if !is_ours.unwrap_or_default() && !is_hosts(first, &status) {
+    if is_ours.unwrap_or_default() {
+        return Ok(std::process::id());
+    }
+    if !is_hosts(first, &status) {
         return Err(Failure::environment(anyhow::anyhow!(
             "--host-proc {}: this is the /proc of the container's pid namespace, not the host's",
             host_proc.display()
