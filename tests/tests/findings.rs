@@ -23,7 +23,10 @@ fn catalogue() -> BTreeMap<String, Vec<String>> {
     rows.map(|row| {
         let (id, rest) = row.split_once("` |").expect("an id");
         let cells = rest.trim_end_matches('|').split('|');
-        (id.to_owned(), cells.map(|cell| cell.trim().to_owned()).collect())
+        (
+            id.to_owned(),
+            cells.map(|cell| cell.trim().to_owned()).collect(),
+        )
     })
     .collect()
 }

@@ -31,6 +31,7 @@ pub fn render(report: &CheckReport, painted: bool) -> String {
         .unwrap_or_default();
     let mut text = String::new();
     let mut said = Vec::new();
+    let mut advised = Vec::new();
     for state in ORDER {
         let (word, code) = match state {
             State::Failed => ("FAILED  ", "1;31"),
@@ -51,6 +52,9 @@ pub fn render(report: &CheckReport, painted: bool) -> String {
                 lines.next().unwrap_or_default()
             );
             let remedy = check.remedy.iter().flat_map(|remedy| {
+                let is_said = advised.contains(&remedy);
+                advised.push(remedy);
+                let remedy = if is_said { "as above" } else { remedy.as_str() };
                 let lines = wrap(&harmless(remedy), room - 3).into_iter().enumerate();
                 lines.map(|(at, line)| format!("{} {line}", if at == 0 { "=>" } else { "  " }))
             });
@@ -91,10 +95,7 @@ pub fn render(report: &CheckReport, painted: bool) -> String {
 
 /// A reason in parentheses at the end, which hooks share, is written out once; later rows refer to the first.
 fn once(detail: &str, said: &mut Vec<String>) -> String {
-    let Some((what, reason)) = detail
-        .strip_suffix(')')
-        .and_then(|detail| detail.rsplit_once(" ("))
-        .filter(|(_, reason)| reason.len() > SHORT)
+    let Some((what, reason)) = last_parentheses(detail).filter(|(_, reason)| reason.len() > SHORT)
     else {
         return detail.to_owned();
     };
@@ -103,6 +104,24 @@ fn once(detail: &str, said: &mut Vec<String>) -> String {
     }
     said.push(reason.to_owned());
     detail.to_owned()
+}
+
+/// What stands before the parentheses that end the text, and in them; they may hold others.
+fn last_parentheses(text: &str) -> Option<(&str, &str)> {
+    let inner = text.strip_suffix(')')?;
+    let mut depth = 1;
+    for (at, c) in inner.char_indices().rev() {
+        depth += match c {
+            ')' => 1,
+            '(' => -1,
+            _ => 0,
+        };
+        if depth == 0 {
+            let (before, reason) = inner.split_at(at);
+            return Some((before.strip_suffix(' ')?, reason.strip_prefix('(')?));
+        }
+    }
+    None
 }
 
 /// At spaces, into lines of at most `room` characters; a longer word has a line of its own.
@@ -163,8 +182,8 @@ mod tests {
 
     #[test]
     fn long_lines_are_wrapped_and_a_shared_reason_is_written_once() {
-        let reason = "fentry: the kernel does not support it; ".repeat(4);
-        let detail = format!("nothing tells of it ({reason}kprobe: EPERM)");
+        let reason = "fentry: not permitted (os error 1); ".repeat(4);
+        let detail = format!("nothing tells of it ({reason}kprobe: none (os error 2))");
         let report = report(vec![
             Check::new("probe a", State::Degraded, &*detail).remedy("do this ".repeat(30)),
             Check::new("probe b", State::Degraded, &*detail),
@@ -172,7 +191,7 @@ mod tests {
         let text = render(&report, false);
         let longest = text.lines().map(|line| line.chars().count()).max();
         assert!(longest <= Some(COLUMNS), "{text}");
-        assert_eq!(text.matches("kprobe: EPERM").count(), 1, "{text}");
+        assert_eq!(text.matches("kprobe: none").count(), 1, "{text}");
         assert!(
             text.contains("degraded  probe b  nothing tells of it (as above)\n"),
             "{text}"
