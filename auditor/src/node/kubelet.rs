@@ -146,7 +146,7 @@ impl Kubelet {
         inode(&self.host_proc.join(main.to_string()).join("exe"))
     }
 
-    /// As the cgroup filesystem names it: 0 for those of another pid namespace.
+    /// As the cgroup filesystem names it, which is 0 for those of an outer pid namespace (a pod without hostPID).
     fn main_pid(&self, cgroups: &Cgroups) -> Option<u32> {
         self.cgroups.iter().find_map(|path| {
             let procs = cgroups
@@ -154,7 +154,10 @@ impl Kubelet {
                 .join(path.trim_start_matches('/'))
                 .join("cgroup.procs");
             let pids = std::fs::read_to_string(procs).ok()?;
-            pids.lines().filter_map(|pid| pid.parse::<u32>().ok()).min()
+            pids.lines()
+                .filter_map(|pid| pid.parse::<u32>().ok())
+                .filter(|pid| *pid != 0)
+                .min()
         })
     }
 

@@ -13,11 +13,13 @@ use crate::{
     node::{ArgsMode, CgroupError, Cgroups, Kubelet, Volumes, find_cgroup_root},
     pipeline::{Endpoint, Sources},
     policy,
-    probe::{self, LoadError, LoadOptions, Probes},
+    probe::{self, CanaryError, LoadError, LoadOptions, Probes},
 };
 
 /// include/uapi/linux/magic.h
 const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
+/// Attempts to load where canaries are lost in a crowd.
+const LOADS: u32 = 4;
 /// How often `--associations eks` lists them.
 const EKS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -226,8 +228,23 @@ pub fn probes(
     endpoints: &[Endpoint],
     own_tgid: u32,
 ) -> Result<Probes, Failure> {
-    Probes::load(&load_options(config, endpoints, own_tgid))
-        .map_err(|error| not_loaded(config, error))
+    let options = load_options(config, endpoints, own_tgid);
+    uncrowded(|| Probes::load(&options)).map_err(|error| not_loaded(config, error))
+}
+
+/// Loads again where other events were too many to find a canary among: nothing counts as watched yet, and none of them is lost.
+fn uncrowded<T>(mut load: impl FnMut() -> Result<T, LoadError>) -> Result<T, LoadError> {
+    for _ in 1..LOADS {
+        match load() {
+            Err(error) if is_crowded(&error) => tracing::warn!(%error, "trying once more"),
+            loaded => return loaded,
+        }
+    }
+    load()
+}
+
+fn is_crowded(error: &LoadError) -> bool {
+    matches!(error, LoadError::Hook { reasons, .. } if reasons.contains(&CanaryError::Crowded.to_string()))
 }
 
 /// With what to do about it: another backend only where one was forced.
@@ -270,5 +287,58 @@ pub fn trim_heap() {
     // SAFETY: glibc's malloc_trim takes no pointers and is thread-safe.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(reasons: String) -> Result<(), LoadError> {
+        Err(LoadError::Hook {
+            hook: "connect_outcome",
+            reasons,
+        })
+    }
+
+    #[test]
+    fn what_a_crowd_hides_is_loaded_again_and_nothing_else() {
+        let tries = |crowds: u32, reason: &str| {
+            let mut tries = 0;
+            let loaded = uncrowded(|| {
+                tries += 1;
+                if tries > crowds {
+                    return Ok(());
+                }
+                failed(format!("tracepoint: {reason}"))
+            });
+            (tries, loaded.is_ok())
+        };
+        let crowded = CanaryError::Crowded.to_string();
+        assert_eq!(tries(0, &crowded), (1, true));
+        assert_eq!(tries(LOADS - 1, &crowded), (LOADS, true));
+        assert_eq!(tries(100, &crowded), (LOADS, false));
+        assert_eq!(tries(1, &CanaryError::Silent.to_string()), (1, false));
+    }
+
+    #[test]
+    fn another_backend_is_advised_only_where_one_was_forced() {
+        let remedy = |backend| {
+            let args = cli::RunArgs {
+                cluster: Some("file:/nonexistent".into()),
+                associations: "none".into(),
+                api_start_jitter: "0".into(),
+                self_test_interval: "5m".into(),
+                log_level: "info".into(),
+                node_name: Some("n1".into()),
+                backend,
+                ..cli::RunArgs::default()
+            };
+            let config = RunConfig::new(args, cli::NodeFacts::default()).unwrap();
+            let error = failed("EPERM".into()).unwrap_err();
+            not_loaded(&config, error).remedy().unwrap().to_owned()
+        };
+        assert!(!remedy(cli::Backend::Auto).contains("--backend"));
+        assert!(remedy(cli::Backend::Fentry).contains("--backend auto"));
     }
 }
