@@ -5,7 +5,11 @@ use std::path::Path;
 
 use super::setup::{self, AgentNetNs};
 use crate::{
-    association, cli::RunConfig, cluster, event::Health, node::Cgroups, node::parse_mountinfo,
+    association,
+    cli::RunConfig,
+    cluster,
+    event::Health,
+    node::{Cgroups, parse_mountinfo},
     policy::Policy,
 };
 
