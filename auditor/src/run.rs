@@ -1,6 +1,8 @@
 //! `auditor run`: puts the stages together, runs them until it is told to stop, and writes the last line.
 
 mod daemon;
+pub(crate) mod doubts;
+pub(crate) mod host;
 mod mounts;
 mod older;
 mod self_test;

@@ -5,7 +5,9 @@ mod support;
 use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
     process::Command,
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -28,13 +30,46 @@ struct Place {
     env: Vec<(String, String)>,
     /// Held while commands run.
     _held: Option<Box<dyn Send>>,
+    _kubelet: KubeletCgroup,
+}
+
+/// A cgroup for a kubelet that has not started yet: the policy names it, and a program.
+struct KubeletCgroup(PathBuf);
+
+impl KubeletCgroup {
+    fn new(inputs: &Inputs) -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "check-kubelet-{}-{}",
+            std::process::id(),
+            MADE.fetch_add(1, Ordering::Relaxed)
+        );
+        inputs.write(
+            "policy.yaml",
+            &format!("version: 1\nkubelet: {{cgroup: /{name}, executable: /bin/sh}}\n"),
+        );
+        let path = lab::cgroup::find_root()
+            .expect("what the test stands on")
+            .join(name);
+        // Those who are not root skip.
+        let _ = std::fs::create_dir(&path);
+        Self(path)
+    }
+}
+
+impl Drop for KubeletCgroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
 }
 
 impl Place {
     fn new() -> Self {
         let inputs = Inputs::new();
         let flags = inputs.args().split_off(1);
+        let kubelet = KubeletCgroup::new(&inputs);
         Self {
+            _kubelet: kubelet,
             inputs,
             wrapper: Vec::new(),
             flags,
@@ -201,6 +236,15 @@ fn places() -> Vec<(&'static str, Place, &'static [&'static str])> {
     )];
     forbidden._held = Some(Box::new(api));
 
+    let plain = Place::new();
+    let proc = plain.inputs.path("proc");
+    std::fs::create_dir_all(proc.join("1/ns")).expect("what the test stands on");
+    for (link, target) in [("self", "/proc/self"), ("1/ns/net", "/proc/self/ns/net")] {
+        std::os::unix::fs::symlink(target, proc.join(link)).expect("what the test stands on");
+    }
+    std::fs::copy("/proc/1/mountinfo", proc.join("1/mountinfo")).expect("what the test stands on");
+    let plain = plain.with("--host-proc", proc.to_string_lossy());
+
     let only_bpf: &[&str] = &["setpriv", "--bounding-set", "-all,+bpf,+perfmon"];
     vec![
         ("as it is", Place::new(), &[]),
@@ -233,27 +277,43 @@ fn places() -> Vec<(&'static str, Place, &'static [&'static str])> {
         (
             "no host /proc",
             Place::new().with("--host-proc", "/nonexistent"),
-            &["mountinfo"],
+            &["host-proc"],
         ),
+        (
+            "a container's /proc",
+            Place::wrapped(&["unshare", "--pid", "--fork", "--mount-proc"]),
+            &["host-proc"],
+        ),
+        (
+            "a user namespace",
+            Place::wrapped(&["unshare", "--user", "--map-root-user"]),
+            &["capability BPF", "probes"],
+        ),
+        (
+            "too few files",
+            Place::wrapped(&["prlimit", "--nofile=50"]),
+            &["open-files"],
+        ),
+        ("a mountinfo that is a plain file", plain, &["mountinfo"]),
         (
             "no cluster file",
             missing_file("cluster.json"),
-            &["sources"],
+            &["cluster"],
         ),
         (
             "a broken cluster file",
             broken("cluster.json", "{ oops"),
-            &["sources"],
+            &["cluster"],
         ),
         (
             "broken associations",
             broken("associations.json", "[1]"),
-            &["sources"],
+            &["associations"],
         ),
         (
             "a broken policy",
             broken("policy.yaml", "no_such_key: 1\n"),
-            &["sources"],
+            &["policy"],
         ),
         (
             "an agent's namespace that is none",
@@ -281,7 +341,7 @@ fn places() -> Vec<(&'static str, Place, &'static [&'static str])> {
         ),
         ("an API server that is away", away, &["cluster"]),
         ("an API server that forbids it", forbidden, &["cluster"]),
-        ("no kubeconfig", no_kubeconfig, &["sources"]),
+        ("no kubeconfig", no_kubeconfig, &["cluster"]),
     ]
 }
 
@@ -466,7 +526,9 @@ fn the_table_names_what_failed_first_and_is_painted_for_terminals_only() {
         first.starts_with("FAILED") && first.contains("/nonexistent/out.jsonl"),
         "{table}"
     );
-    assert!(lines.next().unwrap().contains("=> "), "{table}");
+    // Where it is wrapped, the remedy stands below all of it.
+    let mut below = lines.take_while(|line| line.starts_with(' '));
+    assert!(below.any(|line| line.contains("=> ")), "{table}");
     assert!(
         table.ends_with("`auditor run` would not work: 1 failed\n"),
         "{table}"
@@ -484,6 +546,118 @@ fn wrong_flags_are_usage_errors_as_with_run() {
         let place = Place::new().with(flag, value);
         assert_refused(&finish(place.command("check")), 2, &[flag, value]);
     }
+}
+
+#[test]
+fn a_kubelet_that_run_would_take_for_a_thief_fails() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    assert_state(&place.check(), "kubelet", "ok");
+    place.inputs.write(
+        "policy.yaml",
+        "version: 1\nkubelet: {cgroup: /no/kubelet.service}\n",
+    );
+    let report = place.check();
+    assert_state(&report, "kubelet", "failed");
+    let detail = found(&report, "kubelet")["detail"].as_str().unwrap();
+    assert!(detail.contains("token-harvest"), "{detail}");
+    // `run` starts, and says it before anything else.
+    let mut running = Running::spawn(&place.inputs, place.command("run"));
+    let lines = running.ready();
+    let told = lines
+        .iter()
+        .find(|line| line["event"] == "health" && line["component"] == "kubelet");
+    let message = told.expect("a health line")["message"].as_str().unwrap();
+    assert!(message.contains("/no/kubelet.service"), "{message}");
+}
+
+/// The cgroup alone: whose executable is the kubelet's is read from the process, for which root needs CAP_SYS_PTRACE.
+#[test]
+fn without_ptrace_the_kubelets_executable_must_be_named() {
+    if !is_root() {
+        return;
+    }
+    let caps = "-all,+bpf,+perfmon,+dac_read_search";
+    let place = Place::wrapped(&["setpriv", "--bounding-set", caps]);
+    place
+        .inputs
+        .write("policy.yaml", "version: 1\nkubelet: {cgroup: /}\n");
+    let report = place.check();
+    assert_state(&report, "kubelet", "failed");
+    assert_state(&report, "capability SYS_PTRACE", "degraded");
+    let remedy = found(&report, "kubelet")["remedy"].as_str().unwrap();
+    assert!(remedy.contains("CAP_SYS_PTRACE"), "{remedy}");
+}
+
+#[test]
+fn what_run_doubts_is_degraded() {
+    if !is_root() {
+        return;
+    }
+    let report = Place::new().check();
+    for row in ["cluster", "associations", "kubelet-root"] {
+        assert_state(&report, row, "degraded");
+    }
+    let place = Place::new();
+    std::fs::create_dir(place.inputs.path("kubelet/pods")).unwrap();
+    assert_state(&place.check(), "kubelet-root", "ok");
+}
+
+#[test]
+fn the_node_is_looked_at_without_a_cluster_and_each_source_by_itself() {
+    if !is_root() {
+        return;
+    }
     let place = Place::new().without("--cluster");
-    assert_refused(&finish(place.command("check")), 2, &["--cluster"]);
+    place.inputs.write("associations.json", "[1]");
+    let report = place.check();
+    assert_eq!(report["ok"], false);
+    assert_state(&report, "cluster", "failed");
+    assert_state(&report, "associations", "failed");
+    assert_state(&report, "policy", "ok");
+    assert!(report["hooks"]["file_open"].is_object());
+    let mut bare = Command::new(auditor());
+    bare.args(["check", "--node-name", "n1"])
+        .env_remove("KUBERNETES_SERVICE_HOST");
+    let output = finish(bare);
+    assert_eq!(output.status.code(), Some(1));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("FAILED    cluster"), "{table}");
+    assert!(
+        table.lines().all(|line| line.chars().count() <= 120),
+        "{table}"
+    );
+}
+
+#[test]
+fn an_api_server_that_is_away_is_told_with_its_last_error() {
+    if !is_root() {
+        return;
+    }
+    let (_, place, _) = places()
+        .into_iter()
+        .find(|(name, ..)| *name == "an API server that is away")
+        .unwrap();
+    let report = place.check();
+    let row = found(&report, "cluster");
+    let detail = row["detail"].as_str().unwrap();
+    assert!(detail.contains("onnection refused"), "{detail}");
+    let remedy = row["remedy"].as_str().unwrap();
+    assert!(!remedy.contains("rbac"), "{remedy}");
+}
+
+#[test]
+fn a_flag_that_keeps_a_probe_away_is_named() {
+    if !is_root() {
+        return;
+    }
+    let report = Place::new().with("--backend", "syscall").check();
+    assert_state(&report, "probe file_open", "degraded");
+    assert_state(&report, "probe memory_access", "degraded");
+    let remedy = found(&report, "probe memory_access")["remedy"]
+        .as_str()
+        .unwrap();
+    assert!(remedy.contains("leave out --backend"), "{remedy}");
 }

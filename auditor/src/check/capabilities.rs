@@ -12,6 +12,8 @@ struct Need {
 }
 
 const SYS_ADMIN: u32 = 21;
+/// include/linux/proc_ns.h `PROC_USER_INIT_INO`
+const INITIAL_USER_NS: &str = "user:[4026531837]";
 
 const NEEDS: [Need; 4] = [
     Need {
@@ -29,7 +31,7 @@ const NEEDS: [Need; 4] = [
     Need {
         name: "SYS_PTRACE",
         number: 19,
-        purpose: "reads PID 1's mounts, and executables and namespaces of other processes",
+        purpose: "reads executables and namespaces of other processes: without it the kubelet may be taken for a thief, and the agent for an impostor",
         required: false,
     },
     Need {
@@ -44,8 +46,13 @@ pub fn look() -> Vec<Check> {
     let effective = std::fs::read_to_string("/proc/self/status")
         .ok()
         .and_then(|status| effective(&status));
+    let user_ns = std::fs::read_link("/proc/self/ns/user").ok();
+    let is_initial = user_ns.is_none_or(|ns| ns.as_os_str() == INITIAL_USER_NS);
     match effective {
-        Some(effective) => NEEDS.iter().map(|need| judge(need, effective)).collect(),
+        Some(effective) => NEEDS
+            .iter()
+            .map(|need| judge(need, effective, is_initial))
+            .collect(),
         None => vec![Check::new(
             "capabilities",
             State::Degraded,
@@ -61,23 +68,33 @@ fn effective(status: &str) -> Option<u64> {
     u64::from_str_radix(set.trim(), 16).ok()
 }
 
-fn judge(need: &Need, effective: u64) -> Check {
+/// `is_initial`: in the initial user namespace. Those of another one count for nothing here: bpf(2) asks for the initial one's
+/// (kernel/bpf/token.c `bpf_ns_capable`), and so does a look at processes that are not in it.
+fn judge(need: &Need, effective: u64, is_initial: bool) -> Check {
     let has = |number: u32| effective & (1 << number) != 0;
     let check = format!("capability {}", need.name);
-    // CAP_SYS_ADMIN stands for BPF and PERFMON (include/linux/capability.h, `bpf_capable`, `perfmon_capable`).
-    if has(need.number) {
-        return Check::ok(&check, need.purpose);
-    }
-    if need.required && has(SYS_ADMIN) {
-        return Check::ok(&check, format!("{} (by SYS_ADMIN)", need.purpose));
-    }
     let state = if need.required {
         State::Failed
     } else {
         State::Degraded
     };
+    let purpose = need.purpose;
+    if !is_initial {
+        let detail =
+            format!("held in a user namespace at most, where it is worth nothing: it {purpose}");
+        return Check::new(&check, state, detail).remedy(
+            "run it in the host's user namespace (in a pod: leave out hostUsers: false; with docker: --userns=host)",
+        );
+    }
+    // CAP_SYS_ADMIN stands for BPF and PERFMON (include/linux/capability.h, `bpf_capable`, `perfmon_capable`).
+    if has(need.number) {
+        return Check::ok(&check, purpose);
+    }
+    if need.required && has(SYS_ADMIN) {
+        return Check::ok(&check, format!("{purpose} (by SYS_ADMIN)"));
+    }
     let name = need.name;
-    Check::new(&check, state, format!("missing: it {}", need.purpose)).remedy(format!(
+    Check::new(&check, state, format!("missing: it {purpose}")).remedy(format!(
         "run as root with CAP_{name} (in a pod: securityContext.capabilities.add: [{name}])"
     ))
 }
@@ -89,7 +106,7 @@ mod tests {
     fn states(effective: u64) -> Vec<State> {
         NEEDS
             .iter()
-            .map(|need| judge(need, effective).state)
+            .map(|need| judge(need, effective, true).state)
             .collect()
     }
 
@@ -98,6 +115,14 @@ mod tests {
         let status = "Name:\tauditor\nCapEff:\t000000c000080004\nCapBnd:\t0\n";
         assert_eq!(effective(status), Some(0xc0_0008_0004));
         assert_eq!(effective("Name:\tauditor\n"), None);
+    }
+
+    #[test]
+    fn those_of_a_user_namespace_are_worth_nothing() {
+        let bpf = judge(&NEEDS[0], u64::MAX, false);
+        assert_eq!(bpf.state, State::Failed);
+        assert!(bpf.remedy.unwrap().contains("hostUsers"));
+        assert_eq!(judge(&NEEDS[2], u64::MAX, false).state, State::Degraded);
     }
 
     #[test]

@@ -9,10 +9,11 @@ use super::report::{Check, State};
 use crate::{
     cli::{Failure, RunConfig},
     metrics::Listener,
-    node::find_cgroup_root,
+    node::parse_mountinfo,
+    policy::Policy,
     probe::FileCanary,
     report::Output,
-    run::setup,
+    run::{doubts, host, setup},
     state::StateDir,
 };
 
@@ -52,28 +53,57 @@ fn judge_lockdown(text: io::Result<String>) -> Check {
     }
 }
 
-pub fn cgroup(config: &RunConfig) -> Check {
-    match setup::cgroups(config) {
-        Ok(_) => {
-            let found = config
-                .cgroup_root
-                .clone()
-                .map(Ok)
-                .unwrap_or_else(|| find_cgroup_root(&config.host_proc));
-            let path = found.map_or_else(|_| "found".to_owned(), |path| path.display().to_string());
-            Check::ok("cgroup-v2", path)
-        }
-        Err(failure) => Check::failed("cgroup-v2", &failure),
+/// `own_tgid`: what came of reading it.
+pub fn host_proc(config: &RunConfig, own_tgid: &Result<u32, Failure>) -> Check {
+    match own_tgid {
+        Ok(_) => Check::ok("host-proc", config.host_proc.display().to_string()),
+        Err(failure) => Check::failed("host-proc", failure),
     }
+}
+
+/// What stands on the host's /proc, where that is missing.
+pub fn not_looked_at(check: &str) -> Check {
+    Check::new(check, State::Info, "not looked at: see host-proc")
+}
+
+pub fn open_files() -> Check {
+    match host::open_files() {
+        Ok(limit) => Check::ok("open-files", format!("up to {limit}")),
+        Err(failure) => Check::failed("open-files", &failure),
+    }
+}
+
+/// The hierarchy, and whether the kubelet is known in it.
+pub fn cgroups(config: &RunConfig, policy: &Policy) -> [Check; 2] {
+    let cgroups = match setup::cgroups(config) {
+        Ok(cgroups) => cgroups,
+        Err(failure) => {
+            let kubelet = Check::new("kubelet", State::Info, "not looked for: see cgroup-v2");
+            return [Check::failed("cgroup-v2", &failure), kubelet];
+        }
+    };
+    let hierarchy = Check::ok("cgroup-v2", cgroups.root().display().to_string())
+        .doubted(doubts::of_cgroups(config, &cgroups));
+    let located = setup::kubelet(config, policy).locate(&cgroups);
+    let detail = located.map_or_else(
+        |unknown| unknown.to_string(),
+        |(cgroup, executable)| format!("{} in {cgroup}", executable.display()),
+    );
+    let kubelet =
+        Check::ok("kubelet", detail).doubted(doubts::of_kubelet(config, policy, &cgroups));
+    [hierarchy, kubelet]
 }
 
 pub fn mountinfo(config: &RunConfig, canary: Option<FileCanary>) -> Check {
     let host_mnt_ns = canary.and_then(|canary| canary.host_mnt_ns);
     match setup::volumes(config, host_mnt_ns) {
-        Ok(_) => {
-            let path = config.host_proc.join("1/mountinfo");
-            Check::ok("mountinfo", path.display().to_string())
-        }
+        Ok(_) => match host::watch_mounts(config) {
+            Ok(_) => {
+                let path = config.host_proc.join("1/mountinfo");
+                Check::ok("mountinfo", path.display().to_string())
+            }
+            Err(failure) => Check::failed("mountinfo", &failure),
+        },
         Err(failure) => Check::failed("mountinfo", &failure),
     }
 }
@@ -81,30 +111,46 @@ pub fn mountinfo(config: &RunConfig, canary: Option<FileCanary>) -> Check {
 /// `run` starts without, since it may come later, and knows no owner of any token until then.
 pub fn kubelet_root(config: &RunConfig) -> Check {
     let path = &config.kubelet_root;
-    match fs::read_dir(path) {
-        Ok(_) => Check::ok("kubelet-root", path.display().to_string()),
-        Err(error) => Check::new(
-            "kubelet-root",
-            State::Degraded,
-            format!("{}: {error}; no token's owner is known without", path.display()),
-        )
-        .remedy(
-            "name the kubelet's --root-dir with --kubelet-root (in a pod: mount it at the same path, with \
-             mountPropagation: HostToContainer)",
-        ),
+    let root = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    let mounts = fs::read(config.host_proc.join("1/mountinfo")).unwrap_or_default();
+    let volumes = count_token_volumes(&mounts, &root.join("pods"));
+    let detail = format!(
+        "{}, with {volumes} volumes that hold tokens",
+        path.display()
+    );
+    let check = Check::ok("kubelet-root", detail).doubted(doubts::of_kubelet_root(config));
+    let holds_pods = fs::read_dir(root.join("pods")).is_ok_and(|mut pods| pods.next().is_some());
+    if check.state != State::Ok || volumes > 0 || !holds_pods {
+        return check;
     }
+    Check::new(
+        "kubelet-root",
+        State::Degraded,
+        format!("{} holds pods, and no volume of theirs that holds tokens is mounted on the host there", path.display()),
+    )
+    .remedy("is it the kubelet's --root-dir, at the same path as on the host, and --host-proc the host's /proc?")
+}
+
+/// Projected volumes among the mounts of that mountinfo, below the kubelet's directory of pods.
+fn count_token_volumes(mountinfo: &[u8], pods: &Path) -> usize {
+    parse_mountinfo(mountinfo)
+        .filter(|mount| {
+            mount.mount_point.strip_prefix(pods).is_ok_and(|below| {
+                below
+                    .iter()
+                    .nth(2)
+                    .is_some_and(|plugin| plugin == "kubernetes.io~projected")
+            })
+        })
+        .count()
 }
 
 pub fn agent_netns(config: &RunConfig) -> Check {
     let path = config.agent_netns.display();
     match setup::agent_net_ns(config) {
-        Ok(Some(_)) => Check::ok("agent-netns", path.to_string()),
-        Ok(None) => Check::new(
-            "agent-netns",
-            State::Degraded,
-            format!("{path} cannot be read: those who pose as the agent are not told from it"),
-        )
-        .remedy("give the auditor CAP_SYS_PTRACE and the host's /proc (--host-proc), or name it with --agent-netns"),
+        Ok(agent) => {
+            Check::ok("agent-netns", path.to_string()).doubted(doubts::of_agent(config, &agent))
+        }
         Err(failure) => Check::failed("agent-netns", &failure),
     }
 }
@@ -206,6 +252,23 @@ mod tests {
         );
         let unreadable = judge_lockdown(Err(io::ErrorKind::NotFound.into()));
         assert_eq!(unreadable.state, State::Info);
+    }
+
+    #[test]
+    fn token_volumes_are_counted_below_the_kubelets_pods_only() {
+        let mount = |point: &str| format!("30 20 0:27 / {point} rw - tmpfs tmpfs rw\n");
+        let text: String = [
+            "/var/lib/kubelet/pods/u1/volumes/kubernetes.io~projected/token",
+            "/var/lib/kubelet/pods/u2/volumes/kubernetes.io~projected/token",
+            "/var/lib/kubelet/pods/u2/volumes/kubernetes.io~secret/s",
+            "/other/pods/u3/volumes/kubernetes.io~projected/token",
+        ]
+        .map(mount)
+        .concat();
+        assert_eq!(
+            count_token_volumes(text.as_bytes(), Path::new("/var/lib/kubelet/pods")),
+            2
+        );
     }
 
     #[test]

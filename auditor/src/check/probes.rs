@@ -34,9 +34,8 @@ fn failed(check: &str, error: LoadError) -> Check {
     Check::failed(check, &Failure::environment(error).help(help))
 }
 
-pub fn look(config: &RunConfig) -> Surveyed {
+pub fn look(config: &RunConfig, own_tgid: u32) -> Surveyed {
     let endpoints = setup::endpoints(config);
-    let own_tgid = setup::own_tgid(&config.host_proc);
     let options = setup::load_options(config, &endpoints, own_tgid);
     let survey = match probe::survey(&options) {
         Ok(survey) => survey,
@@ -76,14 +75,27 @@ pub fn look(config: &RunConfig) -> Surveyed {
                 check: row(hook),
                 ..used_by(&report)
             },
-            Ok(report) => Check::new(&row(hook), State::Degraded, unseen(&report)).remedy(
-                "run a kernel that allows fentry or kprobes (CONFIG_KPROBES, tracing not locked down), or accept that",
-            ),
-            Err(error) => failed(&row(hook), error),
+            Ok(report) => Check::new(&row(hook), State::Degraded, unseen(&report))
+                .remedy(remedy(survey, options.backend.is_some())),
+            Err(error) => Check::failed(&row(hook), &setup::not_loaded(config, error)),
         });
     }
     surveyed.coverage = probe::coverage(&in_use);
     surveyed
+}
+
+const ANOTHER_KERNEL: &str = "run a kernel that allows fentry or kprobes (CONFIG_KPROBES, tracing not locked down), or accept that";
+
+/// Where a better way works, only the flag keeps it away.
+fn remedy(survey: &HookSurvey, is_forced: bool) -> &'static str {
+    let works = survey.ways.iter().any(|tried| tried.result.is_ok());
+    if is_forced && works {
+        "leave out --backend: `auto` has a way that works here"
+    } else if is_forced {
+        "leave out --backend, and run a kernel that allows fentry or kprobes (CONFIG_KPROBES, tracing not locked down)"
+    } else {
+        ANOTHER_KERNEL
+    }
 }
 
 fn row(hook: Hook) -> String {
@@ -106,7 +118,16 @@ fn used_by(report: &probe::HookReport) -> Check {
         detail.push_str(&reasons);
         detail.push(')');
     }
-    Check::ok("", detail)
+    // Opens are what all stands on: techniques of stealing go unseen by the last resort.
+    let is_poor = report.hook == Hook::FileOpen && !status_misses(report).is_empty();
+    if !is_poor {
+        return Check::ok("", detail);
+    }
+    Check::new("", State::Degraded, detail).remedy(ANOTHER_KERNEL)
+}
+
+fn status_misses(report: &probe::HookReport) -> &'static [&'static str] {
+    report.way.map_or(&[], |way| way.misses)
 }
 
 fn unseen(report: &probe::HookReport) -> String {

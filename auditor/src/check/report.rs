@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::cli::Failure;
+use crate::{cli::Failure, run::doubts::Doubt};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -14,7 +14,7 @@ pub enum State {
     Info,
     /// `run` works, and sees or knows less.
     Degraded,
-    /// `run` does not work.
+    /// `run` does not work, or would accuse the innocent.
     Failed,
 }
 
@@ -47,6 +47,21 @@ impl Check {
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
+    }
+
+    /// What was found well, and is doubted: `doubt` is of this row.
+    #[must_use]
+    pub fn doubted(self, doubt: Option<Doubt>) -> Self {
+        let Some(doubt) = doubt else { return self };
+        if matches!(self.state, State::Failed | State::Degraded) {
+            return self;
+        }
+        let state = if doubt.is_grave {
+            State::Failed
+        } else {
+            State::Degraded
+        };
+        Self::new(doubt.row, state, doubt.message).remedy(doubt.remedy)
     }
 
     /// Why `run` would end.

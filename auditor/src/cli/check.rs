@@ -19,9 +19,11 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES:
 
   Where an auditor runs already, its state directory and its port are in use, and said to be.
 
+  Without --cluster the node is looked at all the same; that row then says FAILED.
+
 EXIT STATUS:
   0  `auditor run` with these flags would work
-  1  it would not: what failed stands first, each with a remedy
+  1  it would not, or would take the kubelet for a thief: what failed stands first, each with a remedy
   2  usage: an unknown flag, or a value that is not allowed"#;
 
 #[derive(Args, Clone, Debug, Default)]

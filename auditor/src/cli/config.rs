@@ -18,11 +18,12 @@ pub enum Backend {
     /// The best one that works, hook by hook
     #[default]
     Auto,
-    /// BPF trampolines: cheapest, and see everything
+    /// BPF trampolines at kernel functions: cheapest, and see the most; `auditor check` tells what each hook misses
     Fentry,
-    /// Kernel probes: see everything too
+    /// Kernel probes at the same functions: see as much
     Kprobe,
-    /// Exits of system calls: miss 32-bit programs, io_uring, fanotify and overlayfs
+    /// Exits of system calls: opens by 32-bit programs, io_uring, fanotify and below overlayfs go unseen, and the hooks
+    /// memory_access, descriptor_received, socket_create and connect_attempt are not there at all
     Syscall,
 }
 

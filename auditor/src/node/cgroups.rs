@@ -210,6 +210,13 @@ impl Cgroups {
             .map(|(id, _)| *id)
     }
 
+    /// Whether any cgroup is, or would hold, a pod's.
+    pub fn has_pods(&self) -> bool {
+        self.entries
+            .values()
+            .any(|entry| entry.owner.is_some() || entry.path.contains("kubepods"))
+    }
+
     pub fn root(&self) -> &Path {
         &self.root
     }

@@ -65,10 +65,10 @@ impl LoadError {
                 "run as root with CAP_BPF and CAP_PERFMON (in a pod: securityContext.capabilities.add: [BPF, PERFMON])"
             }
             Self::Object(_) => {
-                "the kernel's reason is above; EPERM means a missing capability or a seccomp profile without bpf(2), ENOMEM a memory limit"
+                "the kernel's reason is above; EPERM means a missing capability, a user namespace (in a pod: hostUsers: false) or a seccomp profile without bpf(2), ENOMEM a memory limit"
             }
             Self::Hook { .. } => {
-                "try `--backend auto`; under lockdown=confidentiality kernel memory cannot be read at all"
+                "`auditor check` shows each way that was tried, and the kernel's reason against it; under lockdown=confidentiality kernel memory cannot be read at all"
             }
         }
     }

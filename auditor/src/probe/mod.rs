@@ -20,7 +20,7 @@ pub use coverage::coverage;
 pub use device::{Device, fsid};
 pub use iterator::read as read_iterator;
 pub use loader::{LoadError, LoadOptions, Maps, Probes, Programs, check_btf};
-pub use reader::{Drained, Rings};
+pub use reader::{Drained, RingWatch, Rings};
 pub use record::{DecodeError, Record, decode};
 pub use survey::{HookSurvey, Survey, WaySurvey, survey};
 pub use verified::{Verified, print as print_verified, verified};

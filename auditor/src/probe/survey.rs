@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use super::{
     backend::{Backend, Hook, HookReport, Way},
-    canary::{self, FileCanary, Proof},
+    canary::{self, CanaryError, FileCanary, Proof},
     choice::{Attached, choose},
     loader::{LoadError, LoadOptions, Opened, attach, detach, prove},
 };
+
+/// Records of others that are thrown away before a canary is played: the rings and the backlog hold fewer.
+const LEFT_OVER: u64 = 100_000;
+/// Of a canary that is lost among others' events.
+const TRIES: u32 = 5;
 
 /// A way, and whether its canary fired (false: it has none), or the kernel's reason against it.
 #[derive(Clone, Debug)]
@@ -65,7 +70,13 @@ pub fn survey(options: &LoadOptions) -> Result<Survey, LoadError> {
     for hook in Hook::ALL {
         let mut ways = Vec::new();
         for way in hook.ways() {
-            let tried = attempt(hook, way, &mut opened, options.own_tgid);
+            let tried = uncrowded(&mut opened, |opened| {
+                let tried = attempt(hook, way, opened, options.own_tgid);
+                if tried.is_err() {
+                    detach(way, &mut opened.ebpf);
+                }
+                tried
+            });
             // Else its canary would prove the next one.
             detach(way, &mut opened.ebpf);
             if let Ok(Proof::File(canary)) = tried {
@@ -89,20 +100,43 @@ pub fn survey(options: &LoadOptions) -> Result<Survey, LoadError> {
         .filter(|survey| survey.hook.is_proven_by_connects())
     {
         for tried in survey.ways.iter_mut().filter(|tried| tried.result.is_ok()) {
-            tried.result = canary::prove(
-                survey.hook,
-                &mut opened.maps,
-                &mut opened.rings,
-                options.own_tgid,
-            )
-            .map(|_| true)
-            .map_err(|error| error.to_string());
+            tried.result = uncrowded(&mut opened, |opened| {
+                canary::prove(
+                    survey.hook,
+                    &mut opened.maps,
+                    &mut opened.rings,
+                    options.own_tgid,
+                )
+                .map(|_| true)
+                .map_err(|error| error.to_string())
+            });
         }
     }
     Ok(Survey {
         hooks,
         canary: file_canary,
     })
+}
+
+/// Tries again where there were too many other events to find the canary among, each time with none left from before: nobody
+/// wants them here.
+fn uncrowded<T>(
+    opened: &mut Opened,
+    mut attempt: impl FnMut(&mut Opened) -> Result<T, String>,
+) -> Result<T, String> {
+    let crowded = CanaryError::Crowded.to_string();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        opened
+            .rings
+            .drain(LEFT_OVER, &mut (), |(), _| {}, |(), _| {});
+        let tried = attempt(opened);
+        match &tried {
+            Err(reason) if *reason == crowded && tries < TRIES => {}
+            _ => return tried,
+        }
+    }
 }
 
 fn attempt(hook: Hook, way: &Way, opened: &mut Opened, own_tgid: u32) -> Result<Proof, String> {

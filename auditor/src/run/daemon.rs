@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    mounts::MountWatch,
+    doubts::Doubt,
+    host,
     older::{self, Look, OlderWatch},
     setup,
     watching::{self, Watching},
@@ -60,11 +61,18 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::environment)?;
 
     // Cheap refusals first.
+    host::open_files()?;
+    let own_tgid = host::own_tgid(&config.host_proc)?;
+    let mounts = host::watch_mounts(&config)?;
     let metrics = Arc::new(Metrics::default());
     let sources = setup::sources(&config, &metrics).await?;
-    let agent_net_ns = setup::agent_net_ns(&config)?;
-    let doubts = setup::doubts(&config, &sources);
+    let agent = setup::agent_net_ns(&config)?;
     let cgroups = setup::cgroups(&config)?;
+    let doubts = setup::doubts(&config, &sources, &agent, &cgroups);
+    for doubt in &doubts {
+        tracing::warn!("{}: {}", doubt.message, doubt.remedy);
+    }
+    let agent_net_ns = agent.known();
     let run_id = Uuid::now_v7();
     let mut state = None;
     let mut previous = None;
@@ -99,11 +107,11 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     })?;
 
     let endpoints = setup::endpoints(&config);
-    let own_tgid = setup::own_tgid(&config.host_proc);
     let probes = setup::probes(&config, &endpoints, own_tgid)?;
     let live_since = Timestamp::now();
     setup::trim_heap();
     let (mut programs, maps, mut rings, hooks, canary) = probes.into_parts();
+    let watch = host::watch_rings(&rings)?;
 
     let readiness = Arc::new(Readiness::default());
     let envelope = Envelope::new(
@@ -182,7 +190,8 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     {
         pipeline.health(gap);
     }
-    for doubt in doubts.into_iter().chain(unavailable).chain(forgotten) {
+    let doubts = doubts.iter().map(Doubt::health);
+    for doubt in doubts.chain(unavailable).chain(forgotten) {
         pipeline.health(doubt);
     }
     pipeline.emit(
@@ -199,8 +208,6 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         readiness.clone(),
         stop.clone(),
     ));
-    let watch = rings.watch().map_err(Failure::environment)?;
-    let mounts = MountWatch::new(&config.host_proc).map_err(Failure::environment)?;
     let mut is_told = pipeline.is_told();
     readiness.set(not_ready(is_told, &watching));
 
@@ -231,10 +238,15 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             _ = tick.tick() => {
                 pipeline.on_tick();
                 if older.is_due() {
-                    match look(&mut programs, &pipeline, &config) {
-                        Ok(look) => older.start(look),
-                        Err(error) => tracing::warn!(error, "cannot look at what is open already"),
+                    let started = look(&mut programs, &pipeline, &config)
+                        .and_then(|look| older.start(look));
+                    if let Err(error) = started {
+                        older.missed();
+                        watching.looked(&mut pipeline, Err(error));
                     }
+                }
+                if let Some(result) = older.result() {
+                    watching.looked(&mut pipeline, result);
                 }
                 watching.test(&mut pipeline, &mut rings);
                 // What the canaries left for the pipeline.

@@ -35,7 +35,7 @@ pub struct OlderWatch {
     every: Duration,
     sender: mpsc::Sender<OlderFile>,
     receiver: mpsc::Receiver<OlderFile>,
-    running: Option<JoinHandle<()>>,
+    running: Option<JoinHandle<Result<(), String>>>,
     last: Option<Instant>,
 }
 
@@ -57,14 +57,32 @@ impl OlderWatch {
             && self.last.is_none_or(|last| last.elapsed() >= self.every)
     }
 
-    pub fn start(&mut self, look: Look) {
+    /// # Errors
+    /// No thread can be made; the next look is due in its time.
+    pub fn start(&mut self, look: Look) -> Result<(), String> {
         let sender = self.sender.clone();
-        self.last = Some(Instant::now());
+        self.missed();
         let thread = std::thread::Builder::new().name("older".to_owned());
-        match thread.spawn(move || run(look, &sender)) {
-            Ok(thread) => self.running = Some(thread),
-            Err(error) => tracing::warn!(%error, "cannot look at what is open already"),
-        }
+        let running = thread
+            .spawn(move || run(look, &sender))
+            .map_err(|error| format!("no thread for a look: {error}"))?;
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// A look could not begin: not again before its time.
+    pub fn missed(&mut self) {
+        self.last = Some(Instant::now());
+    }
+
+    /// How the last look ended, once.
+    pub fn result(&mut self) -> Option<Result<(), String>> {
+        let ended = self.running.take_if(|running| running.is_finished())?;
+        Some(
+            ended
+                .join()
+                .unwrap_or_else(|_| Err("the look's thread panicked".to_owned())),
+        )
     }
 
     /// Of the look that is running; waits where there is none.
@@ -78,8 +96,9 @@ impl OlderWatch {
     }
 }
 
-fn run(look: Look, sender: &mpsc::Sender<OlderFile>) {
+fn run(look: Look, sender: &mpsc::Sender<OlderFile>) -> Result<(), String> {
     let started = Instant::now();
+    let mut result = Ok(());
     match look {
         Look::Iterators(files) => {
             for mut file in files {
@@ -91,7 +110,7 @@ fn run(look: Look, sender: &mpsc::Sender<OlderFile>) {
                     }
                 });
                 if let Err(error) = read {
-                    tracing::warn!(%error, "cannot read an iterator to its end");
+                    result = Err(format!("an iterator cannot be read to its end: {error}"));
                 }
             }
         }
@@ -102,6 +121,7 @@ fn run(look: Look, sender: &mpsc::Sender<OlderFile>) {
         }
     }
     tracing::debug!(took = ?started.elapsed(), "looked at what is open");
+    result
 }
 
 fn by_iterator(record: &HeldRecord) -> OlderFile {
@@ -115,6 +135,20 @@ fn by_iterator(record: &HeldRecord) -> OlderFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_look_that_fails_is_no_good_look() {
+        let mut watch = OlderWatch::new(Duration::ZERO);
+        let closed = File::options().write(true).open("/dev/null").unwrap();
+        watch.start(Look::Iterators(vec![closed])).unwrap();
+        let result = loop {
+            if let Some(result) = watch.result() {
+                break result;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        assert!(result.unwrap_err().contains("cannot be read"));
+    }
 
     #[tokio::test]
     async fn one_look_at_a_time_and_each_in_its_time() {
@@ -131,7 +165,7 @@ mod tests {
         };
         let mut watch = OlderWatch::new(Duration::ZERO);
         assert!(watch.is_due(), "the first is due at once");
-        watch.start(look());
+        watch.start(look()).unwrap();
         let own = async |watch: &mut OlderWatch| {
             loop {
                 let found = watch.found().await.unwrap();
@@ -145,7 +179,9 @@ mod tests {
             let _ = watch.try_found();
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        watch.start(look());
+        assert_eq!(watch.result(), Some(Ok(())));
+        assert_eq!(watch.result(), None, "once");
+        watch.start(look()).unwrap();
         own(&mut watch).await;
         watch.every = Duration::from_secs(60);
         assert!(!watch.is_due());

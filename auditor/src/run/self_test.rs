@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
+
 use crate::{event::Health, probe::Hook};
 
 /// A canary that misses once may have met a loaded machine; one that misses again is told.
@@ -30,6 +32,8 @@ pub struct Change {
     pub hook: Hook,
     /// Null: it fires again.
     pub failure: Option<String>,
+    /// When it last fired.
+    pub fired_at: Timestamp,
 }
 
 impl Change {
@@ -39,9 +43,12 @@ impl Change {
         let (state, message) = match &self.failure {
             Some(why) => (
                 "degraded",
+                // To the second, as a human reads it.
                 format!(
-                    "the probe {name} does not prove itself any more: {why}; until it does, nobody may tell of {}",
-                    self.hook.unseen()
+                    "the probe {name} does not prove itself any more: {why}; {} may go unseen since {:.0}: restart this pod; if it \
+                     recurs, look for who unloads BPF programs on this node",
+                    self.hook.unseen(),
+                    self.fired_at,
                 ),
             ),
             None => ("ok", format!("the probe {name} fires again")),
@@ -64,6 +71,8 @@ pub struct SelfTest {
     waiting: VecDeque<(Hook, Tries)>,
     failing: BTreeMap<Hook, String>,
     tested: BTreeSet<Hook>,
+    started_at: Timestamp,
+    fired_at: BTreeMap<Hook, Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,8 +83,15 @@ struct Tries {
 
 impl SelfTest {
     /// `hooks`: those in use, which were proven just now.
-    pub fn new(hooks: impl IntoIterator<Item = Hook>, interval: Duration, now: Instant) -> Self {
+    pub fn new(
+        hooks: impl IntoIterator<Item = Hook>,
+        interval: Duration,
+        now: Instant,
+        started_at: Timestamp,
+    ) -> Self {
         Self {
+            started_at,
+            fired_at: BTreeMap::new(),
             interval,
             hooks: hooks.into_iter().collect(),
             next_round: now + interval,
@@ -95,18 +111,12 @@ impl SelfTest {
         self.waiting.front().map(|(hook, _)| *hook)
     }
 
-    /// Of the hook that was due.
-    pub fn note(&mut self, outcome: Outcome) -> Option<Change> {
+    /// Of the hook that was due, played at `now`.
+    pub fn note(&mut self, outcome: Outcome, now: Timestamp) -> Option<Change> {
         let (hook, mut tries) = self.waiting.pop_front()?;
         let why = match outcome {
             Outcome::Untested => return None,
-            Outcome::Fired => {
-                self.tested.insert(hook);
-                return self.failing.remove(&hook).map(|_| Change {
-                    hook,
-                    failure: None,
-                });
-            }
+            Outcome::Fired => return self.fired(hook, now),
             Outcome::Failed(why) => {
                 tries.failed += 1;
                 why
@@ -120,11 +130,39 @@ impl SelfTest {
             self.waiting.push_back((hook, tries));
             return None;
         }
+        self.failed(hook, why)
+    }
+
+    /// Of a hook that is tested by its own work, not when it is due: each look at what is open.
+    pub fn note_work(
+        &mut self,
+        hook: Hook,
+        result: Result<(), String>,
+        now: Timestamp,
+    ) -> Option<Change> {
+        match result {
+            Ok(()) => self.fired(hook, now),
+            Err(why) => self.failed(hook, why),
+        }
+    }
+
+    fn fired(&mut self, hook: Hook, now: Timestamp) -> Option<Change> {
+        self.tested.insert(hook);
+        self.fired_at.insert(hook, now);
+        self.failing.remove(&hook).map(|_| Change {
+            hook,
+            failure: None,
+            fired_at: now,
+        })
+    }
+
+    fn failed(&mut self, hook: Hook, why: String) -> Option<Change> {
         self.tested.insert(hook);
         let is_new = self.failing.insert(hook, why.clone()).is_none();
-        is_new.then_some(Change {
+        is_new.then(|| Change {
             hook,
             failure: Some(why),
+            fired_at: *self.fired_at.get(&hook).unwrap_or(&self.started_at),
         })
     }
 

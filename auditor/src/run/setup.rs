@@ -2,21 +2,24 @@
 
 use std::{net::SocketAddr, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
+use super::doubts::{self, Doubt};
 use crate::{
     association,
     cli::{self, AssociationSource, ClusterSource, Failure, RunConfig},
     cluster, eks,
-    event::{EndpointKind, Health},
+    event::EndpointKind,
     kube,
     metrics::Metrics,
     node::{ArgsMode, CgroupError, Cgroups, Kubelet, Volumes, find_cgroup_root},
     pipeline::{Endpoint, Sources},
     policy,
-    probe::{self, LoadOptions, Probes},
+    probe::{self, CanaryError, LoadError, LoadOptions, Probes},
 };
 
 /// include/uapi/linux/magic.h
 const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
+/// Attempts to load where canaries are lost in a crowd.
+const LOADS: u32 = 4;
 /// How often `--associations eks` lists them.
 const EKS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -39,31 +42,62 @@ pub fn endpoints(config: &RunConfig) -> Vec<Endpoint> {
 }
 
 pub async fn sources(config: &RunConfig, metrics: &Metrics) -> Result<Sources, Failure> {
-    let cluster = match &config.cluster {
+    let timing = timing(config);
+    let cluster = cluster_source(config, metrics, &timing).await?;
+    let associations = association_source(config, metrics, &timing).await?;
+    let policy = policy::FileSource::new(config.policy.clone());
+    Sources::read(cluster, associations, policy)
+        .map_err(|error| Failure::environment(error).help(FIX_THE_FILE))
+}
+
+pub const FIX_THE_FILE: &str =
+    "fix the file, or name another; `auditor run --help` shows the formats";
+
+fn timing(config: &RunConfig) -> kube::Timing {
+    kube::Timing {
+        start_jitter: config.api_start_jitter,
+        ..kube::Timing::default()
+    }
+}
+
+/// Nothing is read from a file yet.
+pub async fn cluster_source(
+    config: &RunConfig,
+    metrics: &Metrics,
+    timing: &kube::Timing,
+) -> Result<cluster::Source, Failure> {
+    Ok(match &config.cluster {
         ClusterSource::File(path) => {
             let file = cluster::FileSource::new(path.clone(), &config.node_name);
             cluster::Source::File(Box::new(file))
         }
         ClusterSource::Kube => {
-            let api = api(config, metrics).await?;
+            let api = api(metrics, timing).await?;
             let timing = cluster::AccountTiming::default();
             let source = cluster::KubeSource::start(api, &config.node_name, timing);
             cluster::Source::Kube(Box::new(source))
         }
-    };
-    let associations = match &config.associations {
+    })
+}
+
+/// Nothing is read from a file yet.
+pub async fn association_source(
+    config: &RunConfig,
+    metrics: &Metrics,
+    timing: &kube::Timing,
+) -> Result<association::Source, Failure> {
+    let cluster = config.cluster_name.clone();
+    Ok(match &config.associations {
         AssociationSource::File(path) => association::Source::File(Box::new(
-            association::FileSource::new(path.clone(), config.cluster_name.clone()),
+            association::FileSource::new(path.clone(), cluster),
         )),
         AssociationSource::None => association::Source::None,
         AssociationSource::ConfigMap { namespace, name } => {
-            let api = api(config, metrics).await?;
-            let cluster = config.cluster_name.clone();
+            let api = api(metrics, timing).await?;
             association::Source::Live(association::watch_config_map(api, namespace, name, cluster))
         }
         AssociationSource::Ack => {
-            let api = api(config, metrics).await?;
-            let cluster = config.cluster_name.clone();
+            let api = api(metrics, timing).await?;
             association::Source::Live(association::ack::watch_ack(api, cluster))
         }
         AssociationSource::Eks { cluster } => {
@@ -75,26 +109,16 @@ pub async fn sources(config: &RunConfig, metrics: &Metrics) -> Result<Sources, F
             let reader = eks::Reader::new(client, EKS_INTERVAL);
             association::Source::Live(association::poll_eks(reader, EKS_INTERVAL))
         }
-    };
-    let policy = policy::FileSource::new(config.policy.clone());
-    let sources = Sources::read(cluster, associations, policy).map_err(|error| {
-        Failure::environment(error)
-            .help("fix the file, or name another; `auditor run --help` shows the formats")
-    })?;
-    Ok(sources)
+    })
 }
 
 /// The API server, by the credentials that are here. Nothing is sent yet.
-async fn api(config: &RunConfig, metrics: &Metrics) -> Result<kube::Api, Failure> {
+async fn api(metrics: &Metrics, timing: &kube::Timing) -> Result<kube::Api, Failure> {
     let client = kube::connect().await.map_err(|error| {
         let help = error.help();
         Failure::environment(error).help(help)
     })?;
-    let timing = kube::Timing {
-        start_jitter: config.api_start_jitter,
-        ..kube::Timing::default()
-    };
-    Ok(kube::Api::new(client, metrics.api(), timing))
+    Ok(kube::Api::new(client, metrics.api(), timing.clone()))
 }
 
 pub fn cgroups(config: &RunConfig) -> Result<Cgroups, Failure> {
@@ -122,54 +146,43 @@ pub fn volumes(config: &RunConfig, host_mnt_ns: Option<u32>) -> Result<Volumes, 
     })
 }
 
-/// What will not work as it was probably meant: said on stderr and in the stream, since it would silence or redden
-/// everything.
-pub fn doubts(config: &RunConfig, sources: &Sources) -> Vec<Health> {
-    let mut doubts = Vec::new();
-    let mut doubt = |component: &str, message: String| {
-        tracing::warn!("{message}");
-        let (component, state) = (component.to_owned(), "degraded".to_owned());
-        doubts.push(Health {
-            component,
-            state,
-            message,
-        });
-    };
-    if sources.cluster_source().is_told() && sources.cluster().pod_count() == 0 {
-        let node = &config.node_name;
-        doubt(
-            "cluster",
-            format!("--cluster names no pod of node {node}: is --node-name right?"),
-        );
-    }
-    if sources
-        .bindings()
-        .is_some_and(association::Snapshot::is_empty)
-    {
-        let cluster = config.cluster_name.as_deref().unwrap_or("any cluster");
-        doubt(
-            "associations",
-            format!("--associations holds none for {cluster}: is --cluster-name right?"),
-        );
-    }
-    if !config.kubelet_root.is_dir() {
-        let path = config.kubelet_root.display();
-        doubt(
-            "probe",
-            format!("--kubelet-root {path} is no directory here"),
-        );
-    }
-    if !sources.policy().executables.is_empty() {
-        doubt(
-            "policy",
-            "`executables` comes with a later version and is not applied".to_owned(),
-        );
-    }
-    doubts
+/// See [`Doubt`].
+pub fn doubts(
+    config: &RunConfig,
+    sources: &Sources,
+    agent: &AgentNetNs,
+    cgroups: &Cgroups,
+) -> Vec<Doubt> {
+    let found = [
+        doubts::of_cluster(config, sources.cluster_source()),
+        doubts::of_associations(config, sources.bindings()),
+        doubts::of_policy(sources.policy()),
+        doubts::of_kubelet_root(config),
+        doubts::of_agent(config, agent),
+        doubts::of_kubelet(config, sources.policy(), cgroups),
+        doubts::of_cgroups(config, cgroups),
+    ];
+    found.into_iter().flatten().collect()
 }
 
-/// The inode number of the agent's network namespace. Named, it must be one; the default may be out of sight.
-pub fn agent_net_ns(config: &RunConfig) -> Result<Option<u32>, Failure> {
+/// The inode number of the agent's network namespace, or why it is out of sight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentNetNs {
+    Known(u32),
+    Unknown(String),
+}
+
+impl AgentNetNs {
+    pub fn known(&self) -> Option<u32> {
+        match self {
+            Self::Known(net_ns) => Some(*net_ns),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// Named, it must be one; the default may be out of sight.
+pub fn agent_net_ns(config: &RunConfig) -> Result<AgentNetNs, Failure> {
     let path = &config.agent_netns;
     let is_default = *path == config.host_proc.join("1/ns/net");
     let found = std::fs::metadata(path)
@@ -183,11 +196,8 @@ pub fn agent_net_ns(config: &RunConfig) -> Result<Option<u32>, Failure> {
             }
         });
     match found {
-        Ok(net_ns) => Ok(Some(net_ns)),
-        Err(error) if is_default => {
-            tracing::warn!(%error, path = %path.display(), "cannot tell the agent's network namespace");
-            Ok(None)
-        }
+        Ok(net_ns) => Ok(AgentNetNs::Known(net_ns)),
+        Err(error) if is_default => Ok(AgentNetNs::Unknown(error)),
         Err(error) => Err(Failure::environment(anyhow::anyhow!(
             "--agent-netns {}: {error}",
             path.display()
@@ -213,23 +223,37 @@ pub fn args_mode(config: &RunConfig) -> ArgsMode {
     }
 }
 
-/// Our own tgid as the kernel's helpers tell it: the host's /proc names it whatever pid namespace this is.
-pub fn own_tgid(host_proc: &Path) -> u32 {
-    std::fs::read_link(host_proc.join("self"))
-        .ok()
-        .and_then(|link| link.to_str()?.parse().ok())
-        .unwrap_or_else(std::process::id)
-}
-
 pub fn probes(
     config: &RunConfig,
     endpoints: &[Endpoint],
     own_tgid: u32,
 ) -> Result<Probes, Failure> {
-    Probes::load(&load_options(config, endpoints, own_tgid)).map_err(|error| {
-        let help = error.remedy();
-        Failure::environment(error).help(help)
-    })
+    let options = load_options(config, endpoints, own_tgid);
+    uncrowded(|| Probes::load(&options)).map_err(|error| not_loaded(config, error))
+}
+
+/// Loads again where other events were too many to find a canary among: nothing counts as watched yet, and none of them is lost.
+fn uncrowded<T>(mut load: impl FnMut() -> Result<T, LoadError>) -> Result<T, LoadError> {
+    for _ in 1..LOADS {
+        match load() {
+            Err(error) if is_crowded(&error) => tracing::warn!(%error, "trying once more"),
+            loaded => return loaded,
+        }
+    }
+    load()
+}
+
+fn is_crowded(error: &LoadError) -> bool {
+    matches!(error, LoadError::Hook { reasons, .. } if reasons.contains(&CanaryError::Crowded.to_string()))
+}
+
+/// With what to do about it: another backend only where one was forced.
+pub fn not_loaded(config: &RunConfig, error: LoadError) -> Failure {
+    let mut help = error.remedy().to_owned();
+    if config.backend != cli::Backend::Auto && matches!(error, LoadError::Hook { .. }) {
+        help = format!("try `--backend auto`; {help}");
+    }
+    Failure::environment(error).help(help)
 }
 
 pub fn load_options(config: &RunConfig, endpoints: &[Endpoint], own_tgid: u32) -> LoadOptions {
@@ -263,5 +287,58 @@ pub fn trim_heap() {
     // SAFETY: glibc's malloc_trim takes no pointers and is thread-safe.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(reasons: String) -> Result<(), LoadError> {
+        Err(LoadError::Hook {
+            hook: "connect_outcome",
+            reasons,
+        })
+    }
+
+    #[test]
+    fn what_a_crowd_hides_is_loaded_again_and_nothing_else() {
+        let tries = |crowds: u32, reason: &str| {
+            let mut tries = 0;
+            let loaded = uncrowded(|| {
+                tries += 1;
+                if tries > crowds {
+                    return Ok(());
+                }
+                failed(format!("tracepoint: {reason}"))
+            });
+            (tries, loaded.is_ok())
+        };
+        let crowded = CanaryError::Crowded.to_string();
+        assert_eq!(tries(0, &crowded), (1, true));
+        assert_eq!(tries(LOADS - 1, &crowded), (LOADS, true));
+        assert_eq!(tries(100, &crowded), (LOADS, false));
+        assert_eq!(tries(1, &CanaryError::Silent.to_string()), (1, false));
+    }
+
+    #[test]
+    fn another_backend_is_advised_only_where_one_was_forced() {
+        let remedy = |backend| {
+            let args = cli::RunArgs {
+                cluster: Some("file:/nonexistent".into()),
+                associations: "none".into(),
+                api_start_jitter: "0".into(),
+                self_test_interval: "5m".into(),
+                log_level: "info".into(),
+                node_name: Some("n1".into()),
+                backend,
+                ..cli::RunArgs::default()
+            };
+            let config = RunConfig::new(args, cli::NodeFacts::default()).unwrap();
+            let error = failed("EPERM".into()).unwrap_err();
+            not_loaded(&config, error).remedy().unwrap().to_owned()
+        };
+        assert!(!remedy(cli::Backend::Auto).contains("--backend"));
+        assert!(remedy(cli::Backend::Fentry).contains("--backend auto"));
     }
 }

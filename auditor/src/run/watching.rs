@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use auditor_common::Counter;
+use jiff::Timestamp;
 
-use super::self_test::{Outcome, SelfTest};
+use super::self_test::{Change, Outcome, SelfTest};
 use crate::{
     event::Health,
     metrics::Metrics,
@@ -33,7 +34,12 @@ impl Watching {
             metrics.set_self_test(report.hook.name(), true);
         }
         let this = Self {
-            test: SelfTest::new(in_use.keys().copied(), interval, Instant::now()),
+            test: SelfTest::new(
+                in_use.keys().copied(),
+                interval,
+                Instant::now(),
+                Timestamp::now(),
+            ),
             in_use,
             metrics,
         };
@@ -59,7 +65,23 @@ impl Watching {
         if let Outcome::Failed(why) | Outcome::Unclear(why) = &outcome {
             tracing::info!(hook = name, why, "a canary did not come back");
         }
-        if let Some(change) = self.test.note(outcome) {
+        let change = self.test.note(outcome, Timestamp::now());
+        self.tell(pipeline, change);
+    }
+
+    /// How a look at what is open ended, which is that hook's test.
+    pub fn looked(&mut self, pipeline: &mut Pipeline, result: Result<(), String>) {
+        if !self.in_use.contains_key(&Hook::OpenBefore) {
+            return;
+        }
+        let change = self
+            .test
+            .note_work(Hook::OpenBefore, result, Timestamp::now());
+        self.tell(pipeline, change);
+    }
+
+    fn tell(&mut self, pipeline: &mut Pipeline, change: Option<Change>) {
+        if let Some(change) = change {
             pipeline.health(change.health());
             self.metrics.set_coverage(&self.coverage());
         }

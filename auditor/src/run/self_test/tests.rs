@@ -2,6 +2,14 @@ use super::*;
 
 const INTERVAL: Duration = Duration::from_secs(300);
 
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn test_of(hooks: &[Hook], start: Instant) -> SelfTest {
+    SelfTest::new(hooks.iter().copied(), INTERVAL, start, at(0))
+}
+
 fn silent() -> Outcome {
     Outcome::Failed("silent".to_owned())
 }
@@ -20,7 +28,7 @@ fn round(
     let mut changes = Vec::new();
     while let Some(hook) = test.due(now) {
         played.push(hook);
-        changes.extend(test.note(outcome(hook)));
+        changes.extend(test.note(outcome(hook), at(60)));
         assert!(played.len() < 1000, "it never ends");
     }
     (played, changes)
@@ -29,7 +37,7 @@ fn round(
 #[test]
 fn every_hook_is_played_once_an_interval() {
     let start = Instant::now();
-    let mut test = SelfTest::new([Hook::FileOpen, Hook::Connect], INTERVAL, start);
+    let mut test = test_of(&[Hook::FileOpen, Hook::Connect], start);
     assert_eq!(
         test.due(start + INTERVAL - Duration::from_millis(1)),
         None,
@@ -48,7 +56,7 @@ fn every_hook_is_played_once_an_interval() {
 #[test]
 fn one_miss_is_tried_again_and_not_told() {
     let start = Instant::now();
-    let mut test = SelfTest::new([Hook::FileOpen], INTERVAL, start);
+    let mut test = test_of(&[Hook::FileOpen], start);
     let mut first = true;
     let (played, changes) = round(&mut test, start + INTERVAL, |_| {
         if std::mem::take(&mut first) {
@@ -65,7 +73,7 @@ fn one_miss_is_tried_again_and_not_told() {
 #[test]
 fn a_hook_that_stays_silent_is_told_once_and_its_recovery_once() {
     let start = Instant::now();
-    let mut test = SelfTest::new([Hook::FileOpen, Hook::Connect], INTERVAL, start);
+    let mut test = test_of(&[Hook::FileOpen, Hook::Connect], start);
     let only_files_fail = |hook| match hook {
         Hook::FileOpen => silent(),
         _ => Outcome::Fired,
@@ -80,7 +88,14 @@ fn a_hook_that_stays_silent_is_told_once_and_its_recovery_once() {
         (health.component.as_str(), health.state.as_str()),
         ("self-test", "degraded")
     );
-    assert!(health.message.contains("file_open") && health.message.contains("silent"));
+    for part in [
+        "file_open",
+        "silent",
+        "opens of tokens may go unseen since 1970-01-01T00:00:00Z",
+        "restart this pod",
+    ] {
+        assert!(health.message.contains(part), "{}", health.message);
+    }
     assert!(test.is_failing(Hook::FileOpen) && !test.is_failing(Hook::Connect));
     assert_eq!(
         test.not_ready().as_deref(),
@@ -102,7 +117,7 @@ fn a_hook_that_stays_silent_is_told_once_and_its_recovery_once() {
 #[test]
 fn what_lost_records_hide_is_tried_many_times_before_it_is_told() {
     let start = Instant::now();
-    let mut test = SelfTest::new([Hook::FileOpen], INTERVAL, start);
+    let mut test = test_of(&[Hook::FileOpen], start);
     let mut misses = UNCLEAR_ATTEMPTS - 1;
     let (_, changes) = round(&mut test, start + INTERVAL, |_| {
         if misses > 0 {
@@ -120,9 +135,35 @@ fn what_lost_records_hide_is_tried_many_times_before_it_is_told() {
 #[test]
 fn a_hook_without_a_canary_neither_passes_nor_fails() {
     let start = Instant::now();
-    let mut test = SelfTest::new([Hook::ExecSession], INTERVAL, start);
+    let mut test = test_of(&[Hook::ExecSession], start);
     let (played, changes) = round(&mut test, start + INTERVAL, |_| Outcome::Untested);
     assert_eq!((played.len(), changes.len()), (1, 0));
     assert_eq!(test.results().count(), 0);
     assert_eq!(test.not_ready(), None);
+}
+
+#[test]
+fn what_proves_itself_by_its_work_fails_and_recovers_with_it() {
+    let start = Instant::now();
+    let mut test = test_of(&[Hook::OpenBefore], start);
+    let hook = Hook::OpenBefore;
+    assert_eq!(test.note_work(hook, Ok(()), at(10)), None);
+    assert_eq!(test.results().collect::<Vec<_>>(), [(hook, true)]);
+    let change = test.note_work(hook, Err("EBADF".into()), at(20)).unwrap();
+    let message = change.health().message;
+    assert!(message.contains("since 1970-01-01T00:00:10Z"), "{message}");
+    assert_eq!(
+        test.note_work(hook, Err("EBADF".into()), at(30)),
+        None,
+        "told"
+    );
+    assert_eq!(test.results().collect::<Vec<_>>(), [(hook, false)]);
+    assert!(test.not_ready().is_some());
+    // Its turn among the canaries proves nothing.
+    let (_, changes) = round(&mut test, start + INTERVAL, |_| Outcome::Untested);
+    assert!(changes.is_empty() && test.is_failing(hook));
+    assert_eq!(
+        test.note_work(hook, Ok(()), at(40)).unwrap().health().state,
+        "ok"
+    );
 }
