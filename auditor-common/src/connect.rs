@@ -50,6 +50,17 @@ pub struct ConnectState {
     pub endpoint: u32,
 }
 
+/// Value of `ATTEMPTS`: a connect that has not sent a SYN yet. The source is what the socket is bound to, 0 where it is not.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ConnectAttempt {
+    pub time: u64,
+    pub socket: u64,
+    pub tuple: Tuple,
+    pub net_ns: u32,
+    pub endpoint: u32,
+}
+
 /// Connections that `TUPLES` holds; the least recently used goes first, as in `CONNECTS`.
 pub const TUPLES: u32 = 16_384;
 

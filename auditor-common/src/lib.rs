@@ -24,8 +24,8 @@ mod text;
 pub use accept::{AcceptRecord, ListenRecord};
 pub use config::{Config, SyscallNumbers};
 pub use connect::{
-    Address, CANARY_ENDPOINT, ConnectKey, ConnectRecord, ConnectState, EndpointKey, OutcomeRecord,
-    TUPLES, Tuple, TupleState,
+    Address, CANARY_ENDPOINT, ConnectAttempt, ConnectKey, ConnectRecord, ConnectState, EndpointKey,
+    OutcomeRecord, TUPLES, Tuple, TupleState,
 };
 pub use counters::{COUNTERS, Counter};
 pub use denied::{DENIED_PATH_LEN, DeniedRecord};

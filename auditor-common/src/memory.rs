@@ -41,6 +41,10 @@ pub struct MemoryRecord {
     pub target: OtherTask,
     /// See [`ptrace_mode`].
     pub mode: u32,
+    /// The system call that asked: its number on this architecture, where `caller` says nothing else.
+    pub syscall: u32,
+    /// See [`crate::caller`].
+    pub caller: u32,
     pub reserved: u32,
     pub task: TaskContext,
 }

@@ -122,6 +122,7 @@ offsets! {
     wanted regs_arg1 = "pt_regs.si";
     wanted regs_arg2 = "pt_regs.dx";
     wanted regs_arg3 = "pt_regs.cx";
+    wanted regs_result = "pt_regs.ax";
     needed regs_size = "sizeof pt_regs";
     /// The helper of that name exists (from 5.15).
     wanted helper_task_pt_regs = "func bpf_task_pt_regs";

@@ -24,7 +24,9 @@ pub struct SocketKey {
     pub cgroup_id: u64,
     /// Type and protocol are 0 for `AF_PACKET`: whoever asks for one can receive what another receives.
     pub kind: SocketKind,
-    pub reserved: u32,
+    /// The executable's, so that one that is exempt does not stand for another.
+    pub exe_dev: u32,
+    pub exe_ino: u64,
 }
 
 /// A packet or raw TCP socket was asked for; whether the kernel then made it is not known here.

@@ -11,6 +11,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    attempt::has_begun,
     kernel::{Address, off, pointer, read},
     maps::{CONNECTS, ENDPOINTS, EVENTS, TUPLES, count, header},
     task::describe,
@@ -64,7 +65,7 @@ pub fn sock_state(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn mapped(v4: u32) -> [u32; 4] {
+pub fn mapped(v4: u32) -> [u32; 4] {
     [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff]), v4]
 }
 
@@ -103,6 +104,24 @@ pub unsafe fn net_ns(sk: Address) -> u32 {
 }
 
 #[inline(always)]
+pub fn count_connect(endpoint: u32) {
+    count(if endpoint == CANARY_ENDPOINT {
+        Counter::Canary
+    } else {
+        Counter::ConnectMatched
+    });
+}
+
+#[inline(always)]
+pub fn count_outcome(endpoint: u32) {
+    count(if endpoint == CANARY_ENDPOINT {
+        Counter::Canary
+    } else {
+        Counter::OutcomeMatched
+    });
+}
+
+#[inline(always)]
 unsafe fn on_connect(sk: Address, by: u16) {
     // Reading an MPTCP socket as a TCP one yields rubbish.
     if unsafe { read::<u16>(sk, off!(sock_protocol)) } != IPPROTO_TCP {
@@ -119,11 +138,8 @@ unsafe fn on_connect(sk: Address, by: u16) {
         return;
     };
     let endpoint = *endpoint;
-    count(if endpoint == CANARY_ENDPOINT {
-        Counter::Canary
-    } else {
-        Counter::ConnectMatched
-    });
+    has_begun();
+    count_connect(endpoint);
     let header = header::<ConnectRecord>(kind::CONNECT, by);
     let net_ns = unsafe { net_ns(sk) };
     let state = ConnectState {
@@ -180,11 +196,7 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
         };
         let _ = TUPLES.insert(state.tuple, established, 0);
     }
-    count(if state.endpoint == CANARY_ENDPOINT {
-        Counter::Canary
-    } else {
-        Counter::OutcomeMatched
-    });
+    count_outcome(state.endpoint);
     if let Some(mut entry) = EVENTS.reserve::<OutcomeRecord>(0) {
         let record = entry.as_mut_ptr();
         let kind = if outcome { kind::OUTCOME } else { kind::CLOSED };

@@ -13,7 +13,7 @@ use aya_ebpf::{
 use crate::{
     file_open::TS_COMPAT,
     kernel::{Address, Reader, Typed, off, setting, syscall},
-    maps::{DENIED, count, header},
+    maps::{DENIED, count, header, is_live},
     task::describe,
 };
 
@@ -63,6 +63,9 @@ unsafe fn argument<const INDEX: u32>(regs: Address) -> u64 {
 #[inline(always)]
 unsafe fn emit(regs: Address, nr: u64, at: bool, errno: u32) {
     let own = (bpf_get_current_pid_tgid() >> 32) as u32 == setting!(own_tgid);
+    if !own && !is_live() {
+        return;
+    }
     count(if own {
         Counter::Canary
     } else {

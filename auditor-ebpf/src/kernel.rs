@@ -123,6 +123,18 @@ pub unsafe fn pointer(base: Address, offset: u32) -> Address {
     unsafe { Probed::pointer(base, offset) }
 }
 
+/// What the function returned that a kretprobe is on: on arm64 it stands where the first argument was.
+#[inline(always)]
+pub unsafe fn result(regs: Address) -> u64 {
+    let named = off!(regs_result);
+    let at = if named == ABSENT {
+        off!(regs_arg0)
+    } else {
+        named
+    };
+    unsafe { read(regs, at) }
+}
+
 /// An argument of the function that a kprobe is on: on arm64 registers follow each other, on x86 each has a name.
 #[inline(always)]
 pub unsafe fn argument<const INDEX: u32>(regs: Address) -> u64 {

@@ -9,6 +9,7 @@
 )]
 
 mod accept;
+mod attempt;
 mod connect;
 mod denied;
 mod exec;
@@ -23,6 +24,7 @@ mod path;
 mod received;
 mod socket;
 mod superblock;
+mod system_call;
 mod task;
 mod token_file;
 

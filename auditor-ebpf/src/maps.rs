@@ -1,8 +1,8 @@
 //! All maps of the kernel half, and the counters.
 
 use auditor_common::{
-    COUNTERS, ConnectState, Counter, EndpointKey, Header, HeldRecord, MemoryKey, SocketKey,
-    TUPLES as TUPLE_COUNT, TakenFrom, Tuple, TupleState, VolumeEntry,
+    COUNTERS, ConnectAttempt, ConnectState, Counter, EndpointKey, Header, HeldRecord, MemoryKey,
+    SocketKey, TUPLES as TUPLE_COUNT, TakenFrom, Tuple, TupleState, VolumeEntry,
 };
 use aya_ebpf::{
     helpers::bpf_ktime_get_boot_ns,
@@ -21,6 +21,10 @@ pub static ENDPOINTS: HashMap<EndpointKey, u32> = HashMap::with_max_entries(64, 
 /// Socket's address to its connect.
 #[map]
 pub static CONNECTS: LruHashMap<u64, ConnectState> = LruHashMap::with_max_entries(16384, 0);
+
+/// Connecting thread's tid to the connect that it is in, until a SYN goes out.
+#[map]
+pub static ATTEMPTS: LruHashMap<u32, ConnectAttempt> = LruHashMap::with_max_entries(1024, 0);
 
 /// Client's side of a connection to its connect: what the agent accepts is looked up here.
 #[map]
@@ -54,9 +58,19 @@ pub static DENIED: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 pub static HELD: Array<HeldRecord> = Array::with_max_entries(1, 0);
 
+/// Not 0 once userspace reads: until every hook is proven only the auditor's own doings are told, or a flood of others' would
+/// crowd out the canaries.
+#[map]
+pub static LIVE: Array<u32> = Array::with_max_entries(1, 0);
+
 /// See [`Counter`].
 #[map]
 pub static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS, 0);
+
+#[inline(always)]
+pub fn is_live() -> bool {
+    LIVE.get(0).is_some_and(|live| *live != 0)
+}
 
 #[inline(always)]
 pub fn count(counter: Counter) {

@@ -13,7 +13,8 @@ use aya_ebpf::{
 use crate::{
     kernel::{Address, Probed, Reader, Typed, argument, off, pointer, read, setting},
     log::log_match,
-    maps::{EVENTS, MEMORY_SEEN, TAKEN_FROM, count, header},
+    maps::{EVENTS, MEMORY_SEEN, TAKEN_FROM, count, header, is_live},
+    system_call::system_call,
     task::{cgroup_id, describe, describe_target, is_kernel_thread, own_start},
 };
 
@@ -53,6 +54,9 @@ unsafe fn inspect<R: Reader>(child: Address, mode: u32, by: u16) -> bool {
     if actor == setting!(own_tgid) {
         count(Counter::Canary);
         return unsafe { emit(child, mode, by) };
+    }
+    if !is_live() {
+        return false;
     }
     count(Counter::MemoryMatched);
     let key = MemoryKey {
@@ -111,6 +115,9 @@ unsafe fn emit(child: Address, mode: u32, by: u16) -> bool {
         (*record).header = header::<MemoryRecord>(kind::MEMORY, by);
         (*record).mode = mode;
         (*record).reserved = 0;
+        let (syscall, caller) = system_call();
+        (*record).syscall = syscall;
+        (*record).caller = caller;
         describe_target(&raw mut (*record).target, child);
         describe(&raw mut (*record).task);
     }

@@ -1,33 +1,26 @@
 //! Descriptors that arrive: SCM_RIGHTS, pidfd_getfd, seccomp's ADDFD. `current` is the receiver in each.
 
 use auditor_common::{
-    ABSENT, CANARY_ENDPOINT, ConnectKey, ConnectState, Counter, ReceivedRecord, TakenFrom, backend,
-    caller, class, kind,
+    CANARY_ENDPOINT, ConnectKey, ConnectState, Counter, ReceivedRecord, TakenFrom, backend, class,
+    kind,
 };
 use aya_ebpf::{
     EbpfContext as _,
-    helpers::{
-        bpf_get_current_pid_tgid, bpf_get_current_task,
-        generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
-    },
+    helpers::bpf_get_current_pid_tgid,
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
 
 use crate::{
-    file_open::TS_COMPAT,
     kernel::{Address, Probed, off, pointer, read},
     log::log_match,
     maps::{CONNECTS, EVENTS, TAKEN_FROM, count, header},
+    system_call::system_call,
     task::describe,
-    token_file::{S_IFMT, TokenFile, is_own, token_file},
+    token_file::{FMODE_PATH, S_IFMT, TokenFile, is_own, token_file},
 };
 
 const S_IFSOCK: u16 = 0o140_000;
-/// include/linux/sched.h
-const PF_IO_WORKER: u32 = 0x10;
-/// arch/x86/include/asm/page_64_types.h, arch/arm64/include/asm/memory.h: with pages of 4 KiB.
-const THREAD_SIZE: u64 = 16 << 10;
 
 const NOBODY: TakenFrom = TakenFrom {
     time: 0,
@@ -77,6 +70,10 @@ pub fn received_kprobe(ctx: ProbeContext) -> u32 {
 unsafe fn inspect(file: Address, by: u16) -> bool {
     let inode = unsafe { pointer(file, off!(file_inode)) };
     let is_socket = unsafe { read::<u16>(inode, off!(inode_mode)) } & S_IFMT == S_IFSOCK;
+    // Nothing can be read through it, and an open of it would not be told either.
+    if unsafe { read::<u32>(file, off!(file_mode)) } & FMODE_PATH != 0 {
+        return false;
+    }
     let found = if is_socket {
         unsafe { connection(file) }
     } else {
@@ -144,27 +141,4 @@ unsafe fn emit(what: &What, by: u16) {
         }
     }
     entry.submit(0);
-}
-
-/// The system call that `current` is in, and what is to be known of its number.
-#[inline(always)]
-unsafe fn system_call() -> (u32, u32) {
-    let task = unsafe { bpf_get_current_task() } as Address;
-    let regs = if off!(helper_task_pt_regs) != ABSENT {
-        (unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) }) as Address
-    } else {
-        // Before 5.15: what the kernel pushed first, at the top of its stack for this task (no FRED there).
-        let stack = unsafe { pointer(task, off!(task_stack)) };
-        stack.wrapping_add((THREAD_SIZE - u64::from(off!(regs_size))) as usize)
-    };
-    let mut caller = 0;
-    if unsafe { read::<u32>(task, off!(task_flags)) } & PF_IO_WORKER != 0 {
-        caller |= caller::IO_WORKER;
-    }
-    if off!(task_thread_status) != ABSENT
-        && unsafe { read::<u32>(task, off!(task_thread_status)) } & TS_COMPAT != 0
-    {
-        caller |= caller::COMPAT;
-    }
-    (unsafe { read(regs, off!(regs_syscall)) }, caller)
 }

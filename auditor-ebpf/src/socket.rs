@@ -11,8 +11,8 @@ use aya_ebpf::{
 use crate::{
     kernel::{Address, argument, setting},
     log::log_match,
-    maps::{EVENTS, SOCKETS_SEEN, count, header},
-    task::describe,
+    maps::{EVENTS, SOCKETS_SEEN, count, header, is_live},
+    task::{describe, own_executable},
 };
 
 /// include/linux/socket.h
@@ -70,7 +70,11 @@ unsafe fn inspect(family: u32, socket_type: u32, protocol: u32, kern: u32, by: u
         count(Counter::Canary);
         return unsafe { emit(socket, by) };
     }
+    if !is_live() {
+        return false;
+    }
     count(Counter::SocketMatched);
+    let (exe_dev, exe_ino) = unsafe { own_executable() };
     let key = SocketKey {
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
         kind: SocketKind {
@@ -79,7 +83,8 @@ unsafe fn inspect(family: u32, socket_type: u32, protocol: u32, kern: u32, by: u
             socket_type: if family == AF_PACKET { 0 } else { socket_type },
             family,
         },
-        reserved: 0,
+        exe_dev,
+        exe_ino,
     };
     let now = unsafe { bpf_ktime_get_boot_ns() };
     if let Some(told) = unsafe { SOCKETS_SEEN.get(key) }

@@ -291,6 +291,15 @@ unsafe fn terminal(task: Address) -> [u8; 16] {
     unsafe { read(tty, off!(tty_name)) }
 }
 
+/// Device and inode of the executable of `current`, 0 where it has none.
+#[inline(always)]
+pub unsafe fn own_executable() -> (u32, u64) {
+    let mm = unsafe { pointer(bpf_get_current_task() as Address, off!(task_mm)) };
+    let inode = unsafe { pointer(pointer(mm, off!(mm_exe_file)), off!(file_inode)) };
+    let sb = unsafe { pointer(inode, off!(inode_sb)) };
+    unsafe { (read(sb, off!(sb_dev)), read(inode, off!(inode_ino))) }
+}
+
 #[inline(always)]
 unsafe fn executable(task: Address, out: *mut TaskContext) {
     let mm = unsafe { pointer(task, off!(task_mm)) };

@@ -5,7 +5,7 @@ use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 
 use crate::{
     kernel::{Address, Reader, off, read, setting},
-    maps::VOLUMES,
+    maps::{VOLUMES, is_live},
     path::{Names, within_superblock},
     superblock::{host_mount_path, identity, in_atomic_writer_directory},
 };
@@ -57,6 +57,9 @@ pub unsafe fn token_file<R: Reader>(file: Address) -> Option<TokenFile> {
                 return None;
             }
         }
+    }
+    if class != class::CANARY && !is_live() {
+        return None;
     }
     Some(TokenFile {
         file,

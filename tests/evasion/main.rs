@@ -47,6 +47,7 @@ mod memfd;
 mod mmap;
 mod move_mount;
 mod mptcp;
+mod no_route;
 mod opath_only;
 mod opath_reopen;
 mod open;
@@ -137,6 +138,7 @@ const TECHNIQUES: &[(&str, Run)] = &[
     ("mmap", mmap::run),
     ("move-mount", move_mount::run),
     ("mptcp", mptcp::run),
+    ("no-route", no_route::run),
     ("opath-only", opath_only::run),
     ("opath-reopen", opath_reopen::run),
     ("open", open::run),

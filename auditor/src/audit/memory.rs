@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cluster::Pod,
-    event::{FindingId, OwnerRef, Process, Relation, TokenKind},
+    event::{FindingId, MemoryVia, OwnerRef, Process, Relation, TokenKind},
 };
 
 /// Whose the process is that was looked into.
@@ -25,6 +25,8 @@ pub enum Target<'a> {
     },
     /// Outside every pod.
     Host,
+    /// Outside every pod, and the EKS Pod Identity Agent.
+    HostAgent,
     Unknown,
 }
 
@@ -36,6 +38,8 @@ pub struct MemoryCase<'a> {
     pub actor: Actor<'a>,
     pub process: &'a Process,
     pub target: Target<'a>,
+    /// What the actor does with it.
+    pub via: MemoryVia,
     pub knowledge: Knowledge<'a>,
 }
 
@@ -43,7 +47,7 @@ impl<'a> Target<'a> {
     fn pod(&self) -> Option<&'a Pod> {
         match self {
             Self::Pod(pod) => Some(pod),
-            Self::UnlistedPod { .. } | Self::Host | Self::Unknown => None,
+            Self::UnlistedPod { .. } | Self::Host | Self::HostAgent | Self::Unknown => None,
         }
     }
 
@@ -53,6 +57,7 @@ impl<'a> Target<'a> {
             Self::Pod(pod) => pod.full_name(),
             Self::UnlistedPod { uid } => format!("pod {uid}"),
             Self::Host => "a host process".to_owned(),
+            Self::HostAgent => "the EKS Pod Identity Agent".to_owned(),
             Self::Unknown => "an unattributed process".to_owned(),
         }
     }
@@ -66,7 +71,7 @@ impl<'a> Target<'a> {
                 uid: (*uid).into(),
                 service_account: None,
             }),
-            Self::Host | Self::Unknown => None,
+            Self::Host | Self::HostAgent | Self::Unknown => None,
         }
     }
 }
@@ -76,11 +81,21 @@ impl MemoryCase<'_> {
         super::relation(&self.actor, self.target.owner().as_ref())
     }
 
+    /// It is given every pod's token, and keeps the credentials that it got for them.
+    pub(super) fn is_agent(&self) -> bool {
+        match self.target {
+            Target::Pod(pod) => self.knowledge.policy.is_agent(pod),
+            Target::HostAgent => true,
+            Target::UnlistedPod { .. } | Target::Host | Target::Unknown => false,
+        }
+    }
+
     /// Whether credentials of AWS can be found in the target's memory; null where that is not known.
     pub(super) fn is_worth_it(&self) -> Option<bool> {
         match self.target {
-            Target::Pod(pod) => Some(holds_credential(pod, &self.knowledge)),
+            Target::Pod(pod) => Some(self.is_agent() || holds_credential(pod, &self.knowledge)),
             Target::Host => Some(false),
+            Target::HostAgent => Some(true),
             Target::UnlistedPod { .. } | Target::Unknown => None,
         }
     }

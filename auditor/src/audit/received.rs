@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cluster::Pod,
-    event::{FindingId, OwnerRef, Process, Relation, TokenKind, Via},
+    event::{EndpointKind, FindingId, OwnerRef, Process, Relation, TokenKind, Via},
 };
 
 /// What arrived.
@@ -19,7 +19,7 @@ use crate::{
 pub enum Received<'a> {
     Token(TokenKind),
     /// A connection to the endpoint of this name.
-    Connection(&'a str),
+    Connection(&'a str, EndpointKind),
 }
 
 /// Whose it is: the token's volume, or who made the connection.
@@ -95,7 +95,7 @@ pub fn judge_received(case: &ReceivedCase<'_>) -> Judgement {
         findings: conclusion.findings,
         binding: owner_pod.and_then(|owner| match case.what {
             Received::Token(kind) => binding_of(owner, kind, knowledge),
-            Received::Connection(_) => own_binding(owner, knowledge),
+            Received::Connection(..) => own_binding(owner, knowledge),
         }),
         evidence,
     }
@@ -114,7 +114,7 @@ mod tests {
         let scene = Scene::new().associate("api");
         for what in [
             Received::Token(TokenKind::PodIdentity),
-            Received::Connection("pod-identity-agent"),
+            Received::Connection("pod-identity-agent", EndpointKind::PodIdentityAgent),
         ] {
             let judgement = scene.judge_received(Who::Pod("web"), Whose::Pod("api"), what);
             assert_eq!(judgement.verdict, Verdict::Violation, "{what:?}");

@@ -230,6 +230,7 @@ pub struct MemoryAccess {
     pub pod: Option<PodRef>,
     pub target: OtherProcess,
     pub mode: MemoryMode,
+    pub via: MemoryVia,
     /// `fentry` or `kprobe`.
     pub backend: String,
     /// The target's.
@@ -249,7 +250,23 @@ pub enum MemoryMode {
     AttachFsCreds,
 }
 
-/// A pod made a socket that a TCP stack of its own can be built on.
+/// The system call that asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryVia {
+    Ptrace,
+    ProcessVmReadv,
+    ProcessVmWritev,
+    /// An open of `/proc/PID/mem`, or of another file there that the kernel asks the same for.
+    ProcFile,
+    /// It copies a descriptor, and reads no memory.
+    PidfdGetfd,
+    /// Another one, a 32-bit one, or a ring of io_uring.
+    #[default]
+    Other,
+}
+
+/// A pod asked for a socket that a TCP stack of its own can be built on.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SocketCreate {
     pub verdict: Verdict,

@@ -16,7 +16,7 @@ pub use identity::{
 };
 pub use line::{
     AgentAccept, Body, ConnectionClosed, CredentialConnect, Health, HookStatus, Line, Listen,
-    ListenSocket, Loss, MemoryAccess, MemoryMode, OtherProcess, Posture, PostureState,
+    ListenSocket, Loss, MemoryAccess, MemoryMode, MemoryVia, OtherProcess, Posture, PostureState,
     PostureSubject, RawSocket, Ready, ReceivedConnection, SCHEMA, SocketCreate, Stopped, TokenOpen,
     TokenReceived,
 };

@@ -99,6 +99,11 @@ impl Agent {
         true
     }
 
+    /// Whether a cgroup of the host is known to be the agent's, which is no pod then.
+    pub fn is_on_host(&self, cgroup_id: u64) -> bool {
+        self.host.is_some_and(|host| host.cgroup_id == cgroup_id)
+    }
+
     /// A container's executable, pinned where it is the first: whether it is that one.
     fn admits_in_container(&mut self, cgroup_id: u64, executable: Option<InodeId>) -> bool {
         let Some(executable) = executable else {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use auditor_common::{MemoryRecord, OtherTask, backend, ptrace_mode, until_nul};
+use auditor_common::{MemoryRecord, OtherTask, backend, caller, ptrace_mode, until_nul};
 use uuid::Uuid;
 
 use super::{
@@ -17,8 +17,8 @@ use crate::{
     audit::{MemoryCase, Target, judge_memory},
     cluster::Pod,
     event::{
-        Attribution, Body, Container, MemoryAccess, MemoryMode, OtherProcess, Process, Relation,
-        Verdict,
+        Attribution, Body, Container, MemoryAccess, MemoryMode, MemoryVia, OtherProcess, Process,
+        Relation, Verdict,
     },
     node::{Clock, Member},
 };
@@ -40,6 +40,8 @@ enum TargetHome {
         container_id: Option<String>,
     },
     Host,
+    /// The agent, which is no pod here.
+    HostAgent,
     Unknown,
 }
 
@@ -49,7 +51,10 @@ impl Pipeline {
         if record.task.pid == self.settings.own_tgid {
             return;
         }
-        let of = self.home_of(&record.target);
+        let mut of = self.home_of(&record.target);
+        if of == TargetHome::Host && self.agent.is_on_host(record.target.cgroup_id) {
+            of = TargetHome::HostAgent;
+        }
         // Debuggers and supervisors of the node itself are of no interest, and many.
         if of == TargetHome::Host
             || self.settings.own_cgroup == Some(record.task.cgroup_id)
@@ -111,7 +116,7 @@ impl Pipeline {
         }
         let pod = match of {
             TargetHome::Pod { uid, .. } => self.sources.cluster().pod(uid).cloned(),
-            TargetHome::Host | TargetHome::Unknown => None,
+            TargetHome::Host | TargetHome::HostAgent | TargetHome::Unknown => None,
         };
         if let Some(pod) = &pod {
             self.want_service_account(pod, None);
@@ -122,6 +127,7 @@ impl Pipeline {
             actor: attributed.who.actor(),
             process: &attributed.process,
             target: target(of, pod.as_deref()),
+            via: via(record.syscall, record.caller),
             knowledge: knowledge(&self.sources, &self.settings),
         });
         if judgement.verdict == Verdict::Allowed && judgement.findings.is_empty() {
@@ -152,6 +158,7 @@ impl Pipeline {
             pod: self.pod_ref(&who),
             target: self.other_process(&record.target, of, pod.as_ref()),
             mode: mode(record.mode),
+            via: via(record.syscall, record.caller),
             backend: backend_name(record.header.backend).to_owned(),
             binding: judgement.binding,
             evidence: judgement.evidence,
@@ -187,7 +194,10 @@ impl Pipeline {
                     image: None,
                 },
             }),
-            TargetHome::Pod { .. } | TargetHome::Host | TargetHome::Unknown => None,
+            TargetHome::Pod { .. }
+            | TargetHome::Host
+            | TargetHome::HostAgent
+            | TargetHome::Unknown => None,
         };
         OtherProcess {
             pid: task.pid,
@@ -204,7 +214,7 @@ impl TargetHome {
     fn attribution(&self) -> &'static str {
         match self {
             Self::Pod { .. } => "cgroup",
-            Self::Host => "host",
+            Self::Host | Self::HostAgent => "host",
             Self::Unknown => "unknown",
         }
     }
@@ -215,6 +225,7 @@ fn target<'a>(of: &'a TargetHome, pod: Option<&'a Pod>) -> Target<'a> {
         (_, Some(pod)) => Target::Pod(pod),
         (TargetHome::Pod { uid, .. }, None) => Target::UnlistedPod { uid },
         (TargetHome::Host, None) => Target::Host,
+        (TargetHome::HostAgent, None) => Target::HostAgent,
         (TargetHome::Unknown, None) => Target::Unknown,
     }
 }
@@ -236,6 +247,23 @@ fn mode(bits: u32) -> MemoryMode {
         MemoryMode::AttachRealCreds
     } else {
         MemoryMode::AttachFsCreds
+    }
+}
+
+/// What asked, by the number of the system call. A ring of io_uring and a 32-bit caller have other numbers.
+fn via(syscall: u32, flags: u32) -> MemoryVia {
+    if flags & (caller::IO_WORKER | caller::COMPAT) != 0 {
+        return MemoryVia::Other;
+    }
+    match libc::c_long::from(syscall) {
+        libc::SYS_ptrace => MemoryVia::Ptrace,
+        libc::SYS_process_vm_readv => MemoryVia::ProcessVmReadv,
+        libc::SYS_process_vm_writev => MemoryVia::ProcessVmWritev,
+        libc::SYS_pidfd_getfd => MemoryVia::PidfdGetfd,
+        libc::SYS_openat | libc::SYS_openat2 => MemoryVia::ProcFile,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_open => MemoryVia::ProcFile,
+        _ => MemoryVia::Other,
     }
 }
 
@@ -284,6 +312,18 @@ mod tests {
             !is(&actor, 70, 1, 1),
             "a container whose shim is gone: everybody descends from pid 1"
         );
+    }
+
+    #[test]
+    fn a_ring_and_a_32_bit_caller_have_other_numbers() {
+        let number = |number: libc::c_long| u32::try_from(number).unwrap();
+        assert_eq!(via(number(libc::SYS_ptrace), 0), MemoryVia::Ptrace);
+        assert_eq!(via(number(libc::SYS_pidfd_getfd), 0), MemoryVia::PidfdGetfd);
+        assert_eq!(via(number(libc::SYS_openat), 0), MemoryVia::ProcFile);
+        assert_eq!(via(number(libc::SYS_io_uring_enter), 0), MemoryVia::Other);
+        for flag in [caller::COMPAT, caller::IO_WORKER] {
+            assert_eq!(via(number(libc::SYS_ptrace), flag), MemoryVia::Other);
+        }
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl Pipeline {
             time,
             actor: attributed.who.actor(),
             process: &attributed.process,
-            what: Received::Connection(&endpoint.name),
+            what: Received::Connection(&endpoint.name, endpoint.kind),
             owner,
             via,
             knowledge: knowledge(&self.sources, &self.settings),

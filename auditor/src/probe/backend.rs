@@ -37,6 +37,8 @@ impl Backend {
 pub enum Hook {
     FileOpen,
     Connect,
+    /// Connects that end before a SYN is sent.
+    ConnectAttempt,
     ConnectOutcome,
     /// Connections accepted on a watched address.
     AgentAccept,
@@ -67,15 +69,25 @@ pub struct Way {
     pub misses: &'static [&'static str],
 }
 
+const RECEIVED_MISSES: &[&str] = &[
+    "descriptors handed on through an io_uring ring",
+    "connections of MPTCP and SMC, whose descriptor is another socket's",
+];
+const MEMORY_MISSES: &[&str] = &[
+    "tracers that were attached before the start",
+    "a child that asks to be traced (PTRACE_TRACEME)",
+];
+
 impl Hook {
     /// In the order in which they are attached.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::CgroupLifecycle,
         Self::ExecSession,
         Self::ConnectOutcome,
         Self::AgentAccept,
         Self::Listen,
         Self::Connect,
+        Self::ConnectAttempt,
         Self::FileOpen,
         Self::DescriptorReceived,
         Self::MemoryAccess,
@@ -88,6 +100,7 @@ impl Hook {
         match self {
             Self::FileOpen => "file_open",
             Self::Connect => "connect",
+            Self::ConnectAttempt => "connect_attempt",
             Self::ConnectOutcome => "connect_outcome",
             Self::AgentAccept => "agent_accept",
             Self::Listen => "listen",
@@ -105,7 +118,11 @@ impl Hook {
     pub const fn is_required(self) -> bool {
         !matches!(
             self,
-            Self::DescriptorReceived | Self::OpenBefore | Self::MemoryAccess | Self::SocketCreate
+            Self::ConnectAttempt
+                | Self::DescriptorReceived
+                | Self::OpenBefore
+                | Self::MemoryAccess
+                | Self::SocketCreate
         )
     }
 
@@ -119,6 +136,9 @@ impl Hook {
         match self {
             Self::FileOpen => "opens of tokens",
             Self::Connect => "connects to credential endpoints",
+            Self::ConnectAttempt => {
+                "connects to credential endpoints that fail before a SYN is sent (no route)"
+            }
             Self::ConnectOutcome => "how connects end, and how much was transferred",
             Self::AgentAccept => "connections to the agent that no connect explains",
             Self::Listen => "those who pose as the agent",
@@ -167,20 +187,39 @@ impl Hook {
                 Way {
                     backend: Backend::Fentry,
                     programs: &[("connect_fentry", "tcp_connect")],
-                    misses: &["connects that fail before a SYN is sent (no route)"],
+                    misses: &[],
                 },
                 Way {
                     backend: Backend::Kprobe,
                     programs: &[("connect_kprobe", "tcp_connect")],
-                    misses: &["connects that fail before a SYN is sent (no route)"],
+                    misses: &[],
                 },
                 Way {
                     backend: Backend::Tracepoint,
                     programs: &[("connect_syn_sent", "inet_sock_set_state")],
-                    misses: &[
-                        "connects that fail before a SYN is sent (no route)",
-                        "the source port until the handshake ends",
+                    misses: &["the source port until the handshake ends"],
+                },
+            ],
+            Self::ConnectAttempt => &[
+                Way {
+                    backend: Backend::Fentry,
+                    programs: &[
+                        ("attempt_v4_fentry", "tcp_v4_connect"),
+                        ("attempt_v6_fentry", "tcp_v6_connect"),
+                        ("attempted_v4_fexit", "tcp_v4_connect"),
+                        ("attempted_v6_fexit", "tcp_v6_connect"),
                     ],
+                    misses: &["connects that a security module or a cgroup program refuses"],
+                },
+                Way {
+                    backend: Backend::Kprobe,
+                    programs: &[
+                        ("attempt_v4_kprobe", "tcp_v4_connect"),
+                        ("attempt_v6_kprobe", "tcp_v6_connect"),
+                        ("attempted_v4_kretprobe", "tcp_v4_connect"),
+                        ("attempted_v6_kretprobe", "tcp_v6_connect"),
+                    ],
+                    misses: &["connects that a security module or a cgroup program refuses"],
                 },
             ],
             Self::ConnectOutcome => &[Way {
@@ -215,12 +254,12 @@ impl Hook {
                 Way {
                     backend: Backend::Fentry,
                     programs: &[("received_fentry", "security_file_receive")],
-                    misses: &["descriptors handed on through an io_uring ring"],
+                    misses: RECEIVED_MISSES,
                 },
                 Way {
                     backend: Backend::Kprobe,
                     programs: &[("received_kprobe", "security_file_receive")],
-                    misses: &["descriptors handed on through an io_uring ring"],
+                    misses: RECEIVED_MISSES,
                 },
             ],
             Self::OpenBefore => &[
@@ -245,12 +284,12 @@ impl Hook {
                 Way {
                     backend: Backend::Fentry,
                     programs: &[("memory_fentry", "security_ptrace_access_check")],
-                    misses: &[],
+                    misses: MEMORY_MISSES,
                 },
                 Way {
                     backend: Backend::Kprobe,
                     programs: &[("memory_kprobe", "security_ptrace_access_check")],
-                    misses: &[],
+                    misses: MEMORY_MISSES,
                 },
             ],
             Self::SocketCreate => &[

@@ -13,6 +13,7 @@ use std::{
         unix::net::UnixDatagram,
     },
     process::{Child, Command, Stdio},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -37,6 +38,8 @@ use super::{
     record::{Record, decode},
 };
 
+/// A run over all processes takes milliseconds for thousands of them.
+const LONGEST_RUN: Duration = Duration::from_secs(20);
 /// A record is in the ring when the system call returns; the outcome of a connect may come a little later.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -48,6 +51,8 @@ pub enum CanaryError {
     Map(String),
     #[error("it attached, but its canary did not fire")]
     Silent,
+    #[error("a run did not end in {} s: a process holds its memory map locked", LONGEST_RUN.as_secs())]
+    Stuck,
     #[error("there were too many other events to find its canary among")]
     Crowded,
 }
@@ -84,6 +89,7 @@ pub fn prove(
     let played = match hook {
         Hook::FileOpen => file_open(maps, rings, nonce()).map(Proof::File),
         Hook::Connect => connect(maps, rings, ConnectProof::Connect).map(|()| Proof::Fired),
+        Hook::ConnectAttempt => attempt(maps, rings).map(|()| Proof::Fired),
         Hook::ConnectOutcome => connect(maps, rings, ConnectProof::Outcome).map(|()| Proof::Fired),
         Hook::AgentAccept => connect(maps, rings, ConnectProof::Accept).map(|()| Proof::Fired),
         Hook::Listen => listen(maps, rings).map(|()| Proof::Fired),
@@ -164,26 +170,42 @@ pub fn held(maps: &mut Maps, runs: Vec<File>, nonce: u64) -> Result<(), CanaryEr
             )
         }
         .map_err(io::Error::from)?;
-        let mut found = 0;
-        let read = runs.into_iter().try_for_each(|mut run| {
-            iterator::read(&mut run, |bytes| {
-                if let Ok(Record::Held(record)) = decode(bytes)
-                    && is_called(&record.file, expected)
-                {
-                    found |= record.how;
-                }
-                true
-            })
-        });
+        let read = how_held(runs, expected.to_owned());
         // SAFETY: mapped above, and nothing refers to it.
         unsafe { rustix::mm::munmap(mapping, LENGTH) }.map_err(io::Error::from)?;
-        read?;
-        if found == held::DESCRIPTOR | held::MAPPING {
+        if read? == held::DESCRIPTOR | held::MAPPING {
             Ok(())
         } else {
             Err(CanaryError::Silent)
         }
     })
+}
+
+/// How the iterators see the file of that name held. In a thread that may be left behind: a run waits for whoever has its memory
+/// map locked (kernel/bpf/task_iter.c `mmap_read_lock_killable`), which a process on a dead network filesystem may have for ever.
+fn how_held(runs: Vec<File>, expected: String) -> Result<u32, CanaryError> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("held-canary".to_owned())
+        .spawn(move || {
+            let mut found = 0;
+            let read = runs.into_iter().try_for_each(|mut run| {
+                iterator::read(&mut run, |bytes| {
+                    if let Ok(Record::Held(record)) = decode(bytes)
+                        && is_called(&record.file, &expected)
+                    {
+                        found |= record.how;
+                    }
+                    true
+                })
+            });
+            // Nobody waits any longer.
+            let _ = sender.send(read.map(|()| found));
+        })?;
+    match receiver.recv_timeout(LONGEST_RUN) {
+        Ok(read) => Ok(read?),
+        Err(_) => Err(CanaryError::Stuck),
+    }
 }
 
 /// SCM_RIGHTS to oneself.
@@ -288,6 +310,21 @@ fn connect(maps: &mut Maps, rings: &mut Rings, proof: ConnectProof) -> Result<()
         });
         drop(stream);
         Ok(fired)
+    })
+}
+
+/// Connects where no TCP goes: to a multicast address, which every routing table refuses (net/ipv4/tcp_ipv4.c `tcp_v4_connect`).
+fn attempt(maps: &mut Maps, rings: &mut Rings) -> Result<(), CanaryError> {
+    let address = SocketAddr::from((Ipv4Addr::new(224, 0, 0, 1), 9));
+    with_endpoint(maps, address, || {
+        if TcpStream::connect_timeout(&address, PATIENCE).is_ok() {
+            return Err(io::Error::other("connected to a multicast address").into());
+        }
+        Ok(wait(rings, |bytes| match decode(bytes) {
+            Ok(Record::Connect(record)) => is_mine(record.endpoint),
+            Ok(Record::Outcome(record)) if record.endpoint == CANARY_ENDPOINT => Found::Yes,
+            _ => Found::No,
+        }))
     })
 }
 

@@ -79,6 +79,7 @@ pub(super) fn allowed(hook: Hook, way: &Way, forced: Option<Backend>) -> bool {
         (
             Hook::FileOpen
             | Hook::Connect
+            | Hook::ConnectAttempt
             | Hook::DescriptorReceived
             | Hook::MemoryAccess
             | Hook::SocketCreate,

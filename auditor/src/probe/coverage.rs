@@ -18,6 +18,7 @@ enum Need {
 const OPEN: [Need; 1] = [Need::Hook(Hook::FileOpen)];
 const ENTRY: [Need; 1] = [Need::Entry(Hook::FileOpen)];
 const CONNECT: [Need; 1] = [Need::Hook(Hook::Connect)];
+const ATTEMPT: [Need; 1] = [Need::Hook(Hook::ConnectAttempt)];
 const ACCEPT: [Need; 1] = [Need::Hook(Hook::AgentAccept)];
 const RECEIVED: [Need; 1] = [Need::Hook(Hook::DescriptorReceived)];
 const MEMORY: [Need; 1] = [Need::Hook(Hook::MemoryAccess)];
@@ -69,6 +70,7 @@ const TECHNIQUES: &[(&str, &[Need])] = &[
     ("mmap", &OPEN),
     ("move_mount", &OPEN),
     ("mptcp", &CONNECT),
+    ("no_route", &ATTEMPT),
     ("opath_reopen", &OPEN),
     ("open", &OPEN),
     ("open_tree", &OPEN),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use auditor_common::{COUNTERS, Config, Counter, EndpointKey, SyscallNumbers, VolumeEntry};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
     programs::{Program, ProgramError},
 };
 use zerocopy::IntoBytes as _;
@@ -92,6 +92,7 @@ pub struct Maps {
     volumes: HashMap<MapData, u32, [u8; size_of::<VolumeEntry>()]>,
     endpoints: HashMap<MapData, [u8; size_of::<EndpointKey>()], u32>,
     counts: PerCpuArray<MapData, u64>,
+    live: Array<MapData, u32>,
 }
 
 impl Maps {
@@ -116,6 +117,11 @@ impl Maps {
 
     pub fn remove_endpoint(&mut self, address: SocketAddr) {
         let _ = self.endpoints.remove(&endpoint_key(address));
+    }
+
+    /// From here on everybody's doings are told; before, only the auditor's own are: see [`Probes::load`].
+    fn go_live(&mut self) -> Result<(), String> {
+        self.live.set(0, 1, 0).map_err(|error| error.to_string())
     }
 
     /// Sum over the CPUs; 0 when the map cannot be read.
@@ -240,6 +246,7 @@ impl Opened {
             volumes: take(&mut ebpf, "VOLUMES")?,
             endpoints: take(&mut ebpf, "ENDPOINTS")?,
             counts: take(&mut ebpf, "COUNTS")?,
+            live: take(&mut ebpf, "LIVE")?,
         };
         let rings = Rings::new(
             take::<RingBuf<MapData>>(&mut ebpf, "EVENTS")?,
@@ -258,7 +265,8 @@ impl Opened {
 }
 
 impl Probes {
-    /// Loads, attaches and proves. Endpoints are registered last, so that canaries are the only connects before.
+    /// Loads, attaches and proves. Others' opens, connects and so on are told only afterwards: a flood of them must not crowd out
+    /// the canaries, and with them the start.
     pub fn load(options: &LoadOptions) -> Result<Self, LoadError> {
         let Opened {
             mut ebpf,
@@ -328,6 +336,7 @@ impl Probes {
             maps.set_endpoint(*address, index)
                 .map_err(LoadError::Object)?;
         }
+        maps.go_live().map_err(LoadError::Object)?;
         let Some(canary) = file_canary else {
             return Err(LoadError::Hook {
                 hook: "file_open",
@@ -421,6 +430,9 @@ pub(super) fn attach(
             Program::FEntry(program) => program
                 .load(target, btf)
                 .and_then(|()| program.attach().map(drop)),
+            Program::FExit(program) => program
+                .load(target, btf)
+                .and_then(|()| program.attach().map(drop)),
             Program::KProbe(program) => program
                 .load()
                 .and_then(|()| program.attach(target, 0).map(drop)),
@@ -446,6 +458,7 @@ pub(super) fn detach(way: &Way, ebpf: &mut Ebpf) {
 pub(super) fn unload(ebpf: &mut Ebpf, name: &str) {
     let result = match ebpf.program_mut(name) {
         Some(Program::FEntry(program)) => program.unload(),
+        Some(Program::FExit(program)) => program.unload(),
         Some(Program::KProbe(program)) => program.unload(),
         Some(Program::BtfTracePoint(program)) => program.unload(),
         Some(Program::Iter(program)) => program.unload(),

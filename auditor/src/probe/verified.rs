@@ -77,6 +77,7 @@ fn load(ebpf: &mut Ebpf, name: &str, target: &str, btf: &aya::Btf) -> Result<Opt
         .ok_or_else(|| format!("the object has no program {name}"))?;
     let loaded = match program {
         Program::FEntry(program) => program.load(target, btf).and_then(|()| program.info()),
+        Program::FExit(program) => program.load(target, btf).and_then(|()| program.info()),
         Program::KProbe(program) => program.load().and_then(|()| program.info()),
         Program::BtfTracePoint(program) => program.load(target, btf).and_then(|()| program.info()),
         Program::Iter(program) => program.load(target, btf).and_then(|()| program.info()),

@@ -237,6 +237,7 @@ pub(super) fn body(body: &mut Body, caps: Caps) {
                 pod,
                 target,
                 mode: _,
+                via: _,
                 backend,
                 binding,
                 evidence,

@@ -272,6 +272,7 @@ pub fn bodies(text: &str, many: usize) -> Vec<Body> {
             pod: pod.clone(),
             target: other,
             mode: MemoryMode::AttachRealCreds,
+            via: MemoryVia::ProcessVmReadv,
             backend: text.to_owned(),
             binding: binding.clone(),
             evidence: evidence.clone(),

@@ -109,6 +109,7 @@ const DECLARED: &[(&str, &str)] = declared![
     "foreign_netns"
     "udp"
     "refused"
+    "no_route"
     "proxy"
     "socket_scm_rights"
     "socket_pidfd_getfd"

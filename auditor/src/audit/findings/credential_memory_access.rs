@@ -5,16 +5,16 @@ use crate::{
         Actor, MemoryCase, Target,
         ruling::{Input, Ruling},
     },
-    event::{Relation, Severity},
+    event::{MemoryVia, Relation, Severity},
 };
 
 /// The memory of a process whose pod holds a token for AWS, asked for from outside that pod or from an exec session in it: what
-/// an SDK read and was given lies there. Debuggers and profilers beside it in the pod are the pod's own business.
+/// an SDK read and was given lies there. The agent's is worth all of theirs. Debuggers and profilers beside it in the pod are the pod's own business.
 pub fn credential_memory_access(case: &MemoryCase<'_>) -> Ruling {
     let lacking = match case.target {
         Target::Host => return Ruling::Clear,
         Target::Pod(_) if case.is_worth_it() == Some(false) => return Ruling::Clear,
-        Target::Pod(_) => None,
+        Target::Pod(_) | Target::HostAgent => None,
         Target::UnlistedPod { .. } => Some(Input::Pod),
         Target::Unknown => Some(Input::Owner),
     };
@@ -38,9 +38,24 @@ pub fn credential_memory_access(case: &MemoryCase<'_>) -> Ruling {
     } else {
         case.actor.describe(case.process)
     };
+    let what = match case.via {
+        MemoryVia::Ptrace => "to trace a process",
+        MemoryVia::ProcessVmWritev => "to write to the memory",
+        MemoryVia::PidfdGetfd => "for a descriptor",
+        MemoryVia::ProcessVmReadv | MemoryVia::ProcFile | MemoryVia::Other => "for the memory",
+    };
+    // That the kernel let it is likely, and not known: capabilities and security modules have their say behind the hook.
+    let (severity, holds) = if case.is_agent() {
+        (
+            Severity::Critical,
+            "the credentials of all pods with an association",
+        )
+    } else {
+        (Severity::High, "a token for AWS")
+    };
     Ruling::finding(
-        Severity::High,
-        format!("{actor} looked into the memory of {target}, which holds a token for AWS"),
+        severity,
+        format!("{actor} asked {what} of {target}, which holds {holds}"),
     )
 }
 
@@ -167,18 +182,42 @@ mod tests {
     }
 
     #[test]
+    fn the_agents_memory_is_worth_all_of_theirs() {
+        let critical = Said::Finds(Severity::Critical);
+        for who in [Who::Pod("web"), Who::Host, Who::Unlisted("u")] {
+            let said = Scene::new().memory(who, Whose::Pod("agent"), credential_memory_access);
+            assert_eq!(said, critical, "{who:?}");
+        }
+        let scene = Scene::new();
+        let own = scene.memory(
+            Who::Pod("agent"),
+            Whose::Pod("agent"),
+            credential_memory_access,
+        );
+        assert_eq!(own, Said::Clear);
+        let judgement = scene.judge_memory(Who::Pod("web"), Whose::Pod("agent"));
+        assert!(
+            judgement.findings[0]
+                .message
+                .ends_with("the credentials of all pods with an association"),
+            "{}",
+            judgement.findings[0].message
+        );
+    }
+
+    #[test]
     fn messages_name_both() {
         let message =
             |scene: &Scene, who, whose| scene.judge_memory(who, whose).findings[0].message.clone();
         let scene = scene();
         assert_eq!(
             message(&scene, Who::Pod("api"), Whose::Pod("web")),
-            "payments/api looked into the memory of shop/web, which holds a token for AWS"
+            "payments/api asked for the memory of shop/web, which holds a token for AWS"
         );
         let session = scene.edit(|s| s.process.exec_session = Some(true));
         assert_eq!(
             message(&session, Who::Pod("web"), Whose::Pod("web")),
-            "an exec session in shop/web (cat) looked into the memory of shop/web, which holds a token for AWS"
+            "an exec session in shop/web (cat) asked for the memory of shop/web, which holds a token for AWS"
         );
     }
 }

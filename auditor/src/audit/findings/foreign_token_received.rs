@@ -5,12 +5,16 @@ use crate::{
         Actor, Received, ReceivedCase, ReceivedOwner,
         ruling::{Input, Ruling},
     },
-    event::{Relation, Severity, Via},
+    event::{EndpointKind, Relation, Severity, Via},
 };
 
 /// A token's descriptor, or a connection to a credential endpoint, arrives in a process of another pod, or of none: what opening the
 /// token there would be. Two pods of one ServiceAccount have the same rights, so that is milder.
 pub fn foreign_token_received(case: &ReceivedCase<'_>) -> Ruling {
+    // With the node's own credentials at its other end it stands for no pod.
+    if matches!(case.what, Received::Connection(_, EndpointKind::Imds)) {
+        return Ruling::Clear;
+    }
     match (case.relation(), case.owner) {
         (Relation::SameServiceAccount, _) => Ruling::finding(
             Severity::Medium,
@@ -47,7 +51,7 @@ fn message(case: &ReceivedCase<'_>) -> String {
     };
     let what = match case.what {
         Received::Token(_) => "the descriptor of the token".to_owned(),
-        Received::Connection(endpoint) => format!("a connection to {endpoint}"),
+        Received::Connection(endpoint, _) => format!("a connection to {endpoint}"),
     };
     let how = match case.via {
         Via::PidfdGetfd => "took",
@@ -91,11 +95,20 @@ mod tests {
             for what in [
                 Received::Token(TokenKind::Irsa),
                 Received::Token(TokenKind::Unknown),
-                Received::Connection("pod-identity-agent"),
+                Received::Connection("pod-identity-agent", EndpointKind::PodIdentityAgent),
             ] {
                 let said = scene.received(who, whose, what, foreign_token_received);
                 assert_eq!(said, expected, "{who:?} {whose:?} {what:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_connection_to_instance_metadata_is_no_pods() {
+        let what = Received::Connection("imds", EndpointKind::Imds);
+        for who in [Who::Pod("web"), Who::Host, Who::Unknown] {
+            let said = Scene::new().received(who, Whose::Pod("api"), what, foreign_token_received);
+            assert_eq!(said, Said::Clear, "{who:?}");
         }
     }
 
@@ -121,8 +134,8 @@ mod tests {
             (
                 Who::Host,
                 Whose::Untold("v"),
-                Received::Connection("imds"),
-                "a host process (cat) was handed a connection to imds of pod v",
+                Received::Connection("relay", EndpointKind::Custom),
+                "a host process (cat) was handed a connection to relay of pod v",
             ),
         ] {
             let judgement = scene.judge_received(who, whose, what);

@@ -12,7 +12,7 @@ use crate::audit::{
 use crate::{
     association::{Association, Snapshot},
     cluster::{Container, Pod, ServiceAccount, ServiceAccounts, testing::pod},
-    event::{self, EndpointKind, Outcome, OwnerRef, Process, TokenKind, TokenRef, Via},
+    event::{self, EndpointKind, MemoryVia, Outcome, OwnerRef, Process, TokenKind, TokenRef, Via},
     policy::Policy,
 };
 
@@ -365,7 +365,7 @@ impl Scene {
         who: Who,
         rule: fn(&ReceivedCase<'_>) -> Ruling,
     ) -> Said {
-        let what = Received::Connection("pod-identity-agent");
+        let what = Received::Connection("pod-identity-agent", EndpointKind::PodIdentityAgent);
         rule(&self.received_case(who, what, ReceivedOwner::Host)).into()
     }
 
@@ -442,6 +442,7 @@ impl Scene {
 
     fn memory_case(&self, who: Who, whose: Whose) -> MemoryCase<'_> {
         MemoryCase {
+            via: MemoryVia::ProcessVmReadv,
             time: event_time(),
             actor: self.actor(who),
             process: &self.process,

@@ -102,6 +102,7 @@ fn fentry_and_kprobe_see_everything_and_the_syscall_backend_says_what_it_misses(
             "io_uring_openat2",
             "io_uring_sqpoll",
             "io_uring_worker",
+            "no_route",
             "overlay_copy_up",
             "overlay_lower",
             "pidfd_getfd",

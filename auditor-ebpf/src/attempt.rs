@@ -1,0 +1,191 @@
+//! Connects to the credential endpoints that end before a SYN is sent: no route, no source port, an address that is not one's own.
+//! Written as a connect and its outcome, as of those that got further (connect.rs), which takes them out of here.
+
+use auditor_common::{
+    ConnectAttempt, ConnectKey, ConnectRecord, EndpointKey, OutcomeRecord, Tuple, backend, kind,
+};
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns},
+    macros::{fentry, fexit, kprobe, kretprobe},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+};
+
+use crate::{
+    connect::{TCP_CLOSE, count_connect, count_outcome, mapped, net_ns, tuple},
+    kernel::{Address, argument, read, result},
+    maps::{ATTEMPTS, ENDPOINTS, EVENTS, header},
+    task::describe,
+};
+
+/// Neither function waits: what is older was left by an exit that nobody saw.
+const LONGEST_NS: u64 = 1_000_000_000;
+
+#[fentry(function = "tcp_v4_connect")]
+pub fn attempt_v4_fentry(ctx: FEntryContext) -> i32 {
+    unsafe { begin_v4(ctx.arg(0), ctx.arg(1)) };
+    0
+}
+
+#[fentry(function = "tcp_v6_connect")]
+pub fn attempt_v6_fentry(ctx: FEntryContext) -> i32 {
+    unsafe { begin_v6(ctx.arg(0), ctx.arg(1)) };
+    0
+}
+
+#[fexit(function = "tcp_v4_connect")]
+pub fn attempted_v4_fexit(ctx: FExitContext) -> i32 {
+    unsafe { end(ctx.arg(3), backend::FENTRY) };
+    0
+}
+
+#[fexit(function = "tcp_v6_connect")]
+pub fn attempted_v6_fexit(ctx: FExitContext) -> i32 {
+    unsafe { end(ctx.arg(3), backend::FENTRY) };
+    0
+}
+
+#[kprobe]
+pub fn attempt_v4_kprobe(ctx: ProbeContext) -> u32 {
+    let regs: Address = ctx.regs.cast();
+    unsafe {
+        begin_v4(
+            argument::<0>(regs) as Address,
+            argument::<1>(regs) as Address,
+        )
+    };
+    0
+}
+
+#[kprobe]
+pub fn attempt_v6_kprobe(ctx: ProbeContext) -> u32 {
+    let regs: Address = ctx.regs.cast();
+    unsafe {
+        begin_v6(
+            argument::<0>(regs) as Address,
+            argument::<1>(regs) as Address,
+        )
+    };
+    0
+}
+
+#[kretprobe]
+pub fn attempted_v4_kretprobe(ctx: RetProbeContext) -> u32 {
+    unsafe { end(result(ctx.regs.cast()) as i32, backend::KPROBE) };
+    0
+}
+
+#[kretprobe]
+pub fn attempted_v6_kretprobe(ctx: RetProbeContext) -> u32 {
+    unsafe { end(result(ctx.regs.cast()) as i32, backend::KPROBE) };
+    0
+}
+
+/// `address`: the kernel's copy of a `struct sockaddr_in` (include/uapi/linux/in.h).
+#[inline(always)]
+unsafe fn begin_v4(sk: Address, address: Address) {
+    let key = EndpointKey {
+        addr: mapped(unsafe { read(address, 4) }),
+        port: u32::from(u16::from_be(unsafe { read(address, 2) })),
+    };
+    unsafe { begin(sk, &key) };
+}
+
+/// `address`: `struct sockaddr_in6` (include/uapi/linux/in6.h). A mapped one goes on to `tcp_v4_connect`.
+#[inline(always)]
+unsafe fn begin_v6(sk: Address, address: Address) {
+    let addr: [u32; 4] = unsafe { read(address, 8) };
+    if addr == mapped(addr[3]) {
+        return;
+    }
+    let key = EndpointKey {
+        addr,
+        port: u32::from(u16::from_be(unsafe { read(address, 2) })),
+    };
+    unsafe { begin(sk, &key) };
+}
+
+#[inline(always)]
+unsafe fn begin(sk: Address, key: &EndpointKey) {
+    let Some(endpoint) = (unsafe { ENDPOINTS.get(key) }) else {
+        return;
+    };
+    let Some(bound) = (unsafe { tuple(sk) }) else {
+        return;
+    };
+    let attempt = ConnectAttempt {
+        time: unsafe { bpf_ktime_get_boot_ns() },
+        socket: sk as u64,
+        tuple: Tuple {
+            dst: key.addr,
+            dst_port: key.port,
+            ..bound
+        },
+        net_ns: unsafe { net_ns(sk) },
+        endpoint: *endpoint,
+    };
+    let _ = ATTEMPTS.insert(thread(), attempt, 0);
+}
+
+/// A SYN goes out: from here on the socket's states tell.
+#[inline(always)]
+pub fn has_begun() {
+    let _ = ATTEMPTS.remove(thread());
+}
+
+#[inline(always)]
+fn thread() -> u32 {
+    bpf_get_current_pid_tgid() as u32
+}
+
+#[inline(always)]
+unsafe fn end(result: i32, by: u16) {
+    let thread = thread();
+    let Some(attempt) = (unsafe { ATTEMPTS.get(thread) }) else {
+        return;
+    };
+    let attempt = *attempt;
+    let _ = ATTEMPTS.remove(thread);
+    let outcome = header::<OutcomeRecord>(kind::OUTCOME, by);
+    // 0: TCP_FASTOPEN_CONNECT, which waits for the first data.
+    if result >= 0 || outcome.time.wrapping_sub(attempt.time) > LONGEST_NS {
+        return;
+    }
+    let key = ConnectKey {
+        socket: attempt.socket,
+        time: attempt.time,
+    };
+    count_connect(attempt.endpoint);
+    let Some(mut entry) = EVENTS.reserve::<ConnectRecord>(0) else {
+        crate::maps::count(auditor_common::Counter::EventRingFull);
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    unsafe {
+        (*record).header = header::<ConnectRecord>(kind::CONNECT, by);
+        (*record).header.time = attempt.time;
+        (*record).key = key;
+        (*record).tuple = attempt.tuple;
+        (*record).endpoint = attempt.endpoint;
+        (*record).net_ns = attempt.net_ns;
+        describe(&raw mut (*record).task);
+    }
+    entry.submit(0);
+    count_outcome(attempt.endpoint);
+    let Some(mut entry) = EVENTS.reserve::<OutcomeRecord>(0) else {
+        crate::maps::count(auditor_common::Counter::EventRingFull);
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    unsafe {
+        (*record).header = outcome;
+        (*record).key = key;
+        (*record).tuple = attempt.tuple;
+        (*record).bytes_received = 0;
+        (*record).bytes_sent = 0;
+        (*record).endpoint = attempt.endpoint;
+        (*record).net_ns = attempt.net_ns;
+        (*record).new_state = TCP_CLOSE as u32;
+        (*record).errno = result.wrapping_neg() as _;
+    }
+    entry.submit(0);
+}
