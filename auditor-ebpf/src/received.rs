@@ -1,13 +1,13 @@
 //! Descriptors that arrive: SCM_RIGHTS, pidfd_getfd, seccomp's ADDFD. `current` is the receiver in each.
 
 use auditor_common::{
-    CANARY_ENDPOINT, ConnectKey, ConnectState, Counter, ReceivedRecord, TakenFrom, backend, class,
-    kind,
+    CANARY_ENDPOINT, ConnectKey, Counter, ReceivedRecord, TakenFrom, backend, class, kind,
 };
 use aya_ebpf::{
     EbpfContext as _,
     helpers::bpf_get_current_pid_tgid,
     macros::{fentry, kprobe},
+    maps::ring_buf::RingBufEntry,
     programs::{FEntryContext, ProbeContext},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     maps::{CONNECTS, EVENTS, TAKEN_FROM, count, header},
     system_call::system_call,
     task::describe,
-    token_file::{FMODE_PATH, S_IFMT, TokenFile, is_own, token_file},
+    token_file::{FMODE_PATH, S_IFMT, is_own, token_file},
 };
 
 const S_IFSOCK: u16 = 0o140_000;
@@ -31,16 +31,10 @@ const NOBODY: TakenFrom = TakenFrom {
     comm: [0; 16],
 };
 
-/// What arrived.
-enum What {
-    Token(TokenFile),
-    Connection { socket: u64, state: ConnectState },
-}
-
 /// Called for each descriptor that the kernel installs on somebody else's behalf (fs/file.c `receive_fd`, net/core/scm.c).
 #[fentry(function = "security_file_receive")]
 pub fn received_fentry(ctx: FEntryContext) -> i32 {
-    // Read as a number: the compiler packs what arrived in ways that the verifier allows with no typed pointer.
+    // Read as a number, not as a typed pointer.
     let file = unsafe { pointer(ctx.as_ptr().cast_const().cast(), 0) };
     let matched = unsafe { inspect(file, backend::FENTRY) };
     log_match!(
@@ -65,27 +59,75 @@ pub fn received_kprobe(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// Whether it was one to tell of.
+/// Whether it was one to tell of. The two kinds are kept apart to their ends: where the compiler packs a pointer into what either is,
+/// it shifts it, and the verifier allows no arithmetic of that sort.
 #[inline(always)]
 unsafe fn inspect(file: Address, by: u16) -> bool {
-    let inode = unsafe { pointer(file, off!(file_inode)) };
-    let is_socket = unsafe { read::<u16>(inode, off!(inode_mode)) } & S_IFMT == S_IFSOCK;
     // Nothing can be read through it, and an open of it would not be told either.
     if unsafe { read::<u32>(file, off!(file_mode)) } & FMODE_PATH != 0 {
         return false;
     }
-    let found = if is_socket {
-        unsafe { connection(file) }
+    let inode = unsafe { pointer(file, off!(file_inode)) };
+    if unsafe { read::<u16>(inode, off!(inode_mode)) } & S_IFMT == S_IFSOCK {
+        unsafe { connection(file, by) }
     } else {
-        (unsafe { token_file::<Probed>(file) }).map(What::Token)
-    };
-    let Some(found) = found else {
+        unsafe { token(file, by) }
+    }
+}
+
+#[inline(always)]
+unsafe fn token(file: Address, by: u16) -> bool {
+    let Some(file) = (unsafe { token_file::<Probed>(file) }) else {
         return false;
     };
-    let is_canary = match &found {
-        What::Token(file) => file.class == class::CANARY,
-        What::Connection { state, .. } => state.endpoint == CANARY_ENDPOINT,
+    if !is_to_be_told(file.class == class::CANARY) {
+        return false;
+    }
+    let Some(mut entry) = reserve() else {
+        return true;
     };
+    let record = entry.as_mut_ptr();
+    unsafe {
+        (*record).header = header::<ReceivedRecord>(kind::RECEIVED_FILE, by);
+        let top_mnt_ns = describe_receiver(record);
+        file.describe(&raw mut (*record).file, top_mnt_ns);
+    }
+    entry.submit(0);
+    true
+}
+
+/// A socket whose connect to a watched endpoint is known.
+#[inline(always)]
+unsafe fn connection(file: Address, by: u16) -> bool {
+    // `struct socket` (net/socket.c `sock_alloc_file`); untyped from here.
+    let socket = unsafe { pointer(file, off!(file_private_data)) };
+    let sk = unsafe { pointer(socket, off!(socket_sk)) } as u64;
+    let Some(state) = (unsafe { CONNECTS.get(sk) }) else {
+        return false;
+    };
+    let state = *state;
+    if !is_to_be_told(state.endpoint == CANARY_ENDPOINT) {
+        return false;
+    }
+    let Some(mut entry) = reserve() else {
+        return true;
+    };
+    let record = entry.as_mut_ptr();
+    unsafe {
+        (*record).header = header::<ReceivedRecord>(kind::RECEIVED_SOCKET, by);
+        (*record).key = ConnectKey {
+            socket: sk,
+            time: state.time,
+        };
+        (*record).connect = state;
+        describe_receiver(record);
+    }
+    entry.submit(0);
+    true
+}
+
+#[inline(always)]
+fn is_to_be_told(is_canary: bool) -> bool {
     if is_canary && !is_own() {
         return false;
     }
@@ -94,27 +136,21 @@ unsafe fn inspect(file: Address, by: u16) -> bool {
     } else {
         Counter::ReceivedMatched
     });
-    unsafe { emit(&found, by) };
     true
 }
 
-/// A socket whose connect to a watched endpoint is known.
 #[inline(always)]
-unsafe fn connection(file: Address) -> Option<What> {
-    // `struct socket` (net/socket.c `sock_alloc_file`); untyped from here.
-    let socket = unsafe { pointer(file, off!(file_private_data)) };
-    let sk = unsafe { pointer(socket, off!(socket_sk)) } as u64;
-    let state = *unsafe { CONNECTS.get(sk) }?;
-    Some(What::Connection { socket: sk, state })
+fn reserve() -> Option<RingBufEntry<ReceivedRecord>> {
+    let entry = EVENTS.reserve::<ReceivedRecord>(0);
+    if entry.is_none() {
+        count(Counter::EventRingFull);
+    }
+    entry
 }
 
+/// Gives the mount namespace of PID 1, as `describe` does.
 #[inline(always)]
-unsafe fn emit(what: &What, by: u16) {
-    let Some(mut entry) = EVENTS.reserve::<ReceivedRecord>(0) else {
-        count(Counter::EventRingFull);
-        return;
-    };
-    let record = entry.as_mut_ptr();
+unsafe fn describe_receiver(record: *mut ReceivedRecord) -> u32 {
     unsafe {
         // pidfd_getfd(2) asked `security_ptrace_access_check` just before, in this thread.
         (*record).from = match TAKEN_FROM.get(bpf_get_current_pid_tgid() as u32) {
@@ -124,21 +160,6 @@ unsafe fn emit(what: &What, by: u16) {
         let (syscall, caller) = system_call();
         (*record).syscall = syscall;
         (*record).caller = caller;
-        let top_mnt_ns = describe(&raw mut (*record).task);
-        match what {
-            What::Token(file) => {
-                (*record).header = header::<ReceivedRecord>(kind::RECEIVED_FILE, by);
-                file.describe(&raw mut (*record).file, top_mnt_ns);
-            }
-            What::Connection { socket, state } => {
-                (*record).header = header::<ReceivedRecord>(kind::RECEIVED_SOCKET, by);
-                (*record).key = ConnectKey {
-                    socket: *socket,
-                    time: state.time,
-                };
-                (*record).connect = *state;
-            }
-        }
+        describe(&raw mut (*record).task)
     }
-    entry.submit(0);
 }

@@ -23,7 +23,12 @@ pub fn run(_: &[String]) -> Result<()> {
     }
     for agent in [AGENT.to_string(), AGENT_V6.to_owned()] {
         match TcpStream::connect(&agent) {
-            Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => {}
+            // No source address, where there is no interface either.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable
+                ) => {}
             other => bail!("connected to {agent} without a route: {other:?}"),
         }
     }
