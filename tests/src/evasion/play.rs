@@ -16,6 +16,7 @@ use crate::{
     node::Lab,
     play::{Fence, Score, finish, introduction, settle, stage},
     report::{self, Mark, Paint},
+    sys::machine::Machine,
 };
 
 /// What `evade` prints before the reason where the kernel lacks what the technique needs.
@@ -49,13 +50,17 @@ pub fn run(evade: &Evade) -> Result<Score> {
     // Kubernetes' timestamps have whole seconds, and within two seconds of its start the auditor accuses nobody of stealth.
     thread::sleep(Duration::from_secs(2));
 
+    let machine = Machine::this();
     let mut score = Score::default();
     for (technique, declaration) in techniques.iter().zip(&declarations) {
         let before = stage.lab.pod_count();
         let lab = &mut stage.lab;
         let played = perform(technique, declaration, backend, lab, &mut auditor, &fence);
-        let (mark, lines, trouble) = judge(played);
-        let about = format!("({}) {}", declaration.fact, declaration.about);
+        let must_skip = declaration.is_skipped_on(&machine);
+        let (mark, lines, trouble) = judge(played, must_skip);
+        let expectation = declaration.on(backend).context("no such backend")?;
+        let sight = expectation.sight().word();
+        let about = format!("{sight:<8}  ({}) {}", declaration.fact, declaration.about);
         println!(
             "{}",
             report::scene(evade.paint, mark, &technique.name, &about, &lines)
@@ -77,14 +82,22 @@ pub fn run(evade: &Evade) -> Result<Score> {
     Ok(score)
 }
 
-/// Mark, lines, and what is wrong.
-fn judge(played: Result<Played>) -> (Mark, Vec<Value>, String) {
+/// Mark, lines, and what is wrong. `must_skip`: its declaration says so of this machine.
+fn judge(played: Result<Played>, must_skip: bool) -> (Mark, Vec<Value>, String) {
     match played {
         Err(e) => (Mark::Failed, Vec::new(), format!("{e:#}")),
         Ok(p) if !p.tally.exact() => (Mark::Failed, p.lines, p.tally.to_string()),
-        Ok(p) => match p.skipped {
-            Some(why) => (Mark::Skipped, p.lines, format!("{SKIPPED}{why}")),
-            None => (Mark::Passed, p.lines, String::new()),
+        Ok(p) => match (p.skipped, must_skip) {
+            (Some(why), true) => (Mark::Skipped, p.lines, format!("{SKIPPED}{why}")),
+            (Some(why), false) => {
+                let trouble = format!("{SKIPPED}{why}; its `may_skip` does not name this machine");
+                (Mark::Failed, p.lines, trouble)
+            }
+            (None, true) => {
+                let trouble = "it runs here, and its `may_skip` says that it does not";
+                (Mark::Failed, p.lines, trouble.to_owned())
+            }
+            (None, false) => (Mark::Passed, p.lines, String::new()),
         },
     }
 }
@@ -129,4 +142,25 @@ fn act(
     }
     let expectation = declaration.on(backend).context("no such backend")?;
     cast.expected(expectation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skip_is_right_only_where_it_is_declared_and_there_it_must_come() {
+        let mark = |skipped: Option<&str>, must_skip| {
+            let played = Played {
+                tally: Tally::default(),
+                lines: Vec::new(),
+                skipped: skipped.map(str::to_owned),
+            };
+            judge(Ok(played), must_skip).0
+        };
+        assert_eq!(mark(None, false), Mark::Passed);
+        assert_eq!(mark(Some("no such thing"), true), Mark::Skipped);
+        assert_eq!(mark(Some("no such thing"), false), Mark::Failed);
+        assert_eq!(mark(None, true), Mark::Failed);
+    }
 }

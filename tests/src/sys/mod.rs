@@ -10,6 +10,7 @@ pub mod seccomp;
 
 pub mod deaf;
 pub mod fork;
+pub mod machine;
 pub mod memory;
 pub mod mounts;
 pub mod netlink;
