@@ -160,7 +160,8 @@ pub struct Expectation {
     pub harmless: Option<String>,
 }
 
-/// A line that must come `count` times. What is left out is not looked at, but `relation`, which must be null.
+/// A line that must come `count` times. What is left out is what it is of most lines ([`super::cast`]); only `owner`, `endpoint` and
+/// `outcome` are then not looked at.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
@@ -174,8 +175,23 @@ pub struct Line {
     /// `id:severity`
     #[serde(default)]
     pub findings: Vec<String>,
+    /// Otherwise as the severities ask for.
+    pub verdict: Option<String>,
+    /// Otherwise nothing.
+    pub undetermined: Option<String>,
+    /// Otherwise nothing.
+    pub exempted: Option<String>,
+    /// Otherwise `cgroup`, or `conflict` where the line names no pod.
+    pub attribution: Option<String>,
+    /// Otherwise the one that the pod has.
+    pub container: Option<String>,
+    /// Otherwise that of the program which the pod's last step runs.
+    pub comm: Option<String>,
     #[serde(default = "one")]
     pub count: usize,
+    /// As many as the technique counted instead (`counted: N` in what its last step printed).
+    #[serde(default)]
+    pub counted: bool,
 }
 
 fn one() -> usize {
@@ -216,6 +232,19 @@ impl Declaration {
 
     pub fn on(&self, backend: Backend) -> Option<&Expectation> {
         self.expect.iter().find(|e| e.on.contains(&backend))
+    }
+}
+
+impl Line {
+    /// The worst severity's, where no policy exempts and nothing is unknown.
+    pub fn verdict(&self) -> &str {
+        let is = |severity: &str| self.findings.iter().any(|f| f.ends_with(severity));
+        match &self.verdict {
+            Some(verdict) => verdict,
+            None if is(":critical") || is(":high") => "violation",
+            None if is(":medium") => "suspicious",
+            None => "allowed",
+        }
     }
 }
 

@@ -22,6 +22,9 @@ use crate::{
 /// What `evade` prints before the reason where the kernel lacks what the technique needs.
 pub const SKIPPED: &str = "skipped: ";
 
+/// What it prints before the number of opens that it counted.
+const COUNTED: &str = "counted: ";
+
 pub struct Evade {
     pub auditor: Options,
     pub helpers: PathBuf,
@@ -133,15 +136,19 @@ fn act(
     skipped: &mut Option<String>,
 ) -> Result<Vec<Expected>> {
     let cast = Cast::start(lab, name, declaration)?;
+    let mut counted = None;
     for step in &declaration.run {
         let said = cast.act(lab, name, step)?;
         if let Some(why) = said.lines().find_map(|line| line.strip_prefix(SKIPPED)) {
             *skipped = Some(why.to_owned());
             break;
         }
+        if let Some(count) = said.lines().find_map(|line| line.strip_prefix(COUNTED)) {
+            counted = Some(count.parse().context("no number was counted")?);
+        }
     }
     let expectation = declaration.on(backend).context("no such backend")?;
-    cast.expected(expectation)
+    cast.expected(expectation, counted)
 }
 
 #[cfg(test)]
