@@ -134,27 +134,31 @@ impl Cast {
         let or_null = |text: Option<&str>| text.unwrap_or("null").to_owned();
         let is_host_pid = pod.is_none_or(|pod| pod.spec.host_pid);
         let of_victim = [Some(line.pod), line.owner].contains(&Some(Role::Victim));
-        let binding = match of_victim {
+        let binding = match of_victim && !line.unbound {
             true => format!("pod-identity {}", self.victim_role),
             false => or_null(None),
         };
         let container = pod.map(|_| CONTAINER);
         let attribution = if pod.is_some() { "cgroup" } else { "conflict" };
         let told = |told: &Option<String>, usual: &str| told.clone().unwrap_or(usual.to_owned());
-        Ok(vec![
+        let mut facts = vec![
             ("attribution", told(&line.attribution, attribution)),
             ("container", told(&line.container, &or_null(container))),
             (
                 "service_account",
                 or_null(pod.map(|pod| pod.spec.service_account.as_str())),
             ),
-            ("comm", told(&line.comm, self.program(line.pod))),
             (
                 "exec_session",
                 if is_host_pid { "null" } else { "false" }.to_owned(),
             ),
             ("binding", binding),
-        ])
+        ];
+        let comm = told(&line.comm, self.program(line.pod));
+        if comm != "any" {
+            facts.push(("comm", comm));
+        }
+        Ok(facts)
     }
 
     /// That the last step of a pod's runs.

@@ -185,8 +185,11 @@ pub struct Line {
     pub attribution: Option<String>,
     /// Otherwise the one that the pod has.
     pub container: Option<String>,
-    /// Otherwise that of the program which the pod's last step runs.
+    /// Otherwise that of the program which the pod's last step runs; `any`: the kernel's own thread does it.
     pub comm: Option<String>,
+    /// The token is of no kind that is bound to a role.
+    #[serde(default)]
+    pub unbound: bool,
     #[serde(default = "one")]
     pub count: usize,
     /// As many as the technique counted instead (`counted: N` in what its last step printed).
