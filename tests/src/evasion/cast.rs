@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
-use super::declaration::{Actor, Declaration, Expectation, Feature, Line, Role, Step};
+use super::declaration::{Actor, Binding, Declaration, Expectation, Feature, Line, Role, Step};
 use crate::{
     expect::Expected,
     node::{
@@ -134,7 +134,7 @@ impl Cast {
         let or_null = |text: Option<&str>| text.unwrap_or("null").to_owned();
         let is_host_pid = pod.is_none_or(|pod| pod.spec.host_pid);
         let of_victim = [Some(line.pod), line.owner].contains(&Some(Role::Victim));
-        let binding = match of_victim && !line.unbound {
+        let binding = match of_victim && line.binding.is_none() {
             true => format!("pod-identity {}", self.victim_role),
             false => or_null(None),
         };
@@ -152,8 +152,10 @@ impl Cast {
                 "exec_session",
                 if is_host_pid { "null" } else { "false" }.to_owned(),
             ),
-            ("binding", binding),
         ];
+        if line.binding != Some(Binding::Any) {
+            facts.push(("binding", binding));
+        }
         let comm = told(&line.comm, self.program(line.pod));
         if comm != "any" {
             facts.push(("comm", comm));

@@ -187,14 +187,22 @@ pub struct Line {
     pub container: Option<String>,
     /// Otherwise that of the program which the pod's last step runs; `any`: the kernel's own thread does it.
     pub comm: Option<String>,
-    /// The token is of no kind that is bound to a role.
-    #[serde(default)]
-    pub unbound: bool,
+    /// Otherwise that of the victim, where it or its token takes part.
+    pub binding: Option<Binding>,
     #[serde(default = "one")]
     pub count: usize,
     /// As many as the technique counted instead (`counted: N` in what its last step printed).
     #[serde(default)]
     pub counted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Binding {
+    /// The token is of no kind that is bound to a role.
+    None,
+    /// Not looked at: what kind of token it is depends on what the auditor saw before.
+    Any,
 }
 
 fn one() -> usize {
