@@ -185,7 +185,7 @@ pub struct Line {
     pub attribution: Option<String>,
     /// Otherwise the one that the pod has.
     pub container: Option<String>,
-    /// Otherwise that of the program which the pod's last step runs; `any`: the kernel's own thread does it.
+    /// Otherwise that of the program which the pod's last step runs; `any`: the kernel may do it by a thread of its own (io_uring).
     pub comm: Option<String>,
     /// Otherwise that of the victim, where it or its token takes part.
     pub binding: Option<Binding>,
