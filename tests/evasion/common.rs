@@ -15,6 +15,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use lab::sys::{
     fork::{Fork, SingleThreaded},
+    memory::{Way, end_of_stack, look},
     ring::{By, Ring},
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -176,19 +177,12 @@ pub fn wait_for_word(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where a process has something mapped, by the end of its line in `/proc/PID/maps`: `START-END`, in hexadecimal.
-pub fn mapped_at(pid: &str, name: &str) -> Result<String> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
-    let line = maps.lines().find(|line| line.ends_with(name));
-    let range = line.and_then(|line| line.split(' ').next());
-    Ok(range
-        .with_context(|| format!("{pid} has no {name}"))?
-        .to_owned())
-}
-
-/// Where a process's stack ends: its environment and arguments lie below.
-pub fn stack_of(pid: &str) -> Result<(i32, usize)> {
-    let range = mapped_at(pid, "[stack]")?;
-    let end = range.split('-').nth(1).context("no range")?;
-    Ok((pid.parse()?, usize::from_str_radix(end, 16)?))
+/// The end of a process's stack, with the token that its holder put there: looks there for it.
+pub fn token_on_stack(args: &[String], way: Way) -> Result<()> {
+    /// As much as is there in any process.
+    const LENGTH: usize = 65_536;
+    let pid = args.first().context("no pid")?.parse()?;
+    let bytes = look(pid, end_of_stack(pid)? - LENGTH as u64, way, LENGTH)?;
+    let texts = bytes.split(|b| !b.is_ascii_graphic());
+    token(texts.max_by_key(|text| text.len()).unwrap_or_default())
 }

@@ -21,9 +21,11 @@ pub fn run(args: &[String]) -> Result<()> {
         Fork::Child => {
             let handed = (|| -> Result<i32> {
                 let mut sending = ring(By::Submitter)?;
-                sending.open_direct(&path)?;
-                match sending.hand_to(&receiving) {
-                    Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(NOT_HERE),
+                let opened = sending.open_direct(&path);
+                match opened.and_then(|()| sending.hand_to(&receiving)) {
+                    Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
+                        Ok(NOT_HERE)
+                    }
                     done => Ok(done.map(|()| 0)?),
                 }
             })();

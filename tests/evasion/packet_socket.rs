@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddrV4, UdpSocket},
     os::fd::OwnedFd,
     thread,
     time::{Duration, Instant},
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use lab::{
-    sys::{deaf::deafen, packet},
+    sys::packet,
     userspace_tcp::{self, Wire},
 };
 use rustix::net::{RecvFlags, netdevice::name_to_index, recv, sockopt};
@@ -18,16 +18,7 @@ use rustix::net::{RecvFlags, netdevice::name_to_index, recv, sockopt};
 use crate::common::{AGENT, PATIENCE, tcp};
 
 pub fn run(_: &[String]) -> Result<()> {
-    // A datagram socket's connect sends nothing, and tells which address the route takes.
-    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    probe.connect(AGENT)?;
-    let IpAddr::V4(own) = probe.local_addr()?.ip() else {
-        bail!("no IPv4 address");
-    };
-    // Holds the port, so that the kernel does not answer what comes back with a reset.
-    let holder = TcpListener::bind((own, 0))?;
-    deafen(&holder).context("attach a filter")?;
-    let client = SocketAddrV4::new(own, holder.local_addr()?.port());
+    let (_holder, client) = userspace_tcp::hold_port(userspace_tcp::source_for(AGENT)?)?;
     let gateway = gateway()?;
     let socket = packet::socket().context("open a packet socket")?;
     let moment = Some(Duration::from_millis(200));

@@ -1,12 +1,10 @@
 //! The token is read out of the victim's memory by a debugger (ptrace, `PTRACE_PEEKDATA`).
 
-use anyhow::{Context, Result};
-use lab::sys::raw;
+use anyhow::Result;
+use lab::sys::memory::Way;
 
-use crate::{common::stack_of, proc_mem::find, process_vm_readv::LENGTH};
+use crate::common::token_on_stack;
 
 pub fn run(args: &[String]) -> Result<()> {
-    let (pid, end) = stack_of(args.first().context("no pid")?)?;
-    let words = LENGTH / size_of::<usize>();
-    find(&raw::peek_memory(pid, end - LENGTH, words)?)
+    token_on_stack(args, Way::Ptrace)
 }

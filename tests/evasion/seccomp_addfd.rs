@@ -17,8 +17,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let listener = offered(seccomp::defer(libc::SYS_memfd_create), "seccomp listener")?;
     match single.fork()? {
         Fork::Child => {
-            let answered =
-                File::open(path).and_then(|f| seccomp::answer(listener.as_fd(), f.as_fd()));
+            let answered = seccomp::answer(listener.as_fd(), || File::open(path));
             std::process::exit(i32::from(answered.is_err()))
         }
         Fork::Parent(_) => {

@@ -14,6 +14,7 @@ use crate::{
     auditor::{Auditor, Options},
     node::{Lab, PodSpec, cluster::ROLES, pod::POD_IDENTITY},
     patience,
+    play::Score,
 };
 
 pub struct Churn {
@@ -34,6 +35,16 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Opens; one without its line is a failed one too.
+    pub fn score(&self) -> Score {
+        let passed = self.right + self.unknown;
+        Score {
+            passed,
+            failed: self.wrong + self.opens.saturating_sub(passed + self.wrong),
+            skipped: 0,
+        }
+    }
+
     /// One line for one open by the pod with UID `uid`.
     fn count(&mut self, line: &Value, uid: &str) {
         let opener = &line["pod"]["uid"];
@@ -127,5 +138,7 @@ mod tests {
         tally.count(&line(json!({"uid": "old"})), "new");
         tally.count(&line(Value::Null), "new");
         assert_eq!((tally.right, tally.wrong, tally.unknown), (1, 1, 1));
+        tally.opens = 4;
+        assert_eq!((tally.score().passed, tally.score().failed), (2, 2));
     }
 }

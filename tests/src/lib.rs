@@ -6,6 +6,7 @@
 //! - [`containerd`]: the same with containers that a real runtime makes. [`kubernetes`]: with a real API server.
 //! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
 //! - [`evasion`]: ways around a watcher (`tests/evasion`), and what each backend must see of them.
+//! - [`check`]: what `auditor check` must find proven.
 //! - [`load`]: what one node asks of an API server.
 //! - [`service`]: what answers: the Pod Identity agent, instance metadata, a Kubernetes API server, the EKS API; [`serve`]: by hand.
 //! - [`guest`]: the same as PID 1 of a virtual machine.
@@ -13,6 +14,7 @@
 
 pub mod auditor;
 pub mod cgroup;
+pub mod check;
 pub mod churn;
 pub mod cleanup;
 pub mod container;

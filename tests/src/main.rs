@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use lab::{
     auditor::Options,
+    check::{self, Check},
     churn::{self, Churn},
     cleanup, containerd,
     evasion::{self, Evade},
@@ -55,13 +56,14 @@ enum Action {
         #[arg(long)]
         evasion: bool,
     },
-    /// Play the evasion corpus, and hold the auditor's lines against what is declared for its backend. Ends with
+    /// Play the evasion corpus, and hold the auditor's lines against what is declared for its backend. After its name, each
+    /// technique's line says what of it is seen: `seen`, `partly`, `not-seen` or `harmless`. Ends with
     /// `N passed, N failed, N skipped`.
     Evade {
         #[command(flatten)]
         auditor: AuditorArgs,
         /// Play only this technique; repeatable.
-        #[arg(long = "scene", value_name = "NAME")]
+        #[arg(long = "technique", alias = "scene", value_name = "NAME")]
         techniques: Vec<String>,
         /// As of `play`.
         #[arg(long)]
@@ -71,12 +73,31 @@ enum Action {
     },
     /// Play the scenes without an auditor: does the lab itself work on this machine?
     Rehearse,
-    /// Mount, open and unmount token volumes of changing pods: no open may be laid to the wrong pod.
+    /// Mount, open and unmount token volumes of changing pods: no open may be laid to the wrong pod. Ends with
+    /// `N passed, N failed`.
     Churn {
         #[command(flatten)]
         auditor: AuditorArgs,
         #[arg(long, default_value_t = 1_000)]
         cycles: u32,
+        /// As of `play`.
+        #[arg(long)]
+        accept_refusal: bool,
+    },
+    /// Run `auditor check` on a node in miniature: each hook must be watched by the backend that was asked for, and be proven
+    /// by its canary. Ends with `N passed, N failed`.
+    Check {
+        /// The auditor's executable.
+        #[arg(long, value_name = "PATH")]
+        auditor: PathBuf,
+        /// auto, fentry, kprobe or syscall.
+        #[arg(long, env = "AUDITOR_BACKEND", default_value = "auto")]
+        backend: String,
+        /// As of `play`.
+        #[arg(long)]
+        accept_refusal: bool,
+        #[arg(long, value_enum, default_value_t)]
+        color: Color,
     },
     /// End to end with real parts.
     #[command(subcommand)]
@@ -278,19 +299,42 @@ fn act(command: Action) -> Result<bool> {
             println!("{} scenes played", play::rehearse(&helpers_beside_self()?)?);
             Ok(true)
         }
-        Action::Churn { auditor, cycles } => {
+        Action::Churn {
+            auditor,
+            cycles,
+            accept_refusal,
+        } => {
             clean_up_on_signals()?;
             let churn = Churn {
                 auditor: auditor.options()?,
                 helpers: helpers_beside_self()?,
                 cycles,
             };
-            let t = churn::run(&churn)?;
-            println!(
-                "{} opens, {} attributed right, {} owner unknown, {} misattributed",
-                t.opens, t.right, t.unknown, t.wrong
-            );
-            Ok(t.wrong == 0 && t.right + t.unknown == t.opens)
+            let backend = churn.auditor.backend.clone();
+            let scored = churn::run(&churn).map(|t| {
+                println!(
+                    "{} opens, {} attributed right, {} owner unknown, {} misattributed",
+                    t.opens, t.right, t.unknown, t.wrong
+                );
+                t.score()
+            });
+            Ok(summary(or_refused(scored, accept_refusal, &backend)?))
+        }
+        Action::Check {
+            auditor,
+            backend,
+            accept_refusal,
+            color,
+        } => {
+            clean_up_on_signals()?;
+            let check = Check {
+                auditor: std::path::absolute(auditor)?,
+                backend,
+                helpers: helpers_beside_self()?,
+                paint: Paint::new(color),
+            };
+            let score = or_refused(check::run(&check), accept_refusal, &check.backend)?;
+            Ok(summary(score))
         }
         Action::E2e(EndToEnd::Containerd {
             auditor,

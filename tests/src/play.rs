@@ -205,15 +205,17 @@ fn perform(
     fence: &Fence,
 ) -> Result<(Tally, Vec<Value>)> {
     let played = (scene.play)(stage).context("playing the scene");
-    settle(played, &mut stage.lab, auditor, fence)
+    settle(played, &mut stage.lab, auditor, fence, &mut |_| false)
 }
 
-/// Collects the lines of what was just played, and holds them against what that expects.
+/// Collects the lines of what was just played, and holds them against what that expects. Those that `is_anothers` takes are left
+/// out.
 pub fn settle(
     played: Result<Vec<Expected>>,
     lab: &mut Lab,
     auditor: &mut Auditor,
     fence: &Fence,
+    is_anothers: &mut dyn FnMut(&Value) -> bool,
 ) -> Result<(Tally, Vec<Value>)> {
     let (expected, played) = match played {
         Ok(expected) => (expected, Ok(())),
@@ -227,8 +229,10 @@ pub fn settle(
         let Some(line) = auditor.next(deadline)? else {
             break;
         };
-        tally.take(&line);
-        lines.push(line);
+        if !is_anothers(&line) {
+            tally.take(&line);
+            lines.push(line);
+        }
     }
 
     let mut end = fence.pass(lab)?;
@@ -239,6 +243,7 @@ pub fn settle(
                 end.take(&line);
                 break;
             }
+            Some(line) if is_anothers(&line) => {}
             Some(line) => {
                 tally.take(&line);
                 lines.push(line);

@@ -1,11 +1,13 @@
 //! A TCP client of one's own: as much of RFC 9293 as one request and its answer need.
 
 use std::{
-    net::SocketAddrV4,
+    net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket},
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::sys::deaf::deafen;
 
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
@@ -18,6 +20,25 @@ pub trait Wire {
     fn send(&mut self, segment: &[u8]) -> Result<()>;
     /// An IPv4 packet; none where nothing came within a moment.
     fn receive(&mut self, buffer: &mut [u8]) -> Option<usize>;
+}
+
+/// The address that packets to `server` leave from.
+pub fn source_for(server: SocketAddrV4) -> Result<Ipv4Addr> {
+    // A datagram socket's connect sends nothing, and tells which address the route takes.
+    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    probe.connect(server)?;
+    match probe.local_addr()?.ip() {
+        IpAddr::V4(own) => Ok(own),
+        IpAddr::V6(other) => bail!("{other} is no IPv4 address"),
+    }
+}
+
+/// A listening socket that hears nothing: it holds the port, so that the kernel does not answer what comes back with a reset.
+pub fn hold_port(own: Ipv4Addr) -> Result<(TcpListener, SocketAddrV4)> {
+    let holder = TcpListener::bind((own, 0)).context("hold a port")?;
+    let address = holder.local_addr()?;
+    deafen(&holder, address).context("make it deaf")?;
+    Ok((holder, SocketAddrV4::new(own, address.port())))
 }
 
 /// Asks for credentials; how many bytes of an answer came. `greet` sends the SYN in one's stead where it is given.

@@ -128,6 +128,27 @@ fn pods_are_real_and_nothing_is_left_behind() -> Result<()> {
 }
 
 #[test]
+fn a_container_has_the_default_capabilities_and_what_it_declares() -> Result<()> {
+    if !is_root() {
+        return Ok(());
+    }
+    let mut lab = Lab::new(&helpers())?;
+    let plain = lab.start(PodSpec::new("shop", "plain"))?;
+    let admin = lab.start(PodSpec::new("shop", "admin").with_caps(&["SYS_ADMIN"]))?;
+    let own = ["sh", "-c", "grep CapEff /proc/self/status"];
+    for (pod, expected) in [(&plain, "00000000a80425fb"), (&admin, "00000000a82425fb")] {
+        let init = fs::read_to_string(format!("/proc/{}/status", pod.init_pid))?;
+        for set in ["CapPrm", "CapEff", "CapBnd"] {
+            assert!(init.contains(&format!("{set}:\t{expected}\n")), "{init}");
+        }
+        for said in [lab.run(pod, &own)?, lab.exec(pod, &own)?] {
+            assert_eq!(said.trim(), format!("CapEff:\t{expected}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn rotation_keeps_the_device_and_swaps_the_inode_while_a_subpath_keeps_the_old_one() -> Result<()> {
     if !is_root() {
         return Ok(());

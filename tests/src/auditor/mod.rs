@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     node::{CLUSTER_NAME, INSTANCE_ID, Lab, NODE_NAME},
     patience,
+    sys::machine::Machine,
 };
 
 pub use lines::{Envelope, Lines};
@@ -97,15 +98,22 @@ impl Auditor {
             log,
         };
         let ready = this.wait_ready()?;
+        ensure_forced(&options.backend, &ready)?;
         Ok((this, ready))
     }
 
     fn wait_ready(&mut self) -> Result<Value> {
         let deadline = Instant::now() + Duration::from_secs(60) * patience();
+        let mut doubts = Vec::new();
         loop {
             match self.next(deadline)? {
-                Some(line) if line["event"] == "ready" => return Ok(line),
-                Some(line) if line["event"] == "health" => {}
+                Some(line) if line["event"] == "ready" => {
+                    if !may_lack(&watched_by(&line, "file_open"), &Machine::this()) {
+                        ensure!(doubts.is_empty(), "said before `ready`: {doubts:?}");
+                    }
+                    return Ok(line);
+                }
+                Some(line) if line["event"] == "health" => doubts.extend(doubt(&line)),
                 Some(line) => bail!("the auditor wrote this before it was ready: {line}"),
                 None => bail!("the auditor is not ready in time\n{}", self.log_tail()),
             }
@@ -163,6 +171,44 @@ impl Auditor {
     }
 }
 
+/// How a hook is watched, by the `ready` line.
+pub fn watched_by(ready: &Value, hook: &str) -> String {
+    let backend = ready["backends"][hook]["backend"].as_str();
+    backend.unwrap_or("?").to_owned()
+}
+
+/// Whether an auditor that watches opens so on such a machine may be without some hooks, and say so.
+pub fn may_lack(file_open: &str, machine: &Machine) -> bool {
+    file_open == "syscall" || machine.is_best_effort()
+}
+
+/// A backend that was asked for is the one in use: else everything would be held against another one's declarations.
+fn ensure_forced(forced: &str, ready: &Value) -> Result<()> {
+    if forced == "auto" {
+        return Ok(());
+    }
+    // System calls tell of opens only.
+    let connect = match forced {
+        "syscall" => "tracepoint",
+        other => other,
+    };
+    for (hook, wanted) in [("file_open", forced), ("connect", connect)] {
+        let found = watched_by(ready, hook);
+        ensure!(
+            found == wanted,
+            "--backend {forced} was asked for, and the auditor watches {hook} by {found}"
+        );
+    }
+    Ok(())
+}
+
+/// What a health line says against the programs.
+fn doubt(health: &Value) -> Option<String> {
+    let is_of_probes = matches!(health["component"].as_str(), Some("probe" | "self-test"));
+    let message = health["message"].as_str().unwrap_or("?");
+    (is_of_probes && health["state"] != "ok").then(|| message.to_owned())
+}
+
 /// The last lines of a log.
 pub fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
@@ -216,4 +262,44 @@ pub fn flags(lab: &Lab) -> Vec<String> {
     .into_iter()
     .flat_map(|(flag, value)| [flag.to_owned(), value])
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn another_backend_than_the_forced_one_is_an_error() {
+        let ready = |file_open: &str, connect: &str| json!({"backends": {"file_open": {"backend": file_open}, "connect": {"backend": connect}}});
+        assert!(ensure_forced("auto", &ready("kprobe", "fentry")).is_ok());
+        assert!(ensure_forced("fentry", &ready("fentry", "fentry")).is_ok());
+        assert!(ensure_forced("syscall", &ready("syscall", "tracepoint")).is_ok());
+        assert!(ensure_forced("kprobe", &ready("syscall", "tracepoint")).is_err());
+        assert!(ensure_forced("fentry", &ready("fentry", "kprobe")).is_err());
+        assert!(ensure_forced("fentry", &json!({})).is_err());
+    }
+
+    #[test]
+    fn only_a_degraded_probe_is_a_doubt() {
+        let health = |component: &str, state: &str| {
+            doubt(&json!({"component": component, "state": state, "message": "m"})).is_some()
+        };
+        assert!(health("probe", "degraded"));
+        assert!(health("self-test", "degraded"));
+        assert!(!health("self-test", "ok"));
+        assert!(!health("associations", "degraded"));
+    }
+
+    #[test]
+    fn hooks_may_be_missing_only_by_system_calls_and_on_old_kernels() {
+        let machine = |kernel| Machine {
+            arch: "x86_64".into(),
+            kernel,
+        };
+        assert!(may_lack("syscall", &machine((6, 18))));
+        assert!(may_lack("fentry", &machine((5, 10))));
+        assert!(!may_lack("fentry", &machine((6, 1))));
+        assert!(!may_lack("kprobe", &machine((6, 1))));
+    }
 }

@@ -61,11 +61,11 @@ fn connect_deaf(address: SocketAddr, deaf: Duration) -> io::Result<TcpStream> {
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    deafen(&socket)?;
+    deafen(&socket, address)?;
     let hearing = socket.try_clone()?;
     let later = thread::spawn(move || {
         thread::sleep(deaf);
-        undeafen(&hearing)
+        undeafen(&hearing, address)
     });
     connect(&socket, &address)?;
     later

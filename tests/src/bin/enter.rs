@@ -13,14 +13,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 use lab::{
     cgroup,
-    sys::{mounts, netns},
+    sys::{capabilities, mounts, netns},
 };
 use rustix::{
     mount::{MountPropagationFlags, mount_change},
-    thread::{
-        CapabilitySet, LinkNameSpaceType, UnshareFlags, move_into_link_name_space,
-        remove_capability_from_bounding_set, unshare_unsafe,
-    },
+    thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
 };
 
 fn main() -> Result<()> {
@@ -52,7 +49,7 @@ fn main() -> Result<()> {
                     mounts::detach(Path::new(&dir)).with_context(|| format!("unmount {dir}"))?;
                 }
             }
-            "--drop-capabilities" => drop_capabilities()?,
+            "--drop-capabilities" => capabilities::bound_to(0)?,
             "--unshare" => unshare = true,
             other => bail!("unknown option {other}"),
         }
@@ -74,16 +71,4 @@ fn unshare_mounts_and(others: UnshareFlags) -> Result<()> {
     unsafe { unshare_unsafe(UnshareFlags::NEWNS | others) }.context("unshare the mounts")?;
     let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", flags).context("make the mounts private")
-}
-
-/// Root's capabilities after an exec are what the bounding set leaves.
-fn drop_capabilities() -> Result<()> {
-    for capability in CapabilitySet::all().iter() {
-        match remove_capability_from_bounding_set(capability) {
-            // Newer capabilities than this kernel knows.
-            Err(rustix::io::Errno::INVAL) => {}
-            result => result.with_context(|| format!("drop {capability:?}"))?,
-        }
-    }
-    Ok(())
 }

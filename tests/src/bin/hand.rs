@@ -15,7 +15,7 @@ use std::{
         unix::net::{UnixListener, UnixStream},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -49,14 +49,14 @@ fn main() -> Result<()> {
                 _ => size(passing::receive(&listener.accept()?.0)?),
             })
         }
-        ["send", socket, file] => passing::send(&dial(socket)?, open(file)?.as_fd()),
+        ["send", socket, file] => passing::send(&passing::dial(socket)?, open(file)?.as_fd()),
         ["send-connection", socket, address, token] => {
             println!("token of {} bytes", std::fs::read(token)?.len());
             let address: SocketAddr = address.parse()?;
             let connection = TcpStream::connect(address).context("connect")?;
             // Its line is out before the next one's.
             thread::sleep(Duration::from_millis(500));
-            passing::send(&dial(socket)?, connection.as_fd())
+            passing::send(&passing::dial(socket)?, connection.as_fd())
         }
         ["take", pid, descriptor] => {
             let pid = Pid::from_raw(pid.parse()?).context("no pid")?;
@@ -91,17 +91,6 @@ fn map(file: File) -> Result<()> {
     }
     .context("map the file")?;
     Ok(())
-}
-
-/// The other pod may not have made it yet.
-fn dial(path: &str) -> Result<UnixStream> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        match UnixStream::connect(path) {
-            Err(_) if Instant::now() < deadline => thread::sleep(Duration::from_millis(20)),
-            done => return done.with_context(|| path.to_owned()),
-        }
-    }
 }
 
 /// Reads a file to its end; of a socket there is nothing to read.

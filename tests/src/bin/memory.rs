@@ -7,6 +7,7 @@ use std::fs;
 use anyhow::{Context, Result, bail, ensure};
 use lab::sys::memory::{Way, end_of_stack, look};
 
+const LENGTH: usize = 32;
 const USAGE: &str = "usage: memory [--times N] readv|ptrace|mem|status PID";
 
 fn main() -> Result<()> {
@@ -30,9 +31,10 @@ fn main() -> Result<()> {
         }
         _ => bail!(USAGE),
     };
-    let address = end_of_stack(pid)?;
+    // Where the kernel put the program's name.
+    let address = end_of_stack(pid)? - LENGTH as u64;
     for _ in 0..times {
-        let bytes = look(pid, address, way)?;
+        let bytes = look(pid, address, way, LENGTH)?;
         ensure!(
             bytes.iter().any(|byte| *byte != 0),
             "nothing but zeroes at the end of its stack"

@@ -1,17 +1,13 @@
 //! Asks the agent for credentials with a TCP stack of its own, which needs CAP_NET_RAW only (containerd's default): no socket
 //! of the kernel's ever connects.
 //!
-//! `stealth [--decoy] ADDR:PORT`, IPv4. A raw socket sends and receives. A listening socket that a filter keeps deaf holds the
+//! `stealth [--decoy] ADDR:PORT`, IPv4. A raw socket sends and receives. A listening socket that is deaf holds the
 //! port, so that the kernel does not answer what comes back with a reset. With `--decoy` a connecting socket holds it instead:
 //! its SYN is the kernel's, and it stays deaf to the answer, which the raw socket takes.
 
-use std::{
-    net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket},
-    os::fd::OwnedFd,
-    time::Duration,
-};
+use std::{net::SocketAddrV4, os::fd::OwnedFd, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use lab::{
     sys::deaf::deafen,
     userspace_tcp::{self, Wire},
@@ -29,13 +25,8 @@ fn main() -> Result<()> {
     let is_decoy = args.next_if(|arg| arg == "--decoy").is_some();
     let address = args.next().context("usage: stealth [--decoy] ADDR:PORT")?;
     let server: SocketAddrV4 = address.parse().context(address)?;
-    // A datagram socket's connect sends nothing, and tells which address the route takes.
-    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    probe.connect(server)?;
-    let std::net::IpAddr::V4(own) = probe.local_addr()?.ip() else {
-        bail!("no IPv4 address");
-    };
-    let holder: OwnedFd = if is_decoy {
+    let own = userspace_tcp::source_for(server)?;
+    let (holder, client): (OwnedFd, SocketAddrV4) = if is_decoy {
         let decoy = socket_with(
             AddressFamily::INET,
             SocketType::STREAM,
@@ -43,13 +34,13 @@ fn main() -> Result<()> {
             None,
         )?;
         bind(&decoy, &SocketAddrV4::new(own, 0))?;
-        decoy
+        deafen(&decoy, server.into()).context("make it deaf")?;
+        let client = SocketAddrV4::try_from(getsockname(&decoy)?)?;
+        (decoy, client)
     } else {
-        let listener = TcpListener::bind((own, 0)).context("hold a port")?;
-        listener.into()
+        let (listener, client) = userspace_tcp::hold_port(own)?;
+        (listener.into(), client)
     };
-    deafen(&holder).context("attach a filter")?;
-    let client = SocketAddrV4::try_from(getsockname(&holder)?)?;
 
     let socket = socket_with(
         AddressFamily::INET,

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cgroup,
     sys::{
+        capabilities,
         fork::{Fork, SingleThreaded},
         netns,
     },
@@ -57,6 +58,8 @@ pub struct ContainerSpec {
     pub mounts: Vec<Mount>,
     pub argv: Vec<String>,
     pub env: BTreeMap<String, String>,
+    /// The bounding set.
+    pub capabilities: u64,
 }
 
 /// A container's process and the other ends of its stdin and stdout.
@@ -87,6 +90,7 @@ pub fn start(spec: &ContainerSpec, single: SingleThreaded) -> Result<Started> {
         },
         || {
             root::make(spec)?;
+            capabilities::bound_to(spec.capabilities)?;
             command(&spec.argv, Some(&spec.env))
         },
     )
@@ -115,7 +119,10 @@ pub fn exec(
             move_into_thread_name_spaces(target.as_fd(), all)
                 .context("enter the container's namespaces")
         },
-        || command(argv, Some(&spec.env)),
+        || {
+            capabilities::bound_to(spec.capabilities)?;
+            command(argv, Some(&spec.env))
+        },
     )
 }
 

@@ -4,11 +4,11 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
-use super::declaration::{Actor, Declaration, Expectation, Feature, Line, Role, Step};
+use super::declaration::{Actor, Binding, Declaration, Expectation, Feature, Line, Role, Step};
 use crate::{
     expect::Expected,
     node::{
-        Lab, Pod, PodSpec,
+        CONTAINER, Lab, Pod, PodSpec,
         cluster::ROLES,
         pod::{POD_IDENTITY, SubPath},
     },
@@ -25,24 +25,37 @@ const OTHER_FILE: &str = "notes/readme.txt";
 pub struct Cast {
     thief: Pod,
     victim: Option<Pod>,
+    victim_role: String,
+    /// What thief and victim run, where that is not `evade`.
+    programs: (Option<String>, Option<String>),
 }
 
 impl Cast {
     /// The victim has a Pod Identity association; the thief has none, and no token but the API server's.
     pub fn start(lab: &mut Lab, name: &str, declaration: &Declaration) -> Result<Self> {
+        let app = format!("{name}-victim");
+        let victim_role = format!("{ROLES}/{app}");
         let victim = match &declaration.victim {
             None => None,
             Some(features) => {
-                let app = format!("{name}-victim");
-                lab.cluster
-                    .associate("payments", &app, &format!("{ROLES}/{app}"))?;
+                lab.cluster.associate("payments", &app, &victim_role)?;
                 let spec = PodSpec::new("payments", &app).with_pod_identity();
                 Some(lab.start(with(lab, spec, features))?)
             }
         };
-        let spec = with(lab, PodSpec::new("shop", name), &declaration.thief);
+        let mut spec = with(lab, PodSpec::new("shop", name), &declaration.thief);
+        spec.caps.clone_from(&declaration.caps);
         let thief = lab.start(spec)?;
-        Ok(Self { thief, victim })
+        let last = |actor: Actor| {
+            let mut steps = declaration.run.iter().rev();
+            steps.find(|step| step.by == actor)?.program.clone()
+        };
+        Ok(Self {
+            thief,
+            victim,
+            victim_role,
+            programs: (last(Actor::Thief), last(Actor::Victim)),
+        })
     }
 
     /// Runs one step; what it printed.
@@ -65,10 +78,19 @@ impl Cast {
         lab.run(pod, &argv)
     }
 
-    pub fn expected(&self, expectation: &Expectation) -> Result<Vec<Expected>> {
+    /// `counted`: by the technique itself.
+    pub fn expected(
+        &self,
+        expectation: &Expectation,
+        counted: Option<usize>,
+    ) -> Result<Vec<Expected>> {
         let mut all = Vec::new();
         for line in &expectation.lines {
-            all.extend(vec![self.line(line)?; line.count]);
+            let count = match line.counted {
+                true => counted.context("the technique has counted nothing")?,
+                false => line.count,
+            };
+            all.extend(vec![self.line(line)?; count]);
         }
         Ok(all)
     }
@@ -81,13 +103,73 @@ impl Cast {
             ("pod", self.name(line.pod)?),
             ("relation", line.relation.clone().unwrap_or("null".into())),
             ("findings", findings.join(" ")),
+            ("verdict", line.verdict().into()),
+            (
+                "undetermined",
+                line.undetermined.clone().unwrap_or_default(),
+            ),
+            ("exempted", line.exempted.clone().unwrap_or_default()),
         ];
         if let Some(owner) = line.owner {
             facts.push(("owner", self.name(owner)?));
         }
         facts.extend(line.endpoint.clone().map(|e| ("endpoint", e)));
         facts.extend(line.outcome.clone().map(|o| ("outcome", o)));
+        match line.event.as_str() {
+            "connection_closed" => {}
+            // Only its address tells whose it is.
+            "agent_accept" => facts.push(("attribution", "address".into())),
+            _ => facts.extend(self.actor(line)?),
+        }
         Ok(Expected::line(facts))
+    }
+
+    /// Who does it, and whose the credentials are.
+    fn actor(&self, line: &Line) -> Result<Vec<(&'static str, String)>> {
+        let pod = match line.pod {
+            Role::Thief => Some(&self.thief),
+            Role::Victim => Some(self.victim()?),
+            Role::Nobody => None,
+        };
+        let or_null = |text: Option<&str>| text.unwrap_or("null").to_owned();
+        let is_host_pid = pod.is_none_or(|pod| pod.spec.host_pid);
+        let of_victim = [Some(line.pod), line.owner].contains(&Some(Role::Victim));
+        let binding = match of_victim && line.binding.is_none() {
+            true => format!("pod-identity {}", self.victim_role),
+            false => or_null(None),
+        };
+        let container = pod.map(|_| CONTAINER);
+        let attribution = if pod.is_some() { "cgroup" } else { "conflict" };
+        let told = |told: &Option<String>, usual: &str| told.clone().unwrap_or(usual.to_owned());
+        let mut facts = vec![
+            ("attribution", told(&line.attribution, attribution)),
+            ("container", told(&line.container, &or_null(container))),
+            (
+                "service_account",
+                or_null(pod.map(|pod| pod.spec.service_account.as_str())),
+            ),
+            (
+                "exec_session",
+                if is_host_pid { "null" } else { "false" }.to_owned(),
+            ),
+        ];
+        if line.binding != Some(Binding::Any) {
+            facts.push(("binding", binding));
+        }
+        let comm = told(&line.comm, self.program(line.pod));
+        if comm != "any" {
+            facts.push(("comm", comm));
+        }
+        Ok(facts)
+    }
+
+    /// That the last step of a pod's runs.
+    fn program(&self, role: Role) -> &str {
+        let program = match role {
+            Role::Victim => &self.programs.1,
+            Role::Thief | Role::Nobody => &self.programs.0,
+        };
+        program.as_deref().unwrap_or("evade")
     }
 
     fn name(&self, role: Role) -> Result<String> {

@@ -2,8 +2,10 @@
 //!
 //! Written from what was measured (`threats.md`, the row that `fact` names), never from a run of the auditor.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+
+use crate::sys::machine::Machine;
 
 /// `tests/evasion/NAME.yaml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -13,8 +15,14 @@ pub struct Declaration {
     pub fact: String,
     /// What happens, for a human.
     pub about: String,
-    /// Capabilities, namespaces, kernel, mounts.
+    /// Namespaces, kernel, mounts, capabilities; for a human.
     pub needs: String,
+    /// Where it must be skipped; everywhere else it must run.
+    #[serde(default)]
+    pub may_skip: Vec<Place>,
+    /// What the thief's container has besides a runtime's default capabilities: `SYS_ADMIN`.
+    #[serde(default)]
+    pub caps: Vec<String>,
     /// What the thief's pod has.
     #[serde(default)]
     pub thief: Vec<Feature>,
@@ -24,6 +32,61 @@ pub struct Declaration {
     pub run: Vec<Step>,
     /// Each backend once.
     pub expect: Vec<Expectation>,
+}
+
+/// `aarch64` (as uname(2) calls it) or `<5.14` (kernels before that).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Place {
+    Arch(String),
+    Before(u32, u32),
+}
+
+impl TryFrom<String> for Place {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        if let Some(version) = text.strip_prefix('<') {
+            let (major, minor) = version.split_once('.').context("`<` and no X.Y")?;
+            return Ok(Self::Before(major.parse()?, minor.parse()?));
+        }
+        match text.as_str() {
+            "aarch64" | "x86_64" => Ok(Self::Arch(text)),
+            other => bail!("`{other}` is neither an architecture nor `<X.Y`"),
+        }
+    }
+}
+
+impl Place {
+    fn is_here(&self, machine: &Machine) -> bool {
+        match self {
+            Self::Arch(arch) => *arch == machine.arch,
+            Self::Before(major, minor) => machine.kernel < (*major, *minor),
+        }
+    }
+}
+
+/// What of a technique the auditor tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    Seen,
+    /// A line accuses the thief, and part of what he does is not told.
+    Partly,
+    NotSeen,
+    /// There is nothing to be seen.
+    Harmless,
+}
+
+impl Sight {
+    /// As `lab evade` prints it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Seen => "seen",
+            Self::Partly => "partly",
+            Self::NotSeen => "not-seen",
+            Self::Harmless => "harmless",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -97,7 +160,8 @@ pub struct Expectation {
     pub harmless: Option<String>,
 }
 
-/// A line that must come `count` times. What is left out is not looked at, but `relation`, which must be null.
+/// A line that must come `count` times. What is left out is what it is of most lines ([`super::cast`]); only `owner`, `endpoint` and
+/// `outcome` are then not looked at.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
@@ -111,8 +175,34 @@ pub struct Line {
     /// `id:severity`
     #[serde(default)]
     pub findings: Vec<String>,
+    /// Otherwise as the severities ask for.
+    pub verdict: Option<String>,
+    /// Otherwise nothing.
+    pub undetermined: Option<String>,
+    /// Otherwise nothing.
+    pub exempted: Option<String>,
+    /// Otherwise `cgroup`, or `conflict` where the line names no pod.
+    pub attribution: Option<String>,
+    /// Otherwise the one that the pod has.
+    pub container: Option<String>,
+    /// Otherwise that of the program which the pod's last step runs; `any`: the kernel may do it by a thread of its own (io_uring).
+    pub comm: Option<String>,
+    /// Otherwise that of the victim, where it or its token takes part.
+    pub binding: Option<Binding>,
     #[serde(default = "one")]
     pub count: usize,
+    /// As many as the technique counted instead (`counted: N` in what its last step printed).
+    #[serde(default)]
+    pub counted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Binding {
+    /// The token is of no kind that is bound to a role.
+    None,
+    /// Not looked at: what kind of token it is depends on what the auditor saw before.
+    Any,
 }
 
 fn one() -> usize {
@@ -146,21 +236,58 @@ impl Declaration {
         Ok(this)
     }
 
+    /// Whether it must be skipped on this machine.
+    pub fn is_skipped_on(&self, machine: &Machine) -> bool {
+        self.may_skip.iter().any(|place| place.is_here(machine))
+    }
+
     pub fn on(&self, backend: Backend) -> Option<&Expectation> {
         self.expect.iter().find(|e| e.on.contains(&backend))
     }
 }
 
+impl Line {
+    /// The worst severity's, where no policy exempts and nothing is unknown.
+    pub fn verdict(&self) -> &str {
+        let is = |severity: &str| self.findings.iter().any(|f| f.ends_with(severity));
+        match &self.verdict {
+            Some(verdict) => verdict,
+            None if is(":critical") || is(":high") => "violation",
+            None if is(":medium") => "suspicious",
+            None => "allowed",
+        }
+    }
+}
+
 impl Expectation {
+    pub fn sight(&self) -> Sight {
+        // The victim's own lines are no word of the thief.
+        let accuses = |line: &Line| line.pod != Role::Victim && !line.findings.is_empty();
+        match (&self.harmless, &self.not_seen) {
+            (Some(_), _) => Sight::Harmless,
+            (None, None) => Sight::Seen,
+            (None, Some(_)) if self.lines.iter().any(accuses) => Sight::Partly,
+            (None, Some(_)) => Sight::NotSeen,
+        }
+    }
+
     fn check(&self, has_victim: bool) -> Result<()> {
         let reasons = [&self.not_seen, &self.unattributed, &self.harmless];
         for reason in reasons.into_iter().flatten() {
             ensure!(reason.len() > 10, "`{reason}` is no reason");
         }
-        let unseen = self.not_seen.is_some() || self.harmless.is_some();
         ensure!(
-            !self.lines.is_empty() || unseen,
-            "no line and no reason for that"
+            self.not_seen.is_none() || self.harmless.is_none(),
+            "both `not_seen` and `harmless`"
+        );
+        ensure!(
+            self.harmless.is_none() || self.lines.is_empty(),
+            "lines of what is `harmless`"
+        );
+        let has_finding = self.lines.iter().any(|line| !line.findings.is_empty());
+        ensure!(
+            has_finding || self.sight() != Sight::Seen,
+            "no line with a finding, and no reason for that"
         );
         let nobody = self.lines.iter().any(|line| line.pod == Role::Nobody);
         ensure!(
@@ -192,7 +319,7 @@ mod tests {
 
     #[test]
     fn each_backend_is_declared_once() {
-        let line = "lines: [{event: listen, pod: thief}]";
+        let line = "lines: [{event: listen, pod: thief, findings: [a:high]}]";
         assert!(parse(&format!("- {{on: [fentry, kprobe, syscall], {line}}}")).is_ok());
         assert!(parse(&format!("- {{on: [fentry, syscall], {line}}}")).is_err());
         assert!(
@@ -209,13 +336,48 @@ mod tests {
         assert!(parse(&format!("- {{{on}, lines: []}}")).is_err());
         assert!(parse(&format!("- {{{on}, not_seen: ''}}")).is_err());
         assert!(parse(&format!("- {{{on}, not_seen: no hook for that}}")).is_ok());
-        let nobody = "lines: [{event: listen, pod: nobody}]";
+        let nobody = "lines: [{event: listen, pod: nobody, findings: [a:high]}]";
         assert!(parse(&format!("- {{{on}, {nobody}}}")).is_err());
         assert!(parse(&format!("- {{{on}, {nobody}, unattributed: softirq only}}")).is_ok());
-        let victim = "lines: [{event: listen, pod: victim}]";
+        let silent = "lines: [{event: listen, pod: thief}]";
+        assert!(parse(&format!("- {{{on}, {silent}}}")).is_err());
+        assert!(parse(&format!("- {{{on}, harmless: nothing in it, {silent}}}")).is_err());
+        let victim = "lines: [{event: listen, pod: victim, findings: [a:high]}]";
         assert!(
             parse(&format!("- {{{on}, {victim}}}")).is_err(),
             "no victim"
         );
+    }
+    #[test]
+    fn the_word_tells_what_of_it_is_seen() {
+        let sight = |backend: Backend, name: &str| {
+            let technique = super::super::all().find(|t| t.name == name).unwrap();
+            let declaration = technique.declaration().unwrap();
+            declaration.on(backend).unwrap().sight().word()
+        };
+        assert_eq!(sight(Backend::Fentry, "open"), "seen");
+        assert_eq!(sight(Backend::Fentry, "io-uring-msg-ring"), "partly");
+        assert_eq!(sight(Backend::Syscall, "io-uring-msg-ring"), "not-seen");
+        // The victim's own open accuses nobody.
+        assert_eq!(sight(Backend::Syscall, "proc-mem"), "not-seen");
+        assert_eq!(sight(Backend::Kprobe, "udp"), "harmless");
+    }
+
+    #[test]
+    fn a_place_is_an_architecture_or_what_is_older() {
+        let machine = |arch: &str, kernel| Machine {
+            arch: arch.into(),
+            kernel,
+        };
+        let skips = |place: &str, machine: &Machine| {
+            Place::try_from(place.to_owned()).unwrap().is_here(machine)
+        };
+        assert!(skips("<5.14", &machine("x86_64", (5, 10))));
+        assert!(!skips("<5.14", &machine("x86_64", (5, 14))));
+        assert!(!skips("<5.14", &machine("x86_64", (6, 1))));
+        assert!(skips("aarch64", &machine("aarch64", (6, 1))));
+        assert!(!skips("aarch64", &machine("x86_64", (6, 1))));
+        assert!(Place::try_from("5.14".to_owned()).is_err());
+        assert!(Place::try_from("arm64".to_owned()).is_err());
     }
 }

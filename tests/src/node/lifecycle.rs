@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Each pod of the lab has one container.
-pub(super) const CONTAINER: &str = "main";
+pub const CONTAINER: &str = "main";
 
 impl Lab {
     /// Creates the pod and starts its container.
@@ -124,6 +124,7 @@ impl Lab {
             mounts: self.mounts(&pod.spec)?,
             argv: pod.spec.argv.clone(),
             env: pod.spec.env.clone(),
+            capabilities: pod.spec.capabilities()?,
         };
         let running = self.running(&pod)?;
         spec.root.clone_from(&running.root);

@@ -62,6 +62,9 @@ pub(super) fn pod_json(pod: &ListedPod) -> Value {
         "command": spec.argv, "env": env, "image": "registry.example.com/app:1.4.2", "imagePullPolicy": "IfNotPresent",
         "name": "main", "resources": {}, "volumeMounts": mounts,
     });
+    if !spec.caps.is_empty() {
+        container["securityContext"] = json!({"capabilities": {"add": spec.caps}});
+    }
     for (probe, command) in &spec.exec_probes {
         container[*probe] = json!({
             "exec": {"command": command}, "failureThreshold": 3, "periodSeconds": 10, "successThreshold": 1,

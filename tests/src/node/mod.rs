@@ -11,5 +11,6 @@ mod process;
 pub mod shim;
 
 pub use lab::{CLUSTER_NAME, INSTANCE_ID, Lab, NODE_NAME};
+pub use lifecycle::CONTAINER;
 pub use manifest::pod_object;
 pub use pod::{Pod, PodSpec, TokenVolume};

@@ -6,9 +6,12 @@ use std::{
     sync::Arc,
 };
 
+use anyhow::Result;
+
 use crate::{
     cgroup::{Driver, Qos},
     service::agent,
+    sys::capabilities,
     token,
     volume::{Files, Plugin, VolumeId},
 };
@@ -100,6 +103,8 @@ pub struct PodSpec {
     pub argv: Vec<String>,
     /// `livenessProbe`, `readinessProbe`, `startupProbe` to the command that the kubelet runs for it.
     pub exec_probes: BTreeMap<&'static str, Vec<String>>,
+    /// `securityContext.capabilities.add` of the container: `SYS_ADMIN`.
+    pub caps: Vec<String>,
     pub host_pid: bool,
     pub share_process_namespace: bool,
     pub host_network: bool,
@@ -132,6 +137,7 @@ impl PodSpec {
             env: BTreeMap::new(),
             argv: vec!["pause".into()],
             exec_probes: BTreeMap::new(),
+            caps: Vec::new(),
             host_pid: false,
             share_process_namespace: false,
             host_network: false,
@@ -191,6 +197,17 @@ impl PodSpec {
             target: target.into(),
         });
         self
+    }
+
+    pub fn with_caps(mut self, caps: &[&str]) -> Self {
+        self.caps.extend(caps.iter().map(|&cap| cap.to_owned()));
+        self
+    }
+
+    /// The container's bounding set: a runtime's default, and what is added.
+    pub fn capabilities(&self) -> Result<u64> {
+        let mut added = self.caps.iter().map(|name| capabilities::named(name));
+        added.try_fold(capabilities::DEFAULT, |set, one| Ok(set | one?))
     }
 
     /// The UID in the names of volumes and cgroups.

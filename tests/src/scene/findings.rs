@@ -4,10 +4,10 @@ use std::{net::IpAddr, path::PathBuf};
 
 use anyhow::Result;
 
-use super::{Scene, associated, host_path_of, token_path, with_host_kubelet};
+use super::{Scene, associate, associated, host_path_of, token_path, with_host_kubelet};
 use crate::{
     expect::Expected,
-    node::{Pod, PodSpec, pod::POD_IDENTITY},
+    node::{Lab, Pod, PodSpec, pod::POD_IDENTITY},
     service::agent::V4,
     sys::{netlink::Netlink, netns},
 };
@@ -62,7 +62,7 @@ pub const SCENES: &[Scene] = &[
         name: "siblings-are-no-harvest",
         about: "batch/shard reads the tokens of two pods with its own ServiceAccount, then another's: the first theft",
         play: |stage| {
-            let role = super::associate(&mut stage.lab, "batch", "shard")?;
+            let role = associate(&mut stage.lab, "batch", "shard")?;
             let spec = || PodSpec::new("batch", "shard").with_pod_identity();
             let one = stage.lab.start(spec())?;
             let two = stage.lab.start(spec())?;
@@ -87,7 +87,7 @@ pub const SCENES: &[Scene] = &[
         name: "foreign-executable",
         about: "shop/drop's token is read by a memfd, by a deleted program, and by one on an overlay's upper layer",
         play: |stage| {
-            let (pod, role) = associated(&mut stage.lab, "shop", "drop")?;
+            let (pod, role) = mounting(&mut stage.lab, "drop")?;
             let path = token_path(&pod, POD_IDENTITY);
             for how in ["memfd", "deleted", "upper"] {
                 stage.lab.run(&pod, &["foreign", how, "peek", &path])?;
@@ -104,7 +104,7 @@ pub const SCENES: &[Scene] = &[
         name: "executable-of-the-image",
         about: "shop/layer's token is read by a program on an overlay's lower layer, as those of an image are",
         play: |stage| {
-            let (pod, role) = associated(&mut stage.lab, "shop", "layer")?;
+            let (pod, role) = mounting(&mut stage.lab, "layer")?;
             let path = token_path(&pod, POD_IDENTITY);
             stage.lab.run(&pod, &["foreign", "lower", "peek", &path])?;
             Ok(vec![
@@ -183,6 +183,13 @@ pub const SCENES: &[Scene] = &[
 
 fn theft(thief: &Pod, victim: &Pod, role: &str) -> Expected {
     Expected::foreign_open(thief, victim, POD_IDENTITY, "other-pod").bound("pod-identity", role)
+}
+
+/// `shop/app` with an association, which may mount.
+fn mounting(lab: &mut Lab, app: &str) -> Result<(Pod, String)> {
+    let role = associate(lab, "shop", app)?;
+    let spec = PodSpec::new("shop", app).with_pod_identity();
+    Ok((lab.start(spec.with_caps(&["SYS_ADMIN"]))?, role))
 }
 
 /// As facts list them.

@@ -48,7 +48,8 @@ pub const SCENES: &[Scene] = &[
         about: "shop/menu moves a process into payments/card's cgroup and new pid and mount namespaces, then reads its token",
         play: |stage| {
             let (victim, role) = associated(&mut stage.lab, "payments", "card")?;
-            let thief = intruder(&mut stage.lab, PodSpec::new("shop", "menu"))?;
+            let spec = PodSpec::new("shop", "menu").with_caps(&["SYS_ADMIN"]);
+            let thief = intruder(&mut stage.lab, spec)?;
             let cgroup = host_cgroup_of(&stage.lab, &victim)?;
             let path = host_path_of(&victim);
             let enter = ["enter", "--cgroup", &cgroup, "--unshare", "--"];

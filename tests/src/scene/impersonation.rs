@@ -51,7 +51,8 @@ pub const SCENES: &[Scene] = &[
         name: "impostor-in-own-network",
         about: "shop/decoy gives itself the agent's address in its own network, and listens there",
         play: |stage| {
-            let pod = stage.lab.start(PodSpec::new("shop", "decoy"))?;
+            let spec = PodSpec::new("shop", "decoy").with_caps(&["NET_ADMIN"]);
+            let pod = stage.lab.start(spec)?;
             stage.lab.run(&pod, &["arrange", "address", "lo", V4])?;
             stage.lab.run(&pod, &["listen", ADDRESS])?;
             Ok(vec![
@@ -64,7 +65,8 @@ pub const SCENES: &[Scene] = &[
         name: "imds-impostor",
         about: "shop/mirage gives itself the metadata service's address in its own network, and listens there",
         play: |stage| {
-            let pod = stage.lab.start(PodSpec::new("shop", "mirage"))?;
+            let spec = PodSpec::new("shop", "mirage").with_caps(&["NET_ADMIN"]);
+            let pod = stage.lab.start(spec)?;
             let address = format!("{}:80", imds::V4);
             stage
                 .lab

@@ -64,7 +64,8 @@ pub const SCENES: &[Scene] = &[
         about: "shop/images binds payments/fraud's token to a name of its own and opens that",
         play: |stage| {
             let (victim, role) = associated(&mut stage.lab, "payments", "fraud")?;
-            let thief = with_host_kubelet(&mut stage.lab, PodSpec::new("shop", "images"))?;
+            let spec = PodSpec::new("shop", "images").with_caps(&["SYS_ADMIN"]);
+            let thief = with_host_kubelet(&mut stage.lab, spec)?;
             stage.lab.run(
                 &thief,
                 &["arrange", "bind", &host_path_of(&victim), "/tmp/cache"],

@@ -128,7 +128,8 @@ pub const SCENES: &[Scene] = &[
         name: "orphaned-pod-token-in-shm",
         about: "shop/cache writes and reads a file 300 times in a directory `..data` of a tmpfs that it mounted itself",
         play: |stage| {
-            let pod = stage.lab.start(PodSpec::new("shop", "cache"))?;
+            let spec = PodSpec::new("shop", "cache").with_caps(&["SYS_ADMIN"]);
+            let pod = stage.lab.start(spec)?;
             for arrange in [["tmpfs", "/shm"], ["mkdir", "/shm/..data"]] {
                 stage
                     .lab

@@ -1,38 +1,41 @@
-//! Sockets that hear nothing: a classic BPF filter drops every packet before TCP sees it.
+//! TCP sockets that hear nothing: nobody's packets have as many hops left as they ask for (`IP_MINTTL`, `IPV6_MINHOPCOUNT`).
+//!
+//! A filter would do the same, but kernels of 2026 give one to a TCP socket only with CAP_NET_ADMIN.
 
 use std::{
     io,
+    net::SocketAddr,
     os::fd::{AsFd, AsRawFd},
 };
 
-/// Attaches a program of one instruction: accept 0 bytes of each packet.
-pub fn deafen(socket: impl AsFd) -> io::Result<()> {
-    let mut accept_nothing = libc::sock_filter {
-        code: (libc::BPF_RET | libc::BPF_K) as u16,
-        jt: 0,
-        jf: 0,
-        k: 0,
-    };
-    let program = libc::sock_fprog {
-        len: 1,
-        filter: &raw mut accept_nothing,
-    };
-    set(socket, libc::SO_ATTACH_FILTER, &program)
+// linux/in.h, linux/in6.h
+const IP_MINTTL: i32 = 21;
+const IPV6_MINHOPCOUNT: i32 = 73;
+/// More than a packet has that was routed once, or that was sent with the usual 64.
+const MOST: i32 = 255;
+
+/// `address`: one of the socket's family.
+pub fn deafen(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
+    ask_for_hops(socket, address, MOST)
 }
 
-pub fn undeafen(socket: impl AsFd) -> io::Result<()> {
-    set(socket, libc::SO_DETACH_FILTER, &0_i32)
+pub fn undeafen(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
+    ask_for_hops(socket, address, 0)
 }
 
-fn set<T>(socket: impl AsFd, option: i32, value: &T) -> io::Result<()> {
-    // SAFETY: the value and its length are right for the option; a filter's program points at one live instruction.
+fn ask_for_hops(socket: impl AsFd, address: SocketAddr, hops: i32) -> io::Result<()> {
+    let (level, option) = match address {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, IP_MINTTL),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, IPV6_MINHOPCOUNT),
+    };
+    // SAFETY: the value is an int, as both options' are.
     let result = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
+            level,
             option,
-            std::ptr::from_ref(value).cast(),
-            size_of::<T>() as u32,
+            (&raw const hops).cast(),
+            size_of_val(&hops) as u32,
         )
     };
     if result == 0 {

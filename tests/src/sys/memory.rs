@@ -1,11 +1,8 @@
 //! Another process's memory.
 
-use std::{fs, io, os::unix::fs::FileExt, path::PathBuf};
+use std::{fs, io, os::unix::fs::FileExt};
 
 use anyhow::{Context, Result, ensure};
-
-/// What is read: the end of the stack, where the kernel put the program's name.
-const LENGTH: usize = 32;
 
 /// Ways to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +15,10 @@ pub enum Way {
     Mem,
 }
 
-/// Reads `LENGTH` bytes of `pid`'s memory at `address`.
-pub fn look(pid: i32, address: u64, way: Way) -> Result<[u8; LENGTH]> {
-    let mut bytes = [0; LENGTH];
+/// Reads so many bytes of `pid`'s memory, which must be whole words, at `address`.
+pub fn look(pid: i32, address: u64, way: Way, length: usize) -> Result<Vec<u8>> {
+    ensure!(length.is_multiple_of(8), "whole words only");
+    let mut bytes = vec![0; length];
     match way {
         Way::Readv => read_vm(pid, address, &mut bytes).context("process_vm_readv")?,
         Way::Mem => fs::File::open(format!("/proc/{pid}/mem"))
@@ -31,16 +29,23 @@ pub fn look(pid: i32, address: u64, way: Way) -> Result<[u8; LENGTH]> {
     Ok(bytes)
 }
 
-/// Where the last bytes of its stack are. From `/proc/PID/maps`, which is another right.
+/// Where its stack ends: arguments and environment lie below, and last the program's name.
 pub fn end_of_stack(pid: i32) -> Result<u64> {
-    let path = PathBuf::from(format!("/proc/{pid}/maps"));
-    let maps = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let line = maps.lines().find(|line| line.ends_with("[stack]"));
-    let (_, end) = line
-        .and_then(|line| line.split_once(' '))
-        .and_then(|(range, _)| range.split_once('-'))
-        .context("it has no stack")?;
-    Ok(u64::from_str_radix(end, 16)? - LENGTH as u64)
+    let range = mapped_at(pid, "[stack]")?;
+    let (_, end) = range.split_once('-').context("no range")?;
+    Ok(u64::from_str_radix(end, 16)?)
+}
+
+/// Where it has something mapped, by the end of that line in `/proc/PID/maps` (which is another right): `START-END`, in
+/// hexadecimal.
+pub fn mapped_at(pid: i32, name: &str) -> Result<String> {
+    let path = format!("/proc/{pid}/maps");
+    let maps = fs::read_to_string(&path).context(path)?;
+    let line = maps.lines().find(|line| line.ends_with(name));
+    let range = line.and_then(|line| line.split(' ').next());
+    Ok(range
+        .with_context(|| format!("{pid} has no {name}"))?
+        .to_owned())
 }
 
 fn read_vm(pid: i32, address: u64, bytes: &mut [u8]) -> io::Result<()> {
@@ -72,7 +77,6 @@ fn peek(pid: i32, address: u64, bytes: &mut [u8]) -> Result<()> {
         Ok(())
     });
     trace(libc::PTRACE_DETACH, pid, 0).context("let it go")?;
-    ensure!(bytes.len().is_multiple_of(8), "whole words only");
     peeked
 }
 

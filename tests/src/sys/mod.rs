@@ -8,8 +8,10 @@ pub mod raw;
 pub mod ring;
 pub mod seccomp;
 
+pub mod capabilities;
 pub mod deaf;
 pub mod fork;
+pub mod machine;
 pub mod memory;
 pub mod mounts;
 pub mod netlink;

@@ -7,6 +7,8 @@ use std::{
         fd::{BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -14,6 +16,19 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connects to a socket that another process may not have made yet.
+pub fn dial(path: &str) -> Result<UnixStream> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match UnixStream::connect(path) {
+            Err(_) if Instant::now() < deadline => thread::sleep(Duration::from_millis(20)),
+            done => return done.with_context(|| path.to_owned()),
+        }
+    }
+}
 
 pub fn send(to: &UnixStream, descriptor: BorrowedFd<'_>) -> Result<()> {
     let descriptors = [descriptor];

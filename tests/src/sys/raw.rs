@@ -166,52 +166,6 @@ fn wait_for(pid: i64) -> io::Result<()> {
     }
 }
 
-/// `process_vm_readv`
-pub fn read_memory(pid: i32, address: usize, length: usize) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0_u8; length];
-    let local = libc::iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: length,
-    };
-    let remote = libc::iovec {
-        iov_base: ptr::without_provenance_mut(address),
-        iov_len: length,
-    };
-    // SAFETY: the local part is this buffer; the kernel checks the remote one.
-    let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
-    buffer.truncate(checked(read as i64)? as usize);
-    Ok(buffer)
-}
-
-/// Stops a process as a debugger does, reads words of its memory, and lets it go.
-pub fn peek_memory(pid: i32, address: usize, words: usize) -> io::Result<Vec<u8>> {
-    let none = ptr::null_mut::<libc::c_void>();
-    // SAFETY: no pointers.
-    checked(unsafe { libc::ptrace(libc::PTRACE_ATTACH, pid, none, none) })?;
-    // SAFETY: no status is asked for.
-    checked(unsafe { libc::waitpid(pid, ptr::null_mut(), libc::__WALL) }.into())?;
-    let mut bytes = Vec::with_capacity(words * size_of::<usize>());
-    for word in 0..words {
-        let at = address + word * size_of::<usize>();
-        let mut value = 0_i64;
-        // SAFETY: the system call writes the word where the last argument points.
-        let done = unsafe {
-            libc::syscall(
-                libc::SYS_ptrace,
-                libc::PTRACE_PEEKDATA,
-                pid,
-                at,
-                &raw mut value,
-            )
-        };
-        checked(done)?;
-        bytes.extend(value.to_ne_bytes());
-    }
-    // SAFETY: no pointers.
-    checked(unsafe { libc::ptrace(libc::PTRACE_DETACH, pid, none, none) })?;
-    Ok(bytes)
-}
-
 /// `sendmmsg` of one message with `MSG_FASTOPEN`, which connects.
 pub fn send_many_fast(
     socket: impl AsFd,

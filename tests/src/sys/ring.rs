@@ -73,7 +73,11 @@ impl Ring {
             .file_index(Some(slot()?))
             .build();
         // SAFETY: the path lives until the operation has ended.
-        unsafe { self.perform(entry) }.map(drop)
+        match unsafe { self.perform(entry) }? {
+            0 => Ok(()),
+            // Before Linux 5.15: the slot is not looked at.
+            _ => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
+        }
     }
 
     /// Hands what [`Ring::open_direct`] opened to another ring, whose slot it takes (`IORING_MSG_SEND_FD`).

@@ -7,41 +7,27 @@ use std::{
 
 use super::raw::owned;
 
-// linux/seccomp.h
-const ADDFD_SEND: u32 = 1 << 1;
-/// `SECCOMP_IOW(3, struct seccomp_notif_addfd)`: `_IOW('!', 3, 24 bytes)`
-const IOCTL_ADDFD: u64 = 0x4018_2103;
-/// `SECCOMP_IOWR(0, struct seccomp_notif)`: `_IOWR('!', 0, 80 bytes)`
-const IOCTL_RECV: u64 = 0xc050_2100;
-
-/// From now on `number` waits for whoever reads the descriptor; all else is allowed.
+/// From now on this thread's `number` waits for whoever reads the descriptor; all else is allowed.
 pub fn defer(number: i64) -> io::Result<OwnedFd> {
-    let statement = |code: u32, k: u32| libc::sock_filter {
+    let number = u32::try_from(number).map_err(io::Error::other)?;
+    let statement = |code: u32, k: u32, jump_false: u8| libc::sock_filter {
         code: code as u16,
         jt: 0,
-        jf: 0,
+        jf: jump_false,
         k,
     };
-    let number = u32::try_from(number).map_err(io::Error::other)?;
     let mut filter = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
-        libc::sock_filter {
-            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-            jt: 0,
-            jf: 1,
-            k: number,
-        },
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_USER_NOTIF),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+        // `seccomp_data.nr` is the first word.
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, 1),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_USER_NOTIF, 0),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
     ];
     let program = libc::sock_fprog {
         len: filter.len() as u16,
         filter: filter.as_mut_ptr(),
     };
-    // SAFETY: no pointers.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    rustix::thread::set_no_new_privs(true)?;
     // SAFETY: the program names a live filter of that length.
     owned(unsafe {
         libc::syscall(
@@ -53,32 +39,47 @@ pub fn defer(number: i64) -> io::Result<OwnedFd> {
     })
 }
 
-/// Waits for the next deferred call and answers it with a descriptor of `file`.
-pub fn answer(listener: BorrowedFd<'_>, file: BorrowedFd<'_>) -> io::Result<()> {
-    // struct seccomp_notif, which begins with its id and must be all zeroes before.
-    let mut notification = [0_u64; 10];
-    // SAFETY: the buffer is as long as the request says.
-    let got = unsafe {
+/// Waits for the next deferred call; then answers it with a descriptor of what `file` gives. In two steps, which Linux 5.9 has.
+pub fn answer<F: AsRawFd>(
+    listener: BorrowedFd<'_>,
+    file: impl FnOnce() -> io::Result<F>,
+) -> io::Result<()> {
+    // SAFETY: all zeroes is what the kernel wants to be given (seccomp_unotify(2)).
+    let mut asked: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    control(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &mut asked)?;
+    let file = file()?;
+    let mut add = libc::seccomp_notif_addfd {
+        id: asked.id,
+        flags: 0,
+        srcfd: file.as_raw_fd().cast_unsigned(),
+        newfd: 0,
+        newfd_flags: 0,
+    };
+    let number = control(listener, libc::SECCOMP_IOCTL_NOTIF_ADDFD, &mut add)?;
+    let mut answer = libc::seccomp_notif_resp {
+        id: asked.id,
+        val: number.into(),
+        error: 0,
+        flags: 0,
+    };
+    control(listener, libc::SECCOMP_IOCTL_NOTIF_SEND, &mut answer).map(drop)
+}
+
+fn control<T>(
+    descriptor: BorrowedFd<'_>,
+    request: libc::Ioctl,
+    argument: &mut T,
+) -> io::Result<i32> {
+    // SAFETY: each request comes with the structure that it is defined for, which outlives the call.
+    let result = unsafe {
         libc::ioctl(
-            listener.as_raw_fd(),
-            IOCTL_RECV as _,
-            notification.as_mut_ptr(),
+            descriptor.as_raw_fd(),
+            request,
+            std::ptr::from_mut(argument),
         )
     };
-    if got < 0 {
+    if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    // struct seccomp_notif_addfd: id, flags, descriptor, its new number, its new flags.
-    let mut add = [0_u32; 6];
-    let id = notification[0].to_ne_bytes();
-    add[0] = u32::from_ne_bytes([id[0], id[1], id[2], id[3]]);
-    add[1] = u32::from_ne_bytes([id[4], id[5], id[6], id[7]]);
-    add[2] = ADDFD_SEND;
-    add[3] = file.as_raw_fd().cast_unsigned();
-    // SAFETY: the buffer is as long as the request says.
-    let added = unsafe { libc::ioctl(listener.as_raw_fd(), IOCTL_ADDFD as _, add.as_ptr()) };
-    if added < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    Ok(result)
 }
