@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    Args, Backend,
+    Args,
     arch::Arch,
     console::{Console, EVADE},
     initramfs::{self, Contents},
@@ -281,6 +281,7 @@ fn job(args: &Args) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::Backend;
 
     #[test]
     fn a_job_is_one_command_a_line() {

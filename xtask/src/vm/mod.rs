@@ -183,12 +183,12 @@ pub fn boot(args: &Args, built: &Built) -> Result<Counts> {
     }
     let binaries = binaries(&targets, built);
     // Fetching is one at a time; booting is not.
-    let guests: Vec<Result<Guest, Report>> = targets
+    let guests: Vec<Result<Guest, Box<Report>>> = targets
         .into_iter()
         .map(|target| {
             let prepared = of_arch(&binaries, target.arch)
                 .and_then(|binaries| guest::prepare(target, binaries, args));
-            prepared.map_err(|error| Report::unbooted(target, &error))
+            prepared.map_err(|error| Box::new(Report::unbooted(target, &error)))
         })
         .collect();
     let begun = Instant::now();
@@ -202,7 +202,7 @@ pub fn boot(args: &Args, built: &Built) -> Result<Counts> {
     let mut counts = Counts::default();
     let reports = guests
         .into_iter()
-        .filter_map(|guest| guest.map_or_else(Some, |_| booted.next()));
+        .filter_map(|guest| guest.map_or_else(|report| Some(*report), |_| booted.next()));
     for report in reports {
         let Report {
             target,
