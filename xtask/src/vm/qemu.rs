@@ -145,8 +145,9 @@ fn command(machine: &Machine<'_>) -> Command {
     // An oops ends one task, and the lab might go on; a warning goes unseen with `quiet`. Both are to end the boot.
     // What follows `--` are the arguments of init.
     let line = format!(
-        "console={} quiet panic=-1 oops=panic panic_on_warn=1 -- guest",
-        arch.console()
+        "console={} quiet panic=-1 oops=panic panic_on_warn=1 {} -- guest",
+        arch.console(),
+        arch.parameters()
     );
     command.args(["-append", &line]);
     command
