@@ -165,6 +165,14 @@ impl Console {
         &self.jobs
     }
 
+    /// Techniques that were played and do not say what was seen of them, in a column.
+    pub fn wordless(&self, column: usize) -> Vec<&str> {
+        let cells = self.cells().filter(|((section, _), at, cell)| {
+            *at == column && section == EVADE && cell.mark == Mark::Passed && cell.sight.is_none()
+        });
+        cells.map(|((_, name), _, _)| name.as_str()).collect()
+    }
+
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
@@ -340,6 +348,7 @@ mod tests {
             "seen", "not-seen", "partly", "harmless", "ok", "FAIL", "skip",
         ];
         assert_eq!(words, expected);
+        assert_eq!(console.wordless(0), ["wordless"]);
         let row = |name: &str| (EVADE.to_owned(), name.to_owned());
         assert_eq!(console.about(&row("open")), Some("(F01) a plain open"));
         assert_eq!(console.about(&row("half")), None);

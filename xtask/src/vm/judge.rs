@@ -13,12 +13,21 @@ pub fn judge(target: Target, console: &Console, args: &Args) -> Vec<String> {
         .iter()
         .flat_map(|column| of_column(target, column))
         .collect();
+    for (index, Column { backend, .. }) in columns.iter().enumerate() {
+        let wordless = console.wordless(index);
+        if !wordless.is_empty() {
+            let names = wordless.join(", ");
+            notes.push(format!("{backend}: no word of what is seen of {names}"));
+        }
+    }
     for job in console.jobs() {
         let Some(column) = job.column.and_then(|index| columns.get(index)) else {
             continue;
         };
         let (backend, name) = (&column.backend, job.name());
         match job.told {
+            // It says by its exit status how it went.
+            None if name == "check" => {}
             None => notes.push(format!("{backend}: `lab {name}` did not end")),
             Some(told) if !job.is_whole() => notes.push(format!(
                 "{backend}: `lab {name}` counts {told}, but the console's rows are {}: a torn line?",
@@ -175,6 +184,19 @@ mod tests {
         assert_eq!(
             judged("6.1", Arch::X86_64, text),
             ["auto: `lab play` did not end", "1 of 3 backends were tried"]
+        );
+    }
+
+    #[test]
+    fn a_technique_without_a_word_is_noted() {
+        let text = |word: &str| {
+            let evade = format!("guest: lab evade --backend kprobe\nok   open  {word} (F01) x\n");
+            format!("{KPROBE_TAKES_OVER}{evade}1 passed, 0 failed\n")
+        };
+        assert!(judged("6.1", Arch::Aarch64, &text("seen")).is_empty());
+        assert_eq!(
+            judged("6.1", Arch::Aarch64, &text("")),
+            ["kprobe: no word of what is seen of open"]
         );
     }
 

@@ -73,8 +73,9 @@ pub struct Args {
     /// them, else the whole file.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-    /// How many guests run side by side.
-    #[arg(long, default_value_t = 2)]
+    /// How many guests run side by side; each takes up to 1 GiB. More than there are processors: of a guest's time, a third
+    /// is spent in waiting for what scenes wait for.
+    #[arg(long, default_value_t = 4)]
     jobs: usize,
     /// Processors of each guest.
     #[arg(long, default_value_t = 1)]
@@ -118,7 +119,7 @@ impl Default for Args {
             churn: None,
             record: false,
             markdown: None,
-            jobs: 2,
+            jobs: 4,
             smp: 1,
             timeout: 1800,
         }
