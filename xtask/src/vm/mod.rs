@@ -73,8 +73,8 @@ pub struct Args {
     /// them, else the whole file.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-    /// How many guests run side by side; each takes up to 1 GiB. More than there are processors: of a guest's time, a third
-    /// is spent in waiting for what scenes wait for.
+    /// How many guests run side by side; each takes up to 1 GiB. They may be more than there are processors: some scenes do
+    /// nothing but wait for a time limit.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
     /// Processors of each guest.
