@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    Args,
+    Args, Backend,
     arch::Arch,
     console::{Console, EVADE},
     initramfs::{self, Contents},
@@ -129,7 +129,7 @@ pub fn prepare(target: Target, binaries: &Binaries, args: &Args) -> Result<Guest
     apt::ensure_program(program, package, "boots the kernel without KVM")?;
     apt::ensure_program("xz", "xz-utils", "unpacks kernel modules")?;
     let kernel = target.line.kernel(target.arch)?;
-    let job = job(args);
+    let job = job(target, args);
     let contents = initramfs::build(&Contents {
         binaries,
         modules: &modules::collect(&kernel.modules, &MODULES)?,
@@ -244,35 +244,39 @@ fn trouble(outcome: &Outcome) -> Option<String> {
 }
 
 /// The guest's job: one `lab` command line a line.
-fn job(args: &Args) -> String {
+fn job(target: Target, args: &Args) -> String {
     let mut lines = "probes --auditor /auditor\n".to_owned();
     if args.probes {
         return lines;
     }
-    let mut play = |what: &str, backend: &str, names: &[String]| {
-        lines.push_str(&format!(
-            "{what} --auditor /auditor --backend {backend} --accept-refusal --color never"
-        ));
-        for name in names {
-            lines.push_str(&format!(" --scene {name}"));
-        }
-        lines.push('\n');
+    // What the kernel refuses has no probe to prove.
+    let is_allowed = |backend: &Backend| target.line.refusal(target.arch, *backend).is_none();
+    let plain = |what: &str, backend: Backend| {
+        format!("{what} --auditor /auditor --backend {}", backend.name())
     };
-    play("play", "auto", &[AUTO_SCENE.to_owned()]);
+    let play = |what: &str, backend: &str, names: &[String]| {
+        let mut line =
+            format!("{what} --auditor /auditor --backend {backend} --accept-refusal --color never");
+        for name in names {
+            line.push_str(&format!(" --scene {name}"));
+        }
+        line + "\n"
+    };
+    lines += &play("play", "auto", &[AUTO_SCENE.to_owned()]);
     for backend in args.backends() {
+        if is_allowed(&backend) {
+            lines += &(plain("check", backend) + "\n");
+        }
         if args.plays(backend) {
-            play("play", backend.name(), &args.scene);
+            lines += &play("play", backend.name(), &args.scene);
         }
         if args.evades() {
-            play(EVADE, backend.name(), &args.technique);
+            lines += &play(EVADE, backend.name(), &args.technique);
         }
     }
     if let Some(cycles) = args.churn {
-        for backend in args.backends() {
-            let backend = backend.name();
-            lines.push_str(&format!(
-                "churn --auditor /auditor --backend {backend} --cycles {cycles}\n"
-            ));
+        for backend in args.backends().into_iter().filter(is_allowed) {
+            lines += &format!("{} --cycles {cycles}\n", plain("churn", backend));
         }
     }
     lines
@@ -281,7 +285,15 @@ fn job(args: &Args) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::Backend;
+    use crate::vm::kernels;
+
+    fn on(name: &str) -> Target {
+        let line = kernels::lines(&[name.to_owned()]).unwrap()[0];
+        Target {
+            line,
+            arch: Arch::Aarch64,
+        }
+    }
 
     #[test]
     fn a_job_is_one_command_a_line() {
@@ -294,14 +306,27 @@ mod tests {
         };
         let expected = "probes --auditor /auditor\n\
             play --auditor /auditor --backend auto --accept-refusal --color never --scene own-irsa\n\
+            check --auditor /auditor --backend fentry\n\
             play --auditor /auditor --backend fentry --accept-refusal --color never --scene a\n\
             evade --auditor /auditor --backend fentry --accept-refusal --color never --scene b\n\
             churn --auditor /auditor --backend fentry --cycles 9\n";
-        assert_eq!(job(&args), expected);
+        assert_eq!(job(on("6.12"), &args), expected);
         let args = Args {
             probes: true,
             ..Args::default()
         };
-        assert_eq!(job(&args), "probes --auditor /auditor\n");
+        assert_eq!(job(on("6.12"), &args), "probes --auditor /auditor\n");
+    }
+
+    #[test]
+    fn each_backend_is_checked_that_the_kernel_does_not_refuse() {
+        let checked = |name| {
+            let job = job(on(name), &Args::default());
+            job.matches("check --auditor /auditor --backend ").count()
+        };
+        assert_eq!(
+            [checked("5.10"), checked("6.1"), checked("6.12")],
+            [0, 2, 3]
+        );
     }
 }
