@@ -45,16 +45,20 @@ impl Suite {
         let sources = sources(name, security, architecture, &mirror());
         let list = suite.directory.join("sources.list");
         let known = fs::read_to_string(&list).is_ok_and(|text| text == sources);
-        if known && suite.is_fresh() {
+        if known && suite.is_fresh() && suite.has_lists() {
             return Ok(suite);
         }
         fs::write(&list, &sources).with_context(|| list.display().to_string())?;
-        match process::run(suite.apt("apt-get").args(["update", "-q"])) {
-            Ok(()) => fs::write(suite.stamp(), "")?,
-            Err(error) if suite.stamp().exists() => {
+        let mut update = suite.apt("apt-get");
+        // Without it, apt ends with 0 where it could resolve no name.
+        update.args(["-o", "APT::Update::Error-Mode=any", "update", "-q"]);
+        match process::run(&mut update) {
+            Ok(()) if suite.has_lists() => fs::write(suite.stamp(), "")?,
+            Ok(()) => bail!("{MIRROR} or this machine's mirror gave no package lists of {name}"),
+            Err(error) if known && suite.has_lists() => {
                 println!("==> the lists of {name} stay as they were: {error:#}");
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.context(format!("no package lists of {name}"))),
         }
         Ok(suite)
     }
@@ -90,6 +94,10 @@ impl Suite {
         self.directory.join("updated")
     }
 
+    fn has_lists(&self) -> bool {
+        has_packages(&self.directory.join("lists"))
+    }
+
     fn is_fresh(&self) -> bool {
         let written = fs::metadata(self.stamp()).and_then(|meta| meta.modified());
         written.is_ok_and(|at| {
@@ -118,6 +126,16 @@ impl Suite {
         option("APT::Sandbox::User", "");
         command
     }
+}
+
+/// Whether there is a list with something in it: `…_Packages`, or compressed with a suffix.
+fn has_packages(lists: &Path) -> bool {
+    let entries = fs::read_dir(lists).into_iter().flatten().flatten();
+    let mut lists = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().contains("_Packages")
+    });
+    lists.any(|list| list.metadata().is_ok_and(|meta| meta.len() > 0))
 }
 
 /// The lines of a sources.list.
@@ -161,6 +179,20 @@ mod tests {
         let uris = "https://packages.cloud.google.com/apt/\nhttp://mirror.example/debian-security/\nhttp://mirror.example/debian/\n";
         assert_eq!(find_mirror(uris), "http://mirror.example/debian");
         assert_eq!(find_mirror(""), MIRROR);
+    }
+
+    #[test]
+    fn lists_without_packages_are_none() {
+        let lists = std::env::temp_dir().join(format!("xtask-lists-{}", std::process::id()));
+        fs::create_dir_all(lists.join("partial")).unwrap();
+        fs::write(lists.join("mirror_dists_bookworm_InRelease"), "x").unwrap();
+        fs::write(lists.join("mirror_binary-arm64_Packages"), "").unwrap();
+        let none = has_packages(&lists);
+        fs::write(lists.join("mirror_binary-amd64_Packages.lz4"), "x").unwrap();
+        let some = has_packages(&lists);
+        fs::remove_dir_all(&lists).unwrap();
+        assert!(!none && some);
+        assert!(!has_packages(&lists));
     }
 
     #[test]

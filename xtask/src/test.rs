@@ -180,17 +180,21 @@ fn end_to_end(built: &Built) -> Result<Counts> {
     let mut played = false;
     for backend in Backend::ALL {
         match attaches(&built.auditor, backend.name()) {
-            Ok(()) => {
+            Ok(None) => {
                 counts += lab(built, "play", backend.name())?;
                 counts += lab(built, "evade", backend.name())?;
                 played = true;
             }
-            Err(why) => {
+            Ok(Some(why)) => {
                 println!(
-                    "skipped: scenes on {}: this kernel refuses it: {why:#}",
+                    "skipped: scenes on {}: this kernel refuses it: {why}",
                     backend.name()
                 );
                 counts.skipped += 1;
+            }
+            Err(why) => {
+                println!("failed: the auditor on {}: {why:#}", backend.name());
+                counts.failed += 1;
             }
         }
     }
@@ -231,12 +235,33 @@ fn lab(built: &Built, what: &str, backend: &str) -> Result<Counts> {
     run_counted(lab.args(["--backend", backend]), Format::Lab)
 }
 
-/// Whether the kernel lets this backend attach, tried with the real auditor. A backend broken everywhere is
-/// caught by the VM test, where none may be refused.
-fn attaches(auditor: &Path, backend: &str) -> Result<()> {
+/// Whether the kernel lets this backend attach, tried with the real auditor: its reason where it refuses it, an error where
+/// anything else is wrong. A backend broken everywhere is caught by the VM test, where none may be refused.
+fn attaches(auditor: &Path, backend: &str) -> Result<Option<String>> {
     let directory = format!("eks-credential-auditor-probe-{}", std::process::id());
     let node = Node::create(&std::env::temp_dir().join(directory), 0, 0)?;
-    Daemon::start(auditor, &node, backend).map(drop)
+    match Daemon::start(auditor, &node, backend) {
+        Ok(_) => Ok(None),
+        Err(error) => match refusal(&format!("{error:#}")) {
+            Some(why) => Ok(Some(why.to_owned())),
+            None => Err(error),
+        },
+    }
+}
+
+/// The kernel's reason, where the auditor's last word is that this kernel refuses what it needs; as the lab's own
+/// (tests/src/play.rs).
+fn refusal(error: &str) -> Option<&str> {
+    let refusals = [
+        "no way to watch ",
+        "cannot load the BPF object",
+        "this kernel's BTF has none of ",
+    ];
+    let (_, why) = error.split_once("auditor: ")?;
+    refusals
+        .iter()
+        .any(|start| why.starts_with(start))
+        .then_some(why)
 }
 
 fn cargo_test(built: &Built) -> Command {
@@ -247,4 +272,21 @@ fn cargo_test(built: &Built) -> Command {
     // What the end-to-end tests drive; see tests/tests/support.
     cargo.env("AUDITOR_BIN", &built.auditor);
     cargo
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_kernels_word_is_a_refusal() {
+        let refused = "auditor: no way to watch file_open works on this kernel: fentry: errno 524";
+        assert_eq!(refusal(refused), refused.strip_prefix("auditor: "));
+        for other in [
+            "auditor: --cluster: no such file: `auditor run` ended before it was ready",
+            "it logged nothing: `auditor run` was not ready after 60 s",
+        ] {
+            assert_eq!(refusal(other), None, "{other}");
+        }
+    }
 }

@@ -89,10 +89,10 @@ fn standard_library(suite: &Suite) -> Result<(Option<PathBuf>, Option<OsString>)
         )
     })?;
     let package = format!("{STANDARD_LIBRARY}={version}");
-    let sysroot = unpacked(suite, &package)?.join("usr");
-    if !sysroot.join(&path).is_dir() {
-        bail!("{package} for arm64 has no {}", path.display());
-    }
+    let sysroot = unpacked(suite, &package, |directory| {
+        directory.join("usr").join(&path).is_dir()
+    })?;
+    let sysroot = sysroot.join("usr");
     let mut flags = OsString::from("--sysroot=");
     flags.push(sysroot);
     Ok((
@@ -102,18 +102,25 @@ fn standard_library(suite: &Suite) -> Result<(Option<PathBuf>, Option<OsString>)
 }
 
 fn shell(suite: &Suite) -> Result<PathBuf> {
-    let directory = unpacked(suite, SHELL)?;
-    let places = ["bin/dash", "usr/bin/dash"].map(|place| directory.join(place));
-    let found = places.into_iter().find(|place| place.exists());
-    found.with_context(|| format!("the package {SHELL} has no bin/dash"))
+    let place = |directory: &Path| {
+        let places = ["bin/dash", "usr/bin/dash"].map(|place| directory.join(place));
+        places.into_iter().find(|place| place.is_file())
+    };
+    let directory = unpacked(suite, SHELL, |directory| place(directory).is_some())?;
+    place(&directory).with_context(|| format!("the package {SHELL} has no bin/dash"))
 }
 
-/// A package's files, in the cache.
-fn unpacked(suite: &Suite, package: &str) -> Result<PathBuf> {
+/// A package's files, in the cache; fetched again where that holds something that is not whole.
+fn unpacked(suite: &Suite, package: &str, whole: impl Fn(&Path) -> bool) -> Result<PathBuf> {
     let cache = process::cache_directory("arm64")?;
     let directory = cache.join(package);
     if directory.exists() {
-        return Ok(directory);
+        if whole(&directory) {
+            return Ok(directory);
+        }
+        println!("==> fetching {package} again, what the cache has is damaged");
+        fs::remove_dir_all(&directory)
+            .with_context(|| format!("remove {}", directory.display()))?;
     }
     let partial = cache.join(format!(".partial-{package}-{}", std::process::id()));
     fs::create_dir_all(&partial).with_context(|| partial.display().to_string())?;
@@ -123,5 +130,12 @@ fn unpacked(suite: &Suite, package: &str) -> Result<PathBuf> {
     if unpacked.is_err() {
         fs::remove_dir_all(&partial).with_context(|| partial.display().to_string())?;
     }
-    unpacked.map(|()| directory)
+    unpacked?;
+    if !whole(&directory) {
+        bail!(
+            "{package} for arm64 lacks what is wanted of it: {}",
+            directory.display()
+        );
+    }
+    Ok(directory)
 }

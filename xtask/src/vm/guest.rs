@@ -9,14 +9,16 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    Args, Backend, TemporaryFile,
+    Args, Backend,
     arch::Arch,
+    console::{Console, EVADE},
     initramfs::{self, Contents},
+    judge,
     kernels::{Kernel, Line},
-    matrix::{Cell, Column, Console},
     modules,
     qemu::{self, Machine, Outcome},
-    verified,
+    temporary::Unnamed,
+    verified::{self, Probe},
 };
 use crate::{
     apt,
@@ -26,6 +28,8 @@ use crate::{
 
 /// What the lab makes its node of and the cloud kernel has as modules.
 const MODULES: [&str; 3] = ["veth", "overlay", "dummy"];
+/// No scene is so long without a line, even one whose lines do not come.
+const SILENCE: Duration = Duration::from_secs(300);
 /// Played with `--backend auto`, which must choose by itself.
 const AUTO_SCENE: &str = "own-irsa";
 
@@ -70,20 +74,53 @@ impl Binaries {
 
 /// A guest, ready to boot.
 pub struct Guest {
-    target: Target,
+    pub target: Target,
     kernel: Kernel,
-    initramfs: TemporaryFile,
+    initramfs: Unnamed,
     jobs: usize,
 }
 
 /// How a boot went.
+#[derive(Debug)]
 pub struct Report {
     pub target: Target,
-    pub column: Console,
+    pub console: Console,
     pub counts: Counts,
     /// What is wrong and is no scene's.
     pub notes: Vec<String>,
     pub took: Duration,
+    /// Processor time that QEMU took, of all its threads: the measure where other work shares the machine.
+    pub processor: Duration,
+}
+
+impl Report {
+    /// A guest that could not be had or started: the others are booted all the same.
+    pub fn unbooted(target: Target, error: &anyhow::Error) -> Self {
+        let failed = Counts {
+            failed: 1,
+            ..Counts::default()
+        };
+        Self {
+            target,
+            console: Console::default(),
+            counts: lenient(target, failed),
+            notes: vec![format!("not booted: {error:#}")],
+            took: Duration::ZERO,
+            processor: Duration::ZERO,
+        }
+    }
+}
+
+/// What fails on a kernel of best effort is shown, never a failure.
+fn lenient(target: Target, counts: Counts) -> Counts {
+    if !target.line.best_effort {
+        return counts;
+    }
+    Counts {
+        passed: counts.passed,
+        failed: 0,
+        skipped: counts.skipped + counts.failed,
+    }
 }
 
 /// Fetches the kernel and packs the guest's root.
@@ -92,7 +129,7 @@ pub fn prepare(target: Target, binaries: &Binaries, args: &Args) -> Result<Guest
     apt::ensure_program(program, package, "boots the kernel without KVM")?;
     apt::ensure_program("xz", "xz-utils", "unpacks kernel modules")?;
     let kernel = target.line.kernel(target.arch)?;
-    let job = job(args);
+    let job = job(target, args);
     let contents = initramfs::build(&Contents {
         binaries,
         modules: &modules::collect(&kernel.modules, &MODULES)?,
@@ -103,17 +140,20 @@ pub fn prepare(target: Target, binaries: &Binaries, args: &Args) -> Result<Guest
         kernel.package,
         contents.len() >> 20
     );
-    let name = format!("{}-{}", target.line.name, target.arch.name());
     Ok(Guest {
         target,
         kernel,
-        initramfs: TemporaryFile::write(&name, &contents)?,
+        initramfs: Unnamed::write(&contents)?,
         jobs: job.lines().count(),
     })
 }
 
 /// Boots it, and judges its console.
-pub fn run(guest: &Guest, args: &Args) -> Result<Report> {
+pub fn run(guest: &Guest, args: &Args) -> Report {
+    boot(guest, args).unwrap_or_else(|error| Report::unbooted(guest.target, &error))
+}
+
+fn boot(guest: &Guest, args: &Args) -> Result<Report> {
     let target = guest.target;
     let begun = Instant::now();
     let mut tally = Tally::new(Format::Lab);
@@ -121,154 +161,122 @@ pub fn run(guest: &Guest, args: &Args) -> Result<Report> {
     let machine = Machine {
         arch: target.arch,
         kernel: &guest.kernel.image,
-        initramfs: &guest.initramfs.0,
+        initramfs: &guest.initramfs.path(),
         processors: args.smp,
     };
-    let outcome = qemu::boot(&machine, Duration::from_secs(args.timeout), |text| {
+    let limit = Duration::from_secs(args.timeout);
+    let limits = qemu::Limits {
+        whole: limit,
+        // A churn tells nothing before its end.
+        silence: args.churn.map_or(SILENCE, |_| limit),
+    };
+    let qemu::End { outcome, processor } = qemu::boot(&machine, limits, |text| {
         let at = begun.elapsed();
         println!("{target}|{:4}s| {text}", at.as_secs());
         tally.line(text);
         console.line(text, at);
     })?;
-    let mut notes = judge(target, &console, args);
+    let mut notes = judge::judge(target, &console, args);
     if let Some(trouble) = trouble(&outcome) {
-        notes.push(trouble);
+        notes.push(format!("{trouble} {}", console.doing()));
     }
-    if console.jobs() != guest.jobs {
-        notes.push(format!("{} of {} jobs begun", console.jobs(), guest.jobs));
+    let jobs = console.jobs().len();
+    if jobs != guest.jobs {
+        notes.push(format!("{jobs} of {} jobs begun", guest.jobs));
     }
-    let probes = console.probes();
-    let counted = if args.record {
-        verified::record(&target.to_string(), probes).map(|()| Vec::new())
-    } else {
-        verified::check(&target.to_string(), probes)
-    };
-    notes.extend(counted.unwrap_or_else(|error| vec![format!("{error:#}")]));
+    let succeeded = outcome == Outcome::Success;
+    notes.extend(verified(target, console.probes(), args, succeeded));
     let mut counts = if args.probes {
         // No command there ends with a summary.
         Counts {
-            passed: u32::from(notes.is_empty() && outcome == Outcome::Success),
-            failed: u32::from(outcome != Outcome::Success),
+            passed: u32::from(notes.is_empty() && succeeded),
+            failed: u32::from(!succeeded),
             skipped: 0,
         }
     } else {
-        tally.finish(outcome == Outcome::Success)
+        tally.finish(succeeded)
     };
     counts.failed += u32::try_from(notes.len()).unwrap_or(u32::MAX);
-    if target.line.best_effort {
-        // Shown, never a failure.
-        counts = Counts {
-            passed: counts.passed,
-            failed: 0,
-            skipped: counts.skipped + counts.failed,
-        };
-    }
     Ok(Report {
         target,
-        column: console,
-        counts,
+        console,
+        counts: lenient(target, counts),
         notes,
         took: begun.elapsed(),
+        processor,
     })
 }
 
+/// What is wrong with the verifier's counts; records them where that is asked for and nothing is.
+fn verified(target: Target, probes: &[Probe], args: &Args, succeeded: bool) -> Vec<String> {
+    let mut wrong = verified::refused(target.line.best_effort, probes);
+    let counted = match (args.record, succeeded && wrong.is_empty()) {
+        (true, true) => verified::record(&target.to_string(), probes).map(|()| Vec::new()),
+        (true, false) => Ok(vec![
+            "nothing is recorded: the guest did not succeed, or a program is refused".to_owned(),
+        ]),
+        (false, _) => verified::check(&target.to_string(), probes),
+    };
+    wrong.extend(counted.unwrap_or_else(|error| vec![format!("{error:#}")]));
+    wrong
+}
+
+/// Ends where the note says what the guest was doing.
 fn trouble(outcome: &Outcome) -> Option<String> {
     match outcome {
         // Its failures are counted one by one.
         Outcome::Success | Outcome::Failure => None,
         Outcome::KernelTrouble(message) => {
-            Some(format!("the guest's kernel is in trouble: {message}"))
+            Some(format!("the guest's kernel is in trouble: {message};"))
         }
         Outcome::TimedOut(limit) => Some(format!(
             "no end after {} s (--timeout), guest stopped",
             limit.as_secs()
         )),
+        Outcome::Hung(limit) => Some(format!(
+            "nothing on the console for {} s, guest stopped",
+            limit.as_secs()
+        )),
         Outcome::Silent(status) => Some(format!(
-            "QEMU ended ({status}) before the guest said success or failure"
+            "QEMU ended ({status}) before the guest said success or failure,"
         )),
     }
 }
 
-/// What the columns show that no scene's result tells.
-fn judge(target: Target, console: &Console, args: &Args) -> Vec<String> {
-    let mut notes = Vec::new();
-    let best = Backend::ALL
-        .into_iter()
-        .find(|backend| !target.line.refuses(target.arch, *backend))
-        .map(Backend::name);
-    for Column {
-        backend,
-        refused,
-        chosen,
-        ended,
-    } in console.columns()
-    {
-        if !ended {
-            notes.push(format!("{backend}: the scenes did not end"));
-        }
-        let expected = Backend::ALL
-            .into_iter()
-            .any(|known| known.name() == backend && target.line.refuses(target.arch, known));
-        match refused {
-            Some(why) if !expected => notes.push(format!("{backend} is refused: {why}")),
-            Some(_) if console.any(backend, |cell| cell != Cell::Skipped) => {
-                notes.push(format!("{backend} is refused after its first scenes"));
-            }
-            _ => {}
-        }
-        if backend == "auto" && !target.line.best_effort && chosen.as_deref() != best {
-            notes.push(format!(
-                "--backend auto watches opens by {}, not by {}",
-                chosen.as_deref().unwrap_or("nothing"),
-                best.unwrap_or("nothing")
-            ));
-        }
-    }
-    let wanted = if args.probes {
-        0
-    } else {
-        args.backends().len() + 1
-    };
-    if console.columns().len() != wanted {
-        notes.push(format!(
-            "{} of {wanted} backends were tried",
-            console.columns().len()
-        ));
-    }
-    notes
-}
-
 /// The guest's job: one `lab` command line a line.
-fn job(args: &Args) -> String {
+fn job(target: Target, args: &Args) -> String {
     let mut lines = "probes --auditor /auditor\n".to_owned();
     if args.probes {
         return lines;
     }
-    let mut play = |what: &str, backend: &str, names: &[String]| {
-        lines.push_str(&format!(
-            "{what} --auditor /auditor --backend {backend} --accept-refusal --color never"
-        ));
-        for name in names {
-            lines.push_str(&format!(" --scene {name}"));
-        }
-        lines.push('\n');
+    // What the kernel refuses has no probe to prove.
+    let is_allowed = |backend: &Backend| target.line.refusal(target.arch, *backend).is_none();
+    let plain = |what: &str, backend: Backend| {
+        format!("{what} --auditor /auditor --backend {}", backend.name())
     };
-    play("play", "auto", &[AUTO_SCENE.to_owned()]);
-    let all = args.scene.is_empty() && args.technique.is_empty();
-    for backend in args.backends() {
-        if all || !args.scene.is_empty() {
-            play("play", backend.name(), &args.scene);
+    let play = |what: &str, backend: &str, names: &[String]| {
+        let mut line =
+            format!("{what} --auditor /auditor --backend {backend} --accept-refusal --color never");
+        for name in names {
+            line.push_str(&format!(" --scene {name}"));
         }
-        if all || !args.technique.is_empty() {
-            play("evade", backend.name(), &args.technique);
+        line + "\n"
+    };
+    lines += &play("play", "auto", &[AUTO_SCENE.to_owned()]);
+    for backend in args.backends() {
+        if is_allowed(&backend) {
+            lines += &(plain("check", backend) + "\n");
+        }
+        if args.plays(backend) {
+            lines += &play("play", backend.name(), &args.scene);
+        }
+        if args.evades() {
+            lines += &play(EVADE, backend.name(), &args.technique);
         }
     }
     if let Some(cycles) = args.churn {
-        for backend in args.backends() {
-            let backend = backend.name();
-            lines.push_str(&format!(
-                "churn --auditor /auditor --backend {backend} --cycles {cycles}\n"
-            ));
+        for backend in args.backends().into_iter().filter(is_allowed) {
+            lines += &format!("{} --cycles {cycles}\n", plain("churn", backend));
         }
     }
     lines
@@ -279,16 +287,12 @@ mod tests {
     use super::*;
     use crate::vm::kernels;
 
-    fn target(name: &str, arch: Arch) -> Target {
+    fn on(name: &str) -> Target {
         let line = kernels::lines(&[name.to_owned()]).unwrap()[0];
-        Target { line, arch }
-    }
-
-    fn console(text: &str) -> Console {
-        let mut console = Console::default();
-        text.lines()
-            .for_each(|line| console.line(line, Duration::ZERO));
-        console
+        Target {
+            line,
+            arch: Arch::Aarch64,
+        }
     }
 
     #[test]
@@ -302,54 +306,27 @@ mod tests {
         };
         let expected = "probes --auditor /auditor\n\
             play --auditor /auditor --backend auto --accept-refusal --color never --scene own-irsa\n\
+            check --auditor /auditor --backend fentry\n\
             play --auditor /auditor --backend fentry --accept-refusal --color never --scene a\n\
             evade --auditor /auditor --backend fentry --accept-refusal --color never --scene b\n\
             churn --auditor /auditor --backend fentry --cycles 9\n";
-        assert_eq!(job(&args), expected);
+        assert_eq!(job(on("6.12"), &args), expected);
         let args = Args {
             probes: true,
             ..Args::default()
         };
-        assert_eq!(job(&args), "probes --auditor /auditor\n");
+        assert_eq!(job(on("6.12"), &args), "probes --auditor /auditor\n");
     }
 
-    const KPROBE_TAKES_OVER: &str = "guest: lab play --backend auto\n\
-        auditor 0.1.0 on 6.1: connect by kprobe, file_open by kprobe\n\
-        ok   own-irsa  opens\n\
-        1 passed, 0 failed\n\
-        guest: lab play --backend fentry\n\
-        refused fentry: no way to watch file_open: errno 524\n\
-        0 passed, 0 failed, 1 skipped\n\
-        guest: lab play --backend kprobe\n\
-        ok   own-irsa  opens\n\
-        1 passed, 0 failed\n";
-
     #[test]
-    fn a_refusal_is_right_only_where_it_is_expected() {
-        let judged = |name, arch| {
-            judge(
-                target(name, arch),
-                &console(KPROBE_TAKES_OVER),
-                &Args::default(),
-            )
+    fn each_backend_is_checked_that_the_kernel_does_not_refuse() {
+        let checked = |name| {
+            let job = job(on(name), &Args::default());
+            job.matches("check --auditor /auditor --backend ").count()
         };
-        assert!(judged("6.1", Arch::Aarch64).is_empty());
-        let notes = judged("6.12", Arch::Aarch64);
-        assert_eq!(notes.len(), 2, "{notes:?}");
-        assert!(notes[0].contains("by kprobe, not by fentry"));
-        assert!(notes[1].contains("errno 524"));
-    }
-
-    #[test]
-    fn a_backend_that_was_not_tried_is_noted() {
-        let notes = judge(
-            target("6.1", Arch::X86_64),
-            &console("guest: lab play --backend auto\nauditor 1 on 6: file_open by fentry\n"),
-            &Args::default(),
-        );
         assert_eq!(
-            notes,
-            ["auto: the scenes did not end", "1 of 3 backends were tried"]
+            [checked("5.10"), checked("6.1"), checked("6.12")],
+            [0, 2, 3]
         );
     }
 }

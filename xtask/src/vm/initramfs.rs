@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    TemporaryFile, arch::Arch, cpio::Archive, guest::Binaries, libraries, modules::Module,
+    arch::Arch, cpio::Archive, guest::Binaries, libraries, modules::Module, temporary::Temporary,
 };
 use crate::process::capture;
 
@@ -86,7 +86,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 /// A binary without its line tables, four fifths of it, which would cost the guest memory and time.
 /// Function names stay, for backtraces.
 fn stripped(arch: Arch, binary: &Path) -> Result<Vec<u8>> {
-    let copy = TemporaryFile::write("stripped", b"")?;
+    let copy = Temporary::new()?;
     // Part of binutils, without which nothing would have been linked.
     let mut strip = Command::new(if arch.is_host() {
         "strip".to_owned()

@@ -95,11 +95,15 @@ pub fn lines(names: &[String]) -> Result<Vec<&'static Line>> {
 }
 
 impl Line {
-    /// Whether the kernel is known to refuse a backend. arm64 has no direct calls from ftrace before 6.4, so fentry loads and
-    /// its attach is ENOTSUPP (arch/arm64/Kconfig: HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS).
-    pub fn refuses(&self, arch: Arch, backend: Backend) -> bool {
-        self.best_effort
-            || (self.name == "6.1" && arch == Arch::Aarch64 && backend == Backend::Fentry)
+    /// What the reason must hold where the kernel is known to refuse a backend; anything on one of best effort. arm64 has no
+    /// direct calls from ftrace before 6.4, so fentry loads and its attach is ENOTSUPP, 524 (arch/arm64/Kconfig:
+    /// HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS).
+    pub fn refusal(&self, arch: Arch, backend: Backend) -> Option<&'static str> {
+        if self.best_effort {
+            return Some("");
+        }
+        let known = self.name == "6.1" && arch == Arch::Aarch64 && backend == Backend::Fentry;
+        known.then_some("errno 524")
     }
 
     /// The newest kernel of the line: from the cache, or downloaded and unpacked.
@@ -116,20 +120,33 @@ impl Line {
                 };
                 println!("==> taking {package} from the cache: {error:#}");
                 let directory = cache.join(&package);
-                return Kernel::open(package, &directory);
+                let kernel = Kernel::open(package, &directory);
+                return kernel.with_context(|| {
+                    format!("damaged; remove {} and run it online", directory.display())
+                });
             }
         };
         let package = newest(&suite.search(&self.pattern(arch))?)
             .or_else(|| cached(&cache, self.name, arch))
             .with_context(|| format!("Debian's {} has no kernel {}", self.suite, self.name))?;
         let directory = cache.join(&package);
-        if !directory.exists() {
-            process::step(
-                &format!("fetching {package}"),
-                "the VM boots a distribution's kernel",
-                || download(&suite, &package, &cache),
-            )?;
+        if directory.exists() {
+            match Kernel::open(package.clone(), &directory) {
+                Ok(kernel) => return Ok(kernel),
+                Err(error) => {
+                    println!(
+                        "==> fetching {package} again, what the cache has is damaged: {error:#}"
+                    );
+                    fs::remove_dir_all(&directory)
+                        .with_context(|| format!("remove {}", directory.display()))?;
+                }
+            }
         }
+        process::step(
+            &format!("fetching {package}"),
+            "the VM boots a distribution's kernel",
+            || download(&suite, &package, &cache),
+        )?;
         Kernel::open(package, &directory)
     }
 
@@ -161,6 +178,10 @@ impl Kernel {
         let modules = ["lib/modules", "usr/lib/modules"].map(|path| directory.join(path));
         let modules = modules.iter().find(|path| path.exists());
         let modules = only_entry(modules.context("the package has no lib/modules")?, "")?;
+        let size = fs::metadata(&image).with_context(|| image.display().to_string())?;
+        if size.len() == 0 || !modules.join("modules.builtin").exists() {
+            bail!("{}: not a whole kernel package", directory.display());
+        }
         Ok(Self {
             package,
             image,
@@ -232,6 +253,34 @@ mod tests {
         ];
         assert_eq!(newest(&names.map(str::to_owned)).as_deref(), Some(names[1]));
         assert_eq!(newest(&[]), None);
+    }
+
+    #[test]
+    fn a_damaged_kernel_is_not_opened() {
+        let directory = std::env::temp_dir().join(format!("xtask-kernel-{}", std::process::id()));
+        let open = || Kernel::open("linux".to_owned(), &directory);
+        let modules = directory.join("lib/modules/6.12");
+        fs::create_dir_all(&modules).unwrap();
+        fs::create_dir_all(directory.join("boot")).unwrap();
+        let empty = open();
+        fs::write(directory.join("boot/vmlinuz-6.12"), "").unwrap();
+        fs::write(modules.join("modules.builtin"), "").unwrap();
+        let cut = open();
+        fs::write(directory.join("boot/vmlinuz-6.12"), "image").unwrap();
+        let whole = open();
+        fs::remove_dir_all(&directory).unwrap();
+        assert!(empty.is_err() && cut.is_err());
+        assert_eq!(whole.unwrap().modules, modules);
+    }
+
+    #[test]
+    fn one_backend_is_refused_and_for_one_reason() {
+        let refusal =
+            |line: usize, arch| Backend::ALL.map(|backend| LINES[line].refusal(arch, backend));
+        assert_eq!(refusal(1, Arch::Aarch64), [Some("errno 524"), None, None]);
+        assert_eq!(refusal(1, Arch::X86_64), [None; 3]);
+        assert_eq!(refusal(2, Arch::Aarch64), [None; 3]);
+        assert_eq!(refusal(0, Arch::X86_64), [Some(""); 3]);
     }
 
     #[test]

@@ -1,167 +1,15 @@
-//! What the guests' consoles say, row by row: scene (or another command's rows) × kernel, architecture and backend.
+//! The guests' consoles beside each other, row by row: scene (or another command's rows) × kernel, architecture and backend.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use super::verified::{self, Probe};
-use crate::summary;
+use super::{
+    console::{Cell, Column, Console, EVADE, Mark, Row, Sight},
+    verified,
+};
 
-/// How a row went on a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    Passed,
-    Failed,
-    Skipped,
-}
-
-impl Cell {
-    fn shown(self) -> &'static str {
-        match self {
-            Self::Passed => "ok",
-            Self::Failed => "FAIL",
-            Self::Skipped => "skip",
-        }
-    }
-}
-
-/// One backend on one guest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Column {
-    pub backend: String,
-    /// The kernel's reason, where it refuses the backend.
-    pub refused: Option<String>,
-    /// What watches opens.
-    pub chosen: Option<String>,
-    /// The last command's summary came.
-    pub ended: bool,
-}
-
-/// The heading of a row, which is the lab's command, and its name.
-type Row = (String, String);
-
-/// One guest's console, read line by line.
-#[derive(Debug, Default)]
-pub struct Console {
-    columns: Vec<Column>,
-    cells: BTreeMap<(Row, usize), (Cell, Duration)>,
-    /// In the order in which they came.
-    rows: Vec<Row>,
-    probes: Vec<Probe>,
-    jobs: usize,
-    /// What is running: the command and its column.
-    section: String,
-    column: Option<usize>,
-    /// When the last row ended.
-    last: Duration,
-}
-
-impl Console {
-    /// Takes `guest: lab COMMAND … --backend NAME …`, `ok   ROW …`, `FAIL ROW …`, `skip ROW …`, `refused NAME: …`,
-    /// `probe …` and summaries; passes over the rest. `at` is the time since the boot.
-    pub fn line(&mut self, line: &str, at: Duration) {
-        if let Some(command) = line.strip_prefix("guest: lab ") {
-            self.begin(command, at);
-        } else if let Some(probe) = verified::parse(line) {
-            self.probes.push(probe);
-        } else if summary::lab(line.trim()).is_some() {
-            if let Some(column) = self.current() {
-                column.ended = true;
-            }
-        } else if let Some((mark, rest)) = line.split_once(' ') {
-            self.marked(mark, rest.trim_start(), at);
-        }
-    }
-
-    pub fn columns(&self) -> &[Column] {
-        &self.columns
-    }
-
-    pub fn probes(&self) -> &[Probe] {
-        &self.probes
-    }
-
-    pub fn jobs(&self) -> usize {
-        self.jobs
-    }
-
-    /// Whether a backend has such a cell.
-    pub fn any(&self, backend: &str, is: impl Fn(Cell) -> bool) -> bool {
-        self.cells.iter().any(|((_, column), (cell, _))| {
-            is(*cell)
-                && self
-                    .columns
-                    .get(*column)
-                    .is_some_and(|column| column.backend == backend)
-        })
-    }
-
-    fn begin(&mut self, command: &str, at: Duration) {
-        self.jobs += 1;
-        self.last = at;
-        let mut words = command.split_whitespace();
-        self.section = words.next().unwrap_or_default().to_owned();
-        let backend = words.skip_while(|word| *word != "--backend").nth(1);
-        self.column = backend.map(|backend| {
-            let known = self
-                .columns
-                .iter()
-                .position(|column| column.backend == backend);
-            known.unwrap_or_else(|| {
-                self.columns.push(Column {
-                    backend: backend.to_owned(),
-                    ..Column::default()
-                });
-                self.columns.len() - 1
-            })
-        });
-        if let Some(column) = self.current() {
-            column.ended = false;
-        }
-    }
-
-    fn current(&mut self) -> Option<&mut Column> {
-        self.columns.get_mut(self.column?)
-    }
-
-    fn marked(&mut self, mark: &str, rest: &str, at: Duration) {
-        let name = rest.split_whitespace().next().unwrap_or_default();
-        match mark {
-            "ok" => self.row(name, Cell::Passed, at),
-            "skip" => self.row(name, Cell::Skipped, at),
-            // `FAIL at the end: …` is about what came after the last row.
-            "FAIL" if name == "at" => self.row("after-the-last", Cell::Failed, at),
-            "FAIL" => self.row(name, Cell::Failed, at),
-            "refused" => {
-                if let (Some(column), Some((_, why))) = (self.current(), rest.split_once(": ")) {
-                    column.refused = Some(why.to_owned());
-                }
-            }
-            // `auditor VERSION on KERNEL: HOOK by WAY, …`
-            "auditor" => {
-                let by = rest
-                    .split([',', ':'])
-                    .find_map(|part| part.trim().strip_prefix("file_open by "));
-                if let (Some(column), Some(by)) = (self.current(), by) {
-                    column.chosen = Some(by.to_owned());
-                }
-                self.last = at;
-            }
-            _ => {}
-        }
-    }
-
-    fn row(&mut self, name: &str, cell: Cell, at: Duration) {
-        let Some(column) = self.column else {
-            return;
-        };
-        let row = (self.section.clone(), name.to_owned());
-        if !self.rows.contains(&row) {
-            self.rows.push(row.clone());
-        }
-        let took = at.saturating_sub(self.last);
-        self.last = at;
-        self.cells.insert((row, column), (cell, took));
-    }
-}
+/// What the words of a technique's row mean.
+pub const LEGEND: &str = "seen: all of it is reported; partly: some of it; not-seen: a theft that is not reported; \
+    harmless: none is reported and none took place; skip: the kernel lacks what it needs; -: not played";
 
 /// The guests beside each other.
 #[derive(Default)]
@@ -169,20 +17,88 @@ pub struct Matrix {
     guests: Vec<(String, Console)>,
 }
 
+/// One backend on one guest.
+pub struct Heading<'a> {
+    pub guest: &'a str,
+    pub column: &'a Column,
+    console: &'a Console,
+    index: usize,
+}
+
+impl<'a> Heading<'a> {
+    pub fn cell(&self, row: &Row) -> Option<&'a Cell> {
+        self.console.cell(row, self.index)
+    }
+
+    /// One word.
+    pub fn shown(&self, row: &Row) -> &'static str {
+        match self.cell(row) {
+            Some(cell) => cell.shown(),
+            None if self.column.refused.is_some() => "refused",
+            None => "-",
+        }
+    }
+
+    fn has_job(&self, section: &str) -> bool {
+        let mut jobs = self.console.jobs().iter();
+        jobs.any(|job| job.column == Some(self.index) && job.name() == section)
+    }
+}
+
 impl Matrix {
     pub fn add(&mut self, guest: &str, console: Console) {
         self.guests.push((guest.to_owned(), console));
     }
 
+    /// The columns that a command ran in.
+    pub fn headings(&self, section: &str) -> Vec<Heading<'_>> {
+        let all = self.guests.iter().flat_map(|(guest, console)| {
+            let columns = console.columns().iter().enumerate();
+            columns.map(move |(index, column)| Heading {
+                guest,
+                column,
+                console,
+                index,
+            })
+        });
+        all.filter(|heading| heading.has_job(section)).collect()
+    }
+
+    /// A command's rows in the order in which they came.
+    pub fn rows(&self, section: &str) -> Vec<&Row> {
+        let mut rows = Vec::new();
+        for row in self.guests.iter().flat_map(|(_, console)| console.rows()) {
+            if row.0 == section && !rows.contains(&row) {
+                rows.push(row);
+            }
+        }
+        rows
+    }
+
+    /// What a row is about.
+    pub fn about(&self, row: &Row) -> Option<&str> {
+        let mut consoles = self.guests.iter();
+        consoles.find_map(|(_, console)| console.about(row))
+    }
+
+    fn sections(&self) -> Vec<&str> {
+        let mut sections = Vec::new();
+        for (section, _) in self.guests.iter().flat_map(|(_, console)| console.rows()) {
+            if !sections.contains(&section.as_str()) {
+                sections.push(section);
+            }
+        }
+        sections
+    }
+
     /// The rows that took longest, in all columns together.
     pub fn slowest(&self) -> String {
         let mut times: BTreeMap<&Row, (Duration, usize)> = BTreeMap::new();
-        for (_, console) in &self.guests {
-            for ((row, _), (_, took)) in &console.cells {
-                let (sum, count) = times.entry(row).or_default();
-                *sum += *took;
-                *count += 1;
-            }
+        let cells = self.guests.iter().flat_map(|(_, console)| console.cells());
+        for (row, _, cell) in cells {
+            let (sum, count) = times.entry(row).or_default();
+            *sum += cell.took;
+            *count += 1;
         }
         let mut times: Vec<_> = times.into_iter().collect();
         times.sort_by_key(|(_, (sum, _))| std::cmp::Reverse(*sum));
@@ -197,83 +113,63 @@ impl Matrix {
         format!("slowest, on average: {}\n", shown.join(", "))
     }
 
-    /// Headings, then one table for each command's rows; below them why a backend is refused.
-    pub fn markdown(&self) -> String {
-        let mut text = String::new();
-        for section in self.sections() {
-            let headings: Vec<String> = self
-                .headings()
-                .map(|(guest, backend)| format!("{guest}<br>{backend}"))
-                .collect();
-            text.push_str(&format!(
-                "| {} | {} |\n",
-                heading(section),
-                headings.join(" | ")
-            ));
-            text.push_str(&format!("|---|{}\n", "---|".repeat(headings.len())));
-            for name in self.names(section) {
-                let cells: Vec<_> = self.cells(section, name).collect();
-                text.push_str(&format!("| `{name}` | {} |\n", cells.join(" | ")));
-            }
-            text.push('\n');
-        }
-        for refusal in self.refusals() {
-            text.push_str(&format!("- {refusal}\n"));
-        }
-        text
-    }
-
-    fn headings(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.guests.iter().flat_map(|(guest, console)| {
-            let columns = console.columns.iter();
-            columns.map(move |column| (guest.as_str(), column.backend.as_str()))
-        })
-    }
-
-    fn sections(&self) -> Vec<&str> {
-        let mut sections = Vec::new();
-        for (section, _) in self.guests.iter().flat_map(|(_, console)| &console.rows) {
-            if !sections.contains(&section.as_str()) {
-                sections.push(section);
+    /// How often each word stands in a command's table, in the order of the legend.
+    pub fn totals(&self, section: &str) -> String {
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        for row in self.rows(section) {
+            for heading in self.headings(section) {
+                let shown = heading.shown(row);
+                // Of `auto`, one scene is enough.
+                if shown != "-" || heading.column.backend != "auto" {
+                    *counts.entry(shown).or_default() += 1;
+                }
             }
         }
-        sections
+        let order = ["ok"].into_iter().chain(Sight::ALL.map(Sight::word));
+        let order = order.chain(["FAIL", "skip", "refused", "-"]);
+        let shown: Vec<_> = order
+            .filter_map(|word| Some((word, counts.get(word)?)))
+            .map(|(word, count)| match word {
+                "-" => format!("{count} not played"),
+                word => format!("{count} {word}"),
+            })
+            .collect();
+        shown.join(", ")
     }
 
-    fn names(&self, section: &str) -> Vec<&str> {
-        let mut names = Vec::new();
-        for (other, name) in self.guests.iter().flat_map(|(_, console)| &console.rows) {
-            if other == section && !names.contains(&name.as_str()) {
-                names.push(name);
+    /// Rows that were skipped, each with its reason and the columns where.
+    pub fn skips(&self) -> Vec<String> {
+        let mut skips: BTreeMap<(&Row, &str), Vec<String>> = BTreeMap::new();
+        for (guest, console) in &self.guests {
+            for (row, index, cell) in console.cells() {
+                if cell.mark != Mark::Skipped {
+                    continue;
+                }
+                let why = cell.why.as_deref().unwrap_or("no reason is given");
+                let backend = console.columns().get(index);
+                let backend = backend.map_or("?", |column| &column.backend);
+                let places = skips.entry((row, why)).or_default();
+                places.push(format!("{guest} {backend}"));
             }
         }
-        names
+        skips
+            .into_iter()
+            .map(|(((_, name), why), places)| {
+                format!("{name} skipped: {why} ({})", places.join(", "))
+            })
+            .collect()
     }
 
-    fn cells(&self, section: &str, name: &str) -> impl Iterator<Item = &'static str> {
-        let row = (section.to_owned(), name.to_owned());
-        self.guests.iter().flat_map(move |(_, console)| {
-            let row = row.clone();
-            let columns = console.columns.iter().enumerate();
-            columns.map(
-                move |(index, column)| match console.cells.get(&(row.clone(), index)) {
-                    Some((cell, _)) => cell.shown(),
-                    None if column.refused.is_some() => "refused",
-                    None => "-",
-                },
-            )
-        })
-    }
-
-    fn refusals(&self) -> Vec<String> {
+    /// Why backends and programs are refused.
+    pub fn refusals(&self) -> Vec<String> {
         let mut refusals = Vec::new();
         for (guest, console) in &self.guests {
-            for column in &console.columns {
+            for column in console.columns() {
                 if let Some(why) = &column.refused {
                     refusals.push(format!("{guest} {} refused: {why}", column.backend));
                 }
             }
-            for probe in &console.probes {
+            for probe in console.probes() {
                 if let verified::Count::Refused(why) = &probe.count {
                     refusals.push(format!("{guest} program {} refused: {why}", probe.name));
                 }
@@ -283,39 +179,51 @@ impl Matrix {
     }
 }
 
-fn heading(section: &str) -> &str {
-    if section == "play" { "scene" } else { section }
+/// What a command's rows are.
+pub fn heading(section: &str) -> &str {
+    match section {
+        "play" => "scene",
+        EVADE => "technique",
+        other => other,
+    }
 }
 
 impl fmt::Display for Matrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for section in self.sections() {
-            write!(f, "{:<32}", "")?;
-            for (guest, _) in self.headings() {
-                write!(f, " {guest:>12}")?;
+            let (rows, headings) = (self.rows(section), self.headings(section));
+            let names = rows.iter().map(|(_, name)| name.len());
+            let width = names.max().unwrap_or_default().max(24);
+            write!(f, "{:<width$}", "")?;
+            for heading in &headings {
+                write!(f, " {:>12}", heading.guest)?;
             }
-            write!(f, "\n{:<32}", heading(section))?;
-            for (_, backend) in self.headings() {
-                write!(f, " {backend:>12}")?;
+            write!(f, "\n{:<width$}", heading(section))?;
+            for heading in &headings {
+                write!(f, " {:>12}", heading.column.backend)?;
             }
             writeln!(f)?;
-            for name in self.names(section) {
-                write!(f, "{name:<32}")?;
-                for cell in self.cells(section, name) {
-                    write!(f, " {cell:>12}")?;
+            for row in rows {
+                write!(f, "{:<width$}", row.1)?;
+                for heading in &headings {
+                    write!(f, " {:>12}", heading.shown(row))?;
                 }
                 writeln!(f)?;
             }
+            writeln!(f, "{}s: {}", heading(section), self.totals(section))?;
+            if section == EVADE {
+                writeln!(f, "{LEGEND}")?;
+            }
         }
-        for refusal in self.refusals() {
-            writeln!(f, "{refusal}")?;
+        for line in self.skips().iter().chain(&self.refusals()) {
+            writeln!(f, "{line}")?;
         }
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
     fn console(text: &str) -> Console {
@@ -326,7 +234,7 @@ mod tests {
         console
     }
 
-    fn matrix() -> Matrix {
+    pub fn matrix() -> Matrix {
         let mut matrix = Matrix::default();
         matrix.add(
             "6.12 x86_64",
@@ -339,9 +247,13 @@ mod tests {
                 1 passed, 1 failed\n\
                 guest: lab play --auditor /auditor --backend kprobe --color never\n\
                 skip own-irsa    a pod opens its token => open\n\
+                \x20      skipped: nothing watches it\n\
                 guest: lab evade --backend kprobe\n\
-                ok   openat2-beneath  \n\
-                1 passed, 0 failed\n",
+                ok   openat2-beneath  seen      (F01) openat2 | beneath => open\n\
+                ok   a-name-that-is-longer-than-any-other  not-seen  (N13) b => nothing\n\
+                skip int80  seen  (F02) an old call => nothing\n\
+                \x20      skipped: no ia32\n\
+                2 passed, 0 failed, 1 skipped\n",
             ),
         );
         matrix.add(
@@ -351,6 +263,9 @@ mod tests {
                 probe file_open_fentry fentry 4215\n\
                 probe open_denied syscall refused: Invalid argument: too many\n\
                 guest: lab play --backend fentry\n\
+                refused fentry: no way: errno 524\n\
+                0 passed, 0 failed, 1 skipped\n\
+                guest: lab evade --backend fentry\n\
                 refused fentry: no way: errno 524\n\
                 0 passed, 0 failed, 1 skipped\n",
             ),
@@ -370,32 +285,28 @@ mod tests {
         assert_eq!(rows[1], ["scene", "fentry", "kprobe", "fentry"]);
         assert_eq!(rows[2], ["own-irsa", "ok", "skip", "refused"]);
         assert_eq!(rows[3], ["theft", "FAIL", "-", "refused"]);
-        assert_eq!(rows[4], guests);
-        assert_eq!(rows[5], ["evade", "fentry", "kprobe", "fentry"]);
-        assert_eq!(rows[6], ["openat2-beneath", "-", "ok", "refused"]);
+        assert!(shown.contains("scenes: 1 ok, 1 FAIL, 1 skip, 2 refused, 1 not played\n"));
+        // No column where nothing of it was to be played.
+        assert_eq!(rows[5], ["6.12", "x86_64", "6.1", "aarch64"]);
+        assert_eq!(rows[6], ["technique", "kprobe", "fentry"]);
+        assert_eq!(rows[7], ["openat2-beneath", "seen", "refused"]);
+        assert_eq!(rows[8][1..], ["not-seen", "refused"]);
+        assert_eq!(rows[9], ["int80", "skip", "refused"]);
+        assert!(shown.contains("techniques: 1 seen, 1 not-seen, 1 skip, 3 refused\nseen: all"));
+        assert!(shown.contains("\nint80 skipped: no ia32 (6.12 x86_64 kprobe)\n"));
         assert!(shown.contains("6.1 aarch64 fentry refused: no way: errno 524\n"));
         assert!(shown.contains("program open_denied refused: Invalid argument: too many\n"));
     }
 
     #[test]
-    fn columns_know_what_was_chosen_and_whether_it_ended() {
-        let matrix = matrix();
-        let columns = matrix.guests[0].1.columns();
-        assert_eq!(columns[0].chosen.as_deref(), Some("fentry"));
-        assert!(columns[0].ended);
-        assert_eq!(columns[1].chosen, None);
-        assert!(
-            matrix.guests[0]
-                .1
-                .any("fentry", |cell| cell == Cell::Failed)
-        );
-        assert!(
-            !matrix.guests[0]
-                .1
-                .any("kprobe", |cell| cell == Cell::Failed)
-        );
-        assert_eq!(matrix.guests[1].1.probes().len(), 2);
-        assert_eq!(matrix.guests[1].1.jobs(), 2);
+    fn long_names_shift_no_column() {
+        let shown = matrix().to_string();
+        let ends = |word: &str| {
+            let row = shown.lines().find(|row| row.starts_with(word)).unwrap();
+            row.len()
+        };
+        assert_eq!(ends("technique "), ends("a-name-that"));
+        assert_eq!(ends("technique "), ends("int80  "));
     }
 
     #[test]
@@ -403,16 +314,6 @@ mod tests {
         assert!(matrix().slowest().starts_with("slowest, on average: "));
         let console = &matrix().guests[0].1;
         let row = ("play".to_owned(), "theft".to_owned());
-        assert_eq!(console.cells[&(row, 0)].1, Duration::from_secs(1));
-    }
-
-    #[test]
-    fn markdown_has_a_table_a_command() {
-        let text = matrix().markdown();
-        assert!(text.starts_with(
-            "| scene | 6.12 x86_64<br>fentry | 6.12 x86_64<br>kprobe | 6.1 aarch64<br>fentry |\n|---|---|---|---|\n| `own-irsa` | ok | skip | refused |\n"
-        ));
-        assert!(text.contains("| evade | "));
-        assert!(text.contains("- 6.1 aarch64 fentry refused: no way: errno 524\n"));
+        assert_eq!(console.cell(&row, 0).unwrap().took, Duration::from_secs(1));
     }
 }

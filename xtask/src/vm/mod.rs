@@ -1,21 +1,25 @@
 //! `cargo xtask vm-test`: distributions' kernels in QEMU play the lab's scenes on backends that this machine may refuse.
 
 mod arch;
+mod console;
 mod cpio;
 mod cross;
 mod guest;
 mod initramfs;
+mod judge;
 mod kernels;
 mod libraries;
+mod markdown;
 mod matrix;
 mod modules;
 mod qemu;
 mod side_by_side;
+mod temporary;
 mod verified;
 
-use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 
 use crate::{
@@ -24,7 +28,7 @@ use crate::{
     summary::Counts,
 };
 use arch::Arch;
-use guest::{Binaries, Report, Target};
+use guest::{Binaries, Guest, Report, Target};
 use matrix::Matrix;
 
 pub use verified::check_here;
@@ -44,9 +48,12 @@ pub struct Args {
     /// The architecture to emulate; repeatable. Default: x86_64 with --kernel, else both.
     #[arg(long)]
     arch: Vec<Arch>,
-    /// A backend to play the scenes on; repeatable. Default: fentry and kprobe.
+    /// A backend to play the scenes on; repeatable. Default: all.
     #[arg(long)]
     backend: Vec<Backend>,
+    /// Backends that play the evasion corpus and no scene.
+    #[arg(skip)]
+    corpus_only: Vec<Backend>,
     /// Only this scene; repeatable. Without --technique, none of the evasion corpus.
     #[arg(long)]
     scene: Vec<String>,
@@ -62,11 +69,13 @@ pub struct Args {
     /// Writes the verifier's counts to tests/verified_insns instead of comparing them.
     #[arg(long)]
     record: bool,
-    /// Writes the matrix as Markdown, too.
+    /// Writes the matrix as Markdown, too: between the marks `<!-- matrix -->` and `<!-- /matrix -->` of a file that has
+    /// them, else the whole file.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-    /// How many guests run side by side.
-    #[arg(long, default_value_t = 2)]
+    /// How many guests run side by side; each takes up to 1 GiB. They may be more than there are processors: some scenes do
+    /// nothing but wait for a time limit.
+    #[arg(long, default_value_t = 4)]
     jobs: usize,
     /// Processors of each guest.
     #[arg(long, default_value_t = 1)]
@@ -103,13 +112,14 @@ impl Default for Args {
             kernel: Vec::new(),
             arch: Vec::new(),
             backend: Vec::new(),
+            corpus_only: Vec::new(),
             scene: Vec::new(),
             technique: Vec::new(),
             probes: false,
             churn: None,
             record: false,
             markdown: None,
-            jobs: 2,
+            jobs: 4,
             smp: 1,
             timeout: 1800,
         }
@@ -117,20 +127,36 @@ impl Default for Args {
 }
 
 impl Args {
-    /// What every change is tested on: the oldest and the newest line of EKS' Amazon Linux 2023.
+    /// What every change is tested on: the oldest and the newest line of EKS' Amazon Linux 2023. Of the syscall backend only
+    /// the corpus: this machine's own kernel plays its scenes ([`crate::test`]), and emulation is slow.
     pub fn ci() -> Self {
         Self {
             kernel: ["6.1", "6.12"].map(str::to_owned).to_vec(),
+            corpus_only: vec![Backend::Syscall],
             ..Self::default()
         }
     }
 
     fn backends(&self) -> Vec<Backend> {
         if self.backend.is_empty() {
-            vec![Backend::Fentry, Backend::Kprobe]
+            Backend::ALL.to_vec()
         } else {
             self.backend.clone()
         }
+    }
+
+    fn plays_all(&self) -> bool {
+        self.scene.is_empty() && self.technique.is_empty()
+    }
+
+    /// Whether scenes are played on the backend.
+    fn plays(&self, backend: Backend) -> bool {
+        (self.plays_all() && !self.corpus_only.contains(&backend)) || !self.scene.is_empty()
+    }
+
+    /// Whether the evasion corpus is played.
+    fn evades(&self) -> bool {
+        self.plays_all() || !self.technique.is_empty()
     }
 }
 
@@ -149,42 +175,59 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// Boots each kernel once for all backends.
 ///
 /// # Errors
-/// When a kernel, QEMU or a part of a guest cannot be had; a failing guest is a failed count, not an error.
+/// When the flags are wrong, or the Markdown cannot be written. A guest that fails or cannot be had is a failed count, not an
+/// error: the others are still of interest.
 pub fn boot(args: &Args, built: &Built) -> Result<Counts> {
     let targets = targets(args)?;
-    let binaries = binaries(&targets, built)?;
-    // Fetching is one at a time; booting is not.
-    let mut guests = Vec::new();
-    for target in targets {
-        let binaries = binaries
-            .iter()
-            .find(|binaries| binaries.arch == target.arch)
-            .context("no binaries for the architecture")?;
-        guests.push(guest::prepare(target, binaries, args)?);
+    if let Some(file) = &args.markdown {
+        markdown::check(file)?;
     }
+    let binaries = binaries(&targets, built);
+    // Fetching is one at a time; booting is not.
+    let guests: Vec<Result<Guest, Box<Report>>> = targets
+        .into_iter()
+        .map(|target| {
+            let prepared = of_arch(&binaries, target.arch)
+                .and_then(|binaries| guest::prepare(target, binaries, args));
+            prepared.map_err(|error| Box::new(Report::unbooted(target, &error)))
+        })
+        .collect();
     let begun = Instant::now();
-    let reports = side_by_side::run(&guests, args.jobs, |guest| guest::run(guest, args));
+    let booted: Vec<_> = guests
+        .iter()
+        .filter_map(|guest| guest.as_ref().ok())
+        .collect();
+    let mut booted =
+        side_by_side::run(&booted, args.jobs, |guest| guest::run(guest, args)).into_iter();
     let mut matrix = Matrix::default();
     let mut counts = Counts::default();
+    let reports = guests
+        .into_iter()
+        .filter_map(|guest| guest.map_or_else(|report| Some(*report), |_| booted.next()));
     for report in reports {
         let Report {
             target,
-            column,
+            console,
             counts: counted,
             notes,
             took,
-        } = report?;
-        println!("==> {target}: {counted}, {:.0} s", took.as_secs_f64());
+            processor,
+        } = report;
+        println!(
+            "==> {target}: {counted}, {:.0} s, {:.0} s of processor time",
+            took.as_secs_f64(),
+            processor.as_secs_f64()
+        );
         notes
             .iter()
             .for_each(|note| println!("vm-test: {target}: {note}"));
         counts += counted;
-        matrix.add(&target.to_string(), column);
+        matrix.add(&target.to_string(), console);
     }
     print!("{matrix}{}", matrix.slowest());
     println!("==> all guests: {:.0} s", begun.elapsed().as_secs_f64());
     if let Some(file) = &args.markdown {
-        fs::write(file, matrix.markdown()).with_context(|| file.display().to_string())?;
+        markdown::write(file, &markdown::table(&matrix))?;
     }
     Ok(counts)
 }
@@ -213,46 +256,33 @@ fn targets(args: &Args) -> Result<Vec<Target>> {
     Ok(targets)
 }
 
-/// The binaries of each architecture that a guest has.
-fn binaries(targets: &[Target], built: &Built) -> Result<Vec<Binaries>> {
-    let mut all = Vec::new();
-    for arch in Arch::ALL {
-        if !targets.iter().any(|target| target.arch == arch) {
-            continue;
-        }
-        all.push(if arch.is_host() {
-            Binaries::host(arch, built)
-        } else {
-            let cross::Cross { built, shell } = process::step(
-                &format!("building for {}", arch.name()),
-                "the guest runs the real auditor",
-                || cross::build(arch),
-            )?;
-            Binaries::foreign(arch, &built, shell)
-        });
-    }
-    Ok(all)
+/// The binaries of each architecture that a guest has, or why there are none.
+fn binaries(targets: &[Target], built: &Built) -> Vec<(Arch, Result<Binaries>)> {
+    let wanted = Arch::ALL
+        .into_iter()
+        .filter(|arch| targets.iter().any(|target| target.arch == *arch));
+    wanted
+        .map(|arch| {
+            let binaries = if arch.is_host() {
+                Ok(Binaries::host(arch, built))
+            } else {
+                let what = format!("building for {}", arch.name());
+                let built = process::step(&what, "the guest runs the real auditor", || {
+                    cross::build(arch)
+                });
+                built.map(|cross| Binaries::foreign(arch, &cross.built, cross.shell))
+            };
+            (arch, binaries)
+        })
+        .collect()
 }
 
-/// A file that goes when its owner does.
-struct TemporaryFile(PathBuf);
-
-impl TemporaryFile {
-    fn write(name: &str, contents: &[u8]) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!(
-            "eks-credential-auditor-{name}-{}",
-            std::process::id()
-        ));
-        let file = Self(path);
-        fs::write(&file.0, contents).with_context(|| file.0.display().to_string())?;
-        Ok(file)
-    }
-}
-
-impl Drop for TemporaryFile {
-    fn drop(&mut self) {
-        // A left-over file in the temporary directory harms nobody.
-        let _ = fs::remove_file(&self.0);
+fn of_arch(all: &[(Arch, Result<Binaries>)], wanted: Arch) -> Result<&Binaries> {
+    let found = all.iter().find(|(arch, _)| *arch == wanted);
+    match found {
+        Some((_, Ok(binaries))) => Ok(binaries),
+        Some((_, Err(error))) => Err(anyhow!("{error:#}")),
+        None => Err(anyhow!("no binaries for {}", wanted.name())),
     }
 }
 
@@ -291,5 +321,39 @@ mod tests {
         };
         assert_eq!(named(&args), ["6.1 aarch64", "6.12 aarch64"]);
         assert_eq!(named(&Args::ci()), ["6.1 x86_64", "6.12 x86_64"]);
+    }
+
+    #[test]
+    fn every_backend_is_played_and_ci_plays_the_corpus_alone_on_one() {
+        let (whole, ci) = (Args::default(), Args::ci());
+        assert_eq!(whole.backends(), Backend::ALL);
+        assert_eq!(ci.backends(), Backend::ALL);
+        let played = |args: &Args| Backend::ALL.map(|backend| args.plays(backend));
+        assert_eq!(played(&whole), [true, true, true]);
+        assert_eq!(played(&ci), [true, true, false]);
+        assert!(whole.evades() && ci.evades());
+        let technique = Args {
+            technique: vec!["open".into()],
+            ..Args::default()
+        };
+        assert_eq!(played(&technique), [false, false, false]);
+        assert!(technique.evades());
+    }
+
+    #[test]
+    fn a_missing_architecture_is_the_error_of_its_guests_alone() {
+        let all = [(Arch::Aarch64, Err(anyhow!("no linker")))];
+        let error = of_arch(&all, Arch::Aarch64).err().unwrap();
+        assert_eq!(error.to_string(), "no linker");
+        for (name, counted) in [("6.12", (1, 0)), ("5.10", (0, 1))] {
+            let line = kernels::lines(&[name.to_owned()]).unwrap()[0];
+            let arch = Arch::Aarch64;
+            let report = Report::unbooted(Target { line, arch }, &error);
+            let Counts {
+                failed, skipped, ..
+            } = report.counts;
+            assert_eq!((failed, skipped), counted);
+            assert_eq!(report.notes, ["not booted: no linker"]);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One boot in QEMU: the console line by line, until the guest says how it went, or dies, or takes too long.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -35,33 +36,67 @@ pub enum Outcome {
     /// The kernel's console line that ended it.
     KernelTrouble(String),
     TimedOut(Duration),
+    /// No line for so long.
+    Hung(Duration),
     /// QEMU ended before the guest said anything.
     Silent(String),
+}
+
+/// How long a guest may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// To its last word.
+    pub whole: Duration,
+    /// From one line to the next.
+    pub silence: Duration,
+}
+
+/// A boot's end.
+pub struct End {
+    pub outcome: Outcome,
+    /// What QEMU's threads took of the processors.
+    pub processor: Duration,
 }
 
 /// Boots, hands each console line to `line`, and ends QEMU by its process id if it does not end itself.
 ///
 /// # Errors
 /// When QEMU cannot start.
-pub fn boot(machine: &Machine<'_>, limit: Duration, mut line: impl FnMut(&str)) -> Result<Outcome> {
+pub fn boot(machine: &Machine<'_>, limits: Limits, mut line: impl FnMut(&str)) -> Result<End> {
     let mut command = command(machine);
     println!("$ {}", process::shown(&command));
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut guest =
         Guest(child.with_context(|| format!("cannot start {}", machine.arch.qemu().0))?);
     let lines = read_lines(guest.0.stdout.take().context("QEMU has no console")?);
-    let outcome = watch(&lines, limit, &mut line);
+    let mut outcome = watch(&lines, limits, &mut line);
     if matches!(outcome, Some(Outcome::Success | Outcome::Failure)) {
+        let limits = Limits {
+            whole: POWER_OFF_LIMIT,
+            silence: POWER_OFF_LIMIT,
+        };
         // What the kernel says while it powers off; trouble here is no success.
-        if let Some(trouble @ Outcome::KernelTrouble(_)) = watch(&lines, POWER_OFF_LIMIT, &mut line)
-        {
-            return Ok(trouble);
+        if let Some(trouble @ Outcome::KernelTrouble(_)) = watch(&lines, limits, &mut line) {
+            outcome = Some(trouble);
         }
     }
-    match outcome {
-        Some(outcome) => Ok(outcome),
-        None => Ok(Outcome::Silent(guest.0.wait()?.to_string())),
-    }
+    let processor = processor_time(guest.0.id());
+    let outcome = match outcome {
+        Some(outcome) => outcome,
+        None => Outcome::Silent(guest.0.wait()?.to_string()),
+    };
+    Ok(End { outcome, processor })
+}
+
+/// User and system time of all threads of a process that was not waited for, from /proc/PID/stat.
+fn processor_time(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // utime and stime, fields 14 and 15; the second, the program's name in parentheses, may hold anything.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    // USER_HZ is 100 on every architecture that this runs on.
+    Duration::from_millis(ticks * 10)
 }
 
 /// A running QEMU, ended when dropped.
@@ -84,7 +119,10 @@ fn command(machine: &Machine<'_>) -> Command {
         initramfs,
         processors,
     } = machine;
-    let mut command = Command::new(arch.qemu().0);
+    // Ctrl-C reaches QEMU, too; by SIGTERM or SIGKILL this process would leave it behind. The signal comes at the end of the
+    // thread that started it, which is the one that waits for it.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", arch.qemu().0]);
     // Emulation, never KVM: the same everywhere, nested CI machines included.
     command.args(["-accel", "tcg,thread=multi"]);
     command.args(arch.machine());
@@ -104,8 +142,13 @@ fn command(machine: &Machine<'_>) -> Command {
         .arg(kernel)
         .arg("-initrd")
         .arg(initramfs);
+    // An oops ends one task, and the lab might go on; a warning goes unseen with `quiet`. Both are to end the boot.
     // What follows `--` are the arguments of init.
-    let line = format!("console={} quiet panic=-1 -- guest", arch.console());
+    let line = format!(
+        "console={} quiet panic=-1 oops=panic panic_on_warn=1 {} -- guest",
+        arch.console(),
+        arch.parameters()
+    );
     command.args(["-append", &line]);
     command
 }
@@ -126,22 +169,23 @@ fn read_lines(console: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// Until something decides, the limit passes, or the console closes (`None`).
-fn watch(
-    lines: &Receiver<String>,
-    limit: Duration,
-    line: &mut impl FnMut(&str),
-) -> Option<Outcome> {
+/// Until something decides, a limit passes, or the console closes (`None`).
+fn watch(lines: &Receiver<String>, limits: Limits, line: &mut impl FnMut(&str)) -> Option<Outcome> {
+    let Limits { whole, silence } = limits;
     let begun = Instant::now();
     loop {
-        match lines.recv_timeout(limit.saturating_sub(begun.elapsed())) {
+        let left = whole.saturating_sub(begun.elapsed());
+        match lines.recv_timeout(left.min(silence)) {
             Ok(text) => {
                 line(&text);
                 if let Some(outcome) = decide(&text) {
                     return Some(outcome);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => return Some(Outcome::TimedOut(limit)),
+            Err(RecvTimeoutError::Timeout) if left <= silence => {
+                return Some(Outcome::TimedOut(whole));
+            }
+            Err(RecvTimeoutError::Timeout) => return Some(Outcome::Hung(silence)),
             Err(RecvTimeoutError::Disconnected) => return None,
         }
     }
@@ -167,6 +211,10 @@ fn decide(line: &str) -> Option<Outcome> {
         "blocked for more than",
         "Oops",
         "BUG: ",
+        "kernel BUG at",
+        "general protection fault",
+        "invalid opcode",
+        "WARNING: ",
     ];
     let found = trouble.iter().any(|mark| message.contains(mark));
     found.then(|| Outcome::KernelTrouble(message.to_owned()))
@@ -201,20 +249,65 @@ mod tests {
     }
 
     #[test]
+    fn what_6_1_says_without_oops_or_bug_is_trouble_too() {
+        let trouble = |line: &str| matches!(decide(line), Some(Outcome::KernelTrouble(_)));
+        for line in [
+            "[    9.1] general protection fault, probably for non-canonical address 0xdead: 0000 [#1] PREEMPT SMP PTI",
+            "[    9.1] kernel BUG at mm/slub.c:435!",
+            "[    9.1] invalid opcode: 0000 [#1] PREEMPT SMP PTI",
+            "[    9.1] WARNING: CPU: 0 PID: 1 at kernel/trace/bpf_trace.c:2004",
+        ] {
+            assert!(trouble(line), "{line}");
+        }
+    }
+
+    #[test]
     fn a_closed_console_is_no_success() {
         let (sender, receiver) = mpsc::channel();
         sender.send("starting".to_owned()).unwrap();
         drop(sender);
-        assert_eq!(watch(&receiver, Duration::from_secs(5), &mut |_| ()), None);
+        let limits = limits(5_000, 5_000);
+        assert_eq!(watch(&receiver, limits, &mut |_| ()), None);
+    }
+
+    fn limits(whole: u64, silence: u64) -> Limits {
+        Limits {
+            whole: Duration::from_millis(whole),
+            silence: Duration::from_millis(silence),
+        }
     }
 
     #[test]
-    fn silence_times_out() {
-        let (_sender, receiver) = mpsc::channel();
-        let limit = Duration::from_millis(10);
-        assert_eq!(
-            watch(&receiver, limit, &mut |_| ()),
-            Some(Outcome::TimedOut(limit))
-        );
+    fn silence_ends_before_the_time_is_out() {
+        let (sender, receiver) = mpsc::channel();
+        let ended = |whole, silence| watch(&receiver, limits(whole, silence), &mut |_| ());
+        let hung = Outcome::Hung(Duration::from_millis(10));
+        assert_eq!(ended(60_000, 10), Some(hung));
+        let late = Outcome::TimedOut(Duration::from_millis(10));
+        assert_eq!(ended(10, 60_000), Some(late));
+        drop(sender);
+    }
+
+    #[test]
+    fn a_process_has_taken_time() {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(40) {
+            std::hint::spin_loop();
+        }
+        let own = processor_time(std::process::id());
+        assert!(own >= Duration::from_millis(10), "{own:?}");
+        assert_eq!(processor_time(0), Duration::ZERO);
+    }
+
+    #[test]
+    fn qemu_ends_with_its_parent() {
+        let machine = Machine {
+            arch: Arch::X86_64,
+            kernel: Path::new("/k"),
+            initramfs: Path::new("/i"),
+            processors: 1,
+        };
+        let shown = process::shown(&command(&machine));
+        assert!(shown.starts_with("setpriv --pdeathsig KILL qemu-system-x86_64 "));
     }
 }

@@ -57,7 +57,18 @@ pub fn check(target: &str, probes: &[Probe]) -> Result<Vec<String>> {
     Ok(compare(&recorded(&text)?, probes))
 }
 
-/// Writes the counts as what is to be compared with from now on.
+/// The programs that a kernel refuses, where it is to load all: recorded or not, that is wrong.
+pub fn refused(best_effort: bool, probes: &[Probe]) -> Vec<String> {
+    let refused = probes.iter().filter_map(|probe| match &probe.count {
+        Count::Refused(why) if !best_effort => {
+            Some(format!("program {} is refused: {why}", probe.name))
+        }
+        _ => None,
+    });
+    refused.collect()
+}
+
+/// Writes the counts as what is to be compared with from now on; of a guest that has tried every program.
 ///
 /// # Errors
 /// When there are none, or the file cannot be written.
@@ -189,6 +200,12 @@ fn compare(recorded: &Recorded, probes: &[Probe]) -> Vec<String> {
                     "program {name} grew from {before} to {now} verified instructions"
                 ));
             }
+            // The kernel told the number then: what walks through the verifier now is unknown.
+            (Some(Some(before)), Count::Loaded) if *before > 0 => {
+                wrong.push(format!(
+                    "program {name} had {before} verified instructions and now has no number"
+                ));
+            }
             (Some(None), Count::Instructions(_) | Count::Loaded) => {
                 wrong.push(format!(
                     "program {name} is accepted now: record it with --record"
@@ -240,6 +257,25 @@ mod tests {
                 "program c was not tried",
             ]
         );
+    }
+
+    #[test]
+    fn a_number_that_is_lost_is_wrong() {
+        let wrong = wrong("probe a fentry loaded\nprobe b kprobe refused: x\nprobe c syscall 1\n");
+        assert_eq!(
+            wrong,
+            ["program a had 100 verified instructions and now has no number"]
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_wrong_unless_the_kernel_is_tried_for_interest() {
+        let probes: Vec<_> = ["probe a fentry 1", "probe b kprobe refused: x"]
+            .iter()
+            .filter_map(|line| parse(line))
+            .collect();
+        assert_eq!(refused(false, &probes), ["program b is refused: x"]);
+        assert!(refused(true, &probes).is_empty());
     }
 
     #[test]
