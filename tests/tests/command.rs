@@ -37,7 +37,9 @@ fn every_scene_brings_forth_exactly_the_expected_lines() {
         "{stdout}\n{}",
         String::from_utf8_lossy(&run.stderr)
     );
-    assert!(stdout.trim_end().ends_with(" passed, 0 failed"), "{stdout}");
+    // Hooks that this kernel refuses are skipped, where it does.
+    let summary = stdout.lines().last().unwrap_or_default();
+    assert!(summary.contains(" passed, 0 failed"), "{stdout}");
     assert!(stdout.contains(&*output.to_string_lossy()) && output.exists());
 }
 
