@@ -21,10 +21,11 @@ pub struct Check {
 }
 
 /// Hooks, and whether they have a canary: cgroups are not the auditor's to make, and exec sessions are somebody else's.
-const HOOKS: [(&str, bool); 12] = [
+const HOOKS: [(&str, bool); 13] = [
     ("agent_accept", true),
     ("cgroup_lifecycle", false),
     ("connect", true),
+    ("connect_attempt", true),
     ("connect_outcome", true),
     ("denied_open", true),
     ("descriptor_received", true),

@@ -32,7 +32,7 @@ pub struct Args {
     /// End to end on this machine's kernel (root): the lab's scenes and the evasion corpus on each backend it allows.
     #[arg(long)]
     e2e: bool,
-    /// End to end on Debian's 6.1 and 6.12 kernels in QEMU: the scenes on fentry and kprobe.
+    /// End to end on Debian's 6.1 and 6.12 kernels in QEMU: the scenes on fentry and kprobe, the evasion corpus on syscall, too.
     #[arg(long)]
     vm: bool,
 }

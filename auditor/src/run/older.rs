@@ -75,8 +75,20 @@ impl OlderWatch {
         self.last = Some(Instant::now());
     }
 
-    /// How the last look ended, once.
+    /// How the last look ended, once; and again and again that it has not, when the next one would be due.
     pub fn result(&mut self) -> Option<Result<(), String>> {
+        let took = self.last.map_or(Duration::ZERO, |last| last.elapsed());
+        if took >= self.every
+            && self
+                .running
+                .as_ref()
+                .is_some_and(|running| !running.is_finished())
+        {
+            return Some(Err(
+                "a look does not end: a process has its memory map locked, or output stands still"
+                    .to_owned(),
+            ));
+        }
         let ended = self.running.take_if(|running| running.is_finished())?;
         Some(
             ended
@@ -135,6 +147,26 @@ fn by_iterator(record: &HeldRecord) -> OlderFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_look_that_does_not_end_is_told() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut watch = OlderWatch::new(Duration::from_millis(1));
+        let stuck = File::from(std::os::fd::OwnedFd::from(reader));
+        watch.start(Look::Iterators(vec![stuck])).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+        let why = watch.result().unwrap().unwrap_err();
+        assert!(why.contains("does not end"), "{why}");
+        assert!(!watch.is_due(), "one at a time");
+        drop(writer);
+        let ended = loop {
+            match watch.result() {
+                Some(Err(_)) => std::thread::yield_now(),
+                other => break other,
+            }
+        };
+        assert_eq!(ended, Some(Ok(())));
+    }
 
     #[test]
     fn a_look_that_fails_is_no_good_look() {

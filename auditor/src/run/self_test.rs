@@ -11,6 +11,9 @@ use crate::{event::Health, probe::Hook};
 
 /// A canary that misses once may have met a loaded machine; one that misses again is told.
 const ATTEMPTS: u32 = 2;
+/// Until a hook that failed is tried again: a machine that stood still for a moment must not cost a node its readiness for a whole
+/// interval.
+const AGAIN: Duration = Duration::from_secs(10);
 /// Rounds after which a canary that is lost among other events for ever counts as silent.
 const UNCLEAR_ATTEMPTS: u32 = 20;
 
@@ -61,12 +64,13 @@ impl Change {
     }
 }
 
-/// One canary at a time, all hooks each `interval`.
+/// One canary at a time, all hooks each `interval`, and those that fail more often.
 #[derive(Debug)]
 pub struct SelfTest {
     interval: Duration,
     hooks: Vec<Hook>,
     next_round: Instant,
+    next_retry: Instant,
     /// Still to be played in this round, and how often each was tried before.
     waiting: VecDeque<(Hook, Tries)>,
     failing: BTreeMap<Hook, String>,
@@ -95,6 +99,7 @@ impl SelfTest {
             interval,
             hooks: hooks.into_iter().collect(),
             next_round: now + interval,
+            next_retry: now + AGAIN,
             waiting: VecDeque::new(),
             failing: BTreeMap::new(),
             tested: BTreeSet::new(),
@@ -105,8 +110,17 @@ impl SelfTest {
     pub fn due(&mut self, now: Instant) -> Option<Hook> {
         if self.waiting.is_empty() && now >= self.next_round {
             self.next_round = now + self.interval;
+            self.next_retry = now + AGAIN;
             self.waiting
                 .extend(self.hooks.iter().map(|hook| (*hook, Tries::default())));
+        } else if self.waiting.is_empty() && now >= self.next_retry {
+            self.next_retry = now + AGAIN;
+            let failing = self
+                .hooks
+                .iter()
+                .filter(|hook| self.failing.contains_key(hook));
+            self.waiting
+                .extend(failing.map(|hook| (*hook, Tries::default())));
         }
         self.waiting.front().map(|(hook, _)| *hook)
     }

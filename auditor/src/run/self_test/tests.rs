@@ -54,6 +54,28 @@ fn every_hook_is_played_once_an_interval() {
 }
 
 #[test]
+fn what_fails_is_tried_again_before_the_interval_has_passed() {
+    let start = Instant::now();
+    let mut test = test_of(&[Hook::FileOpen, Hook::Connect], start);
+    let outcome = |hook| match hook {
+        Hook::FileOpen => silent(),
+        _ => Outcome::Fired,
+    };
+    let failed_at = start + INTERVAL;
+    let (_, changes) = round(&mut test, failed_at, outcome);
+    assert_eq!(changes.len(), 1);
+    assert_eq!(test.due(failed_at + AGAIN / 2), None);
+    let (played, changes) = round(&mut test, failed_at + AGAIN, outcome);
+    assert_eq!(played, [Hook::FileOpen, Hook::FileOpen], "and only that");
+    assert!(changes.is_empty(), "told already");
+    let (played, changes) = round(&mut test, failed_at + 2 * AGAIN, |_| Outcome::Fired);
+    assert_eq!(played, [Hook::FileOpen]);
+    assert_eq!(changes.len(), 1);
+    assert_eq!(test.not_ready(), None);
+    assert_eq!(test.due(failed_at + 3 * AGAIN), None);
+}
+
+#[test]
 fn one_miss_is_tried_again_and_not_told() {
     let start = Instant::now();
     let mut test = test_of(&[Hook::FileOpen], start);
