@@ -97,6 +97,7 @@ const TECHNIQUES: &[(&str, &[Need])] = &[
     ("ptrace_peek", &MEMORY),
     ("raw_socket", &STACK_TO_AGENT),
     ("readv", &OPEN),
+    ("refused", &CONNECT),
     ("relative", &OPEN),
     ("rename_race", &OPEN),
     ("renamed", &OPEN),

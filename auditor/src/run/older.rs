@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_look_that_fails_is_no_good_look() {
-        let mut watch = OlderWatch::new(Duration::ZERO);
+        let mut watch = OlderWatch::new(EVERY);
         let closed = File::options().write(true).open("/dev/null").unwrap();
         watch.start(Look::Iterators(vec![closed])).unwrap();
         let result = loop {
