@@ -36,7 +36,10 @@ pub enum Counter {
     SocketFolded = 17,
     /// Descriptors of tokens and of connections to watched endpoints that arrived, canaries not counted.
     ReceivedMatched = 12,
+    /// Connects to a watched endpoint that ended before a SYN, canaries not counted. Apart from `ConnectMatched`, which tells how much
+    /// `CONNECTS` and `TUPLES` had to remember: these are free to make, and never there.
+    ConnectAttempted = 18,
 }
 
 /// Number of slots.
-pub const COUNTERS: u32 = 18;
+pub const COUNTERS: u32 = 19;

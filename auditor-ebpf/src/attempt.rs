@@ -2,7 +2,8 @@
 //! Written as a connect and its outcome, as of those that got further (connect.rs), which takes them out of here.
 
 use auditor_common::{
-    ConnectAttempt, ConnectKey, ConnectRecord, EndpointKey, OutcomeRecord, Tuple, backend, kind,
+    ConnectAttempt, ConnectKey, ConnectRecord, Counter, EndpointKey, OutcomeRecord, Tuple, backend,
+    kind,
 };
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns},
@@ -11,9 +12,9 @@ use aya_ebpf::{
 };
 
 use crate::{
-    connect::{TCP_CLOSE, count_connect, count_outcome, mapped, net_ns, tuple},
+    connect::{TCP_CLOSE, count_at, mapped, net_ns, tuple},
     kernel::{Address, argument, read, result},
-    maps::{ATTEMPTS, ENDPOINTS, EVENTS, header},
+    maps::{ATTEMPTS, ENDPOINTS, EVENTS, count, header},
     task::describe,
 };
 
@@ -95,6 +96,7 @@ unsafe fn begin_v4(sk: Address, address: Address) {
 unsafe fn begin_v6(sk: Address, address: Address) {
     let addr: [u32; 4] = unsafe { read(address, 8) };
     if addr == mapped(addr[3]) {
+        forget_attempt();
         return;
     }
     let key = EndpointKey {
@@ -107,6 +109,8 @@ unsafe fn begin_v6(sk: Address, address: Address) {
 #[inline(always)]
 unsafe fn begin(sk: Address, key: &EndpointKey) {
     let Some(endpoint) = (unsafe { ENDPOINTS.get(key) }) else {
+        // One whose exit nobody saw must not be taken for this one's.
+        forget_attempt();
         return;
     };
     let Some(bound) = (unsafe { tuple(sk) }) else {
@@ -126,9 +130,9 @@ unsafe fn begin(sk: Address, key: &EndpointKey) {
     let _ = ATTEMPTS.insert(thread(), attempt, 0);
 }
 
-/// A SYN goes out: from here on the socket's states tell.
+/// What the thread was in is over, or a SYN goes out, and from here on the socket's states tell.
 #[inline(always)]
-pub fn has_begun() {
+pub fn forget_attempt() {
     let _ = ATTEMPTS.remove(thread());
 }
 
@@ -154,9 +158,9 @@ unsafe fn end(result: i32, by: u16) {
         socket: attempt.socket,
         time: attempt.time,
     };
-    count_connect(attempt.endpoint);
+    count_at(attempt.endpoint, Counter::ConnectAttempted);
     let Some(mut entry) = EVENTS.reserve::<ConnectRecord>(0) else {
-        crate::maps::count(auditor_common::Counter::EventRingFull);
+        count(Counter::EventRingFull);
         return;
     };
     let record = entry.as_mut_ptr();
@@ -170,9 +174,9 @@ unsafe fn end(result: i32, by: u16) {
         describe(&raw mut (*record).task);
     }
     entry.submit(0);
-    count_outcome(attempt.endpoint);
+    count_at(attempt.endpoint, Counter::OutcomeMatched);
     let Some(mut entry) = EVENTS.reserve::<OutcomeRecord>(0) else {
-        crate::maps::count(auditor_common::Counter::EventRingFull);
+        count(Counter::EventRingFull);
         return;
     };
     let record = entry.as_mut_ptr();

@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    attempt::has_begun,
+    attempt::forget_attempt,
     kernel::{Address, off, pointer, read},
     maps::{CONNECTS, ENDPOINTS, EVENTS, TUPLES, count, header},
     task::describe,
@@ -104,20 +104,11 @@ pub unsafe fn net_ns(sk: Address) -> u32 {
 }
 
 #[inline(always)]
-pub fn count_connect(endpoint: u32) {
+pub fn count_at(endpoint: u32, counter: Counter) {
     count(if endpoint == CANARY_ENDPOINT {
         Counter::Canary
     } else {
-        Counter::ConnectMatched
-    });
-}
-
-#[inline(always)]
-pub fn count_outcome(endpoint: u32) {
-    count(if endpoint == CANARY_ENDPOINT {
-        Counter::Canary
-    } else {
-        Counter::OutcomeMatched
+        counter
     });
 }
 
@@ -138,8 +129,8 @@ unsafe fn on_connect(sk: Address, by: u16) {
         return;
     };
     let endpoint = *endpoint;
-    has_begun();
-    count_connect(endpoint);
+    forget_attempt();
+    count_at(endpoint, Counter::ConnectMatched);
     let header = header::<ConnectRecord>(kind::CONNECT, by);
     let net_ns = unsafe { net_ns(sk) };
     let state = ConnectState {
@@ -196,7 +187,7 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
         };
         let _ = TUPLES.insert(state.tuple, established, 0);
     }
-    count_outcome(state.endpoint);
+    count_at(state.endpoint, Counter::OutcomeMatched);
     if let Some(mut entry) = EVENTS.reserve::<OutcomeRecord>(0) {
         let record = entry.as_mut_ptr();
         let kind = if outcome { kind::OUTCOME } else { kind::CLOSED };

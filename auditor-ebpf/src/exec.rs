@@ -5,7 +5,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{
     kernel::{Address, Reader, Typed, off, read},
-    maps::{EVENTS, count, header},
+    maps::{EVENTS, count, header, is_live},
     task::{command_line, enters_container},
 };
 
@@ -26,6 +26,9 @@ pub fn session_exec(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 unsafe fn emit(task: Address) {
+    if !is_live() {
+        return;
+    }
     let Some(mut entry) = EVENTS.reserve::<ExecRecord>(0) else {
         count(Counter::SessionRingFull);
         return;

@@ -58,8 +58,8 @@ pub static DENIED: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 pub static HELD: Array<HeldRecord> = Array::with_max_entries(1, 0);
 
-/// Not 0 once userspace reads: until every hook is proven only the auditor's own doings are told, or a flood of others' would
-/// crowd out the canaries.
+/// Not 0 once userspace reads: until the hooks are proven only the auditor's own doings are told, and cgroups' lives, or a flood of
+/// others' would crowd out the canaries.
 #[map]
 pub static LIVE: Array<u32> = Array::with_max_entries(1, 0);
 

@@ -64,6 +64,12 @@ pub fn run(check: &Check) -> Result<Score> {
     let file_open = report["hooks"]["file_open"]["backend"].as_str();
     let may_lack = may_lack(file_open.unwrap_or("?"), &Machine::this());
     let mut score = Score::default();
+    let known = HOOKS.map(|(hook, _)| hook);
+    let reported = report["hooks"]
+        .as_object()
+        .context("a report without hooks")?;
+    let unknown = reported.keys().find(|hook| !known.contains(&hook.as_str()));
+    ensure!(unknown.is_none(), "the lab's list has no hook {unknown:?}");
     for (hook, has_canary) in HOOKS {
         let found = &report["hooks"][hook];
         let (mark, about) = match judge(found, has_canary, &check.backend, may_lack) {

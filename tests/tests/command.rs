@@ -61,8 +61,12 @@ fn recycled_device_numbers_lay_no_open_to_the_wrong_pod() {
         "{stdout}\n{}",
         String::from_utf8_lossy(&run.stderr)
     );
+    let lines: Vec<_> = stdout.lines().collect();
+    let [counts, "100 passed, 0 failed"] = lines[..] else {
+        panic!("{stdout}");
+    };
     assert!(
-        stdout.starts_with("100 opens, ") && stdout.trim_end().ends_with(" 0 misattributed"),
+        counts.starts_with("100 opens, ") && counts.ends_with(" 0 misattributed"),
         "{stdout}"
     );
 }

@@ -30,6 +30,7 @@ impl Totals {
         let in_kernel: u64 = [
             Counter::OpenMatched,
             Counter::ConnectMatched,
+            Counter::ConnectAttempted,
             Counter::OutcomeMatched,
             Counter::AcceptMatched,
             Counter::ListenMatched,

@@ -7,7 +7,7 @@ use std::{
     fs::File,
     io::{self, IoSlice, IoSliceMut, PipeReader, Write as _},
     mem::MaybeUninit,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     os::{
         fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::net::UnixDatagram,
@@ -313,12 +313,31 @@ fn connect(maps: &mut Maps, rings: &mut Rings, proof: ConnectProof) -> Result<()
     })
 }
 
-/// Connects where no TCP goes: to a multicast address, which every routing table refuses (net/ipv4/tcp_ipv4.c `tcp_v4_connect`).
+/// Connects where no TCP goes: to multicast addresses, which neither IPv4 nor IPv6 lets it try (net/ipv4/tcp_ipv4.c
+/// `tcp_v4_connect`, net/ipv6/tcp_ipv6.c `tcp_v6_connect`).
 fn attempt(maps: &mut Maps, rings: &mut Rings) -> Result<(), CanaryError> {
-    let address = SocketAddr::from((Ipv4Addr::new(224, 0, 0, 1), 9));
+    attempt_to(maps, rings, (Ipv4Addr::new(224, 0, 0, 1), 9).into())?;
+    match attempt_to(
+        maps,
+        rings,
+        (Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 9).into(),
+    ) {
+        // ipv6.disable=1: nobody can connect there.
+        Err(CanaryError::Io(error)) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => Ok(()),
+        played => played,
+    }
+}
+
+fn attempt_to(maps: &mut Maps, rings: &mut Rings, address: SocketAddr) -> Result<(), CanaryError> {
     with_endpoint(maps, address, || {
-        if TcpStream::connect_timeout(&address, PATIENCE).is_ok() {
-            return Err(io::Error::other("connected to a multicast address").into());
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(_) => {
+                return Err(io::Error::other("connected to a multicast address").into());
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+                return Err(error.into());
+            }
+            Err(_) => {}
         }
         Ok(wait(rings, |bytes| match decode(bytes) {
             Ok(Record::Connect(record)) => is_mine(record.endpoint),

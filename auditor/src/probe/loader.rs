@@ -278,11 +278,8 @@ impl Probes {
         } = Opened::new(options)?;
         let mut hooks = Vec::new();
         let mut file_canary = None;
-        for hook in Hook::ALL {
-            if hook == Hook::DeniedOpen && !options.watch_denied {
-                continue;
-            }
-            let report = choose(hook, options.backend, |way| {
+        let mut watch = |hook: Hook, maps: &mut Maps, rings: &mut Rings| {
+            choose(hook, options.backend, |way| {
                 let program_ids = attach(way, &mut ebpf, &kernel_btf).inspect_err(|_| {
                     detach(way, &mut ebpf);
                 })?;
@@ -293,14 +290,7 @@ impl Probes {
                         program_ids,
                     });
                 }
-                match prove(
-                    hook,
-                    way,
-                    &mut ebpf,
-                    &mut maps,
-                    &mut rings,
-                    options.own_tgid,
-                ) {
+                match prove(hook, way, &mut ebpf, maps, rings, options.own_tgid) {
                     Ok(proof) => {
                         if let Proof::File(canary) = proof {
                             file_canary = Some(canary);
@@ -316,8 +306,14 @@ impl Probes {
                         Err(error.to_string())
                     }
                 }
-            })?;
-            hooks.push(report);
+            })
+        };
+        for hook in Hook::ALL {
+            // What is open already is looked at below: others may hold that up.
+            if hook == Hook::OpenBefore || hook == Hook::DeniedOpen && !options.watch_denied {
+                continue;
+            }
+            hooks.push(watch(hook, &mut maps, &mut rings)?);
         }
         for report in hooks
             .iter_mut()
@@ -337,6 +333,7 @@ impl Probes {
                 .map_err(LoadError::Object)?;
         }
         maps.go_live().map_err(LoadError::Object)?;
+        hooks.push(watch(Hook::OpenBefore, &mut maps, &mut rings)?);
         let Some(canary) = file_canary else {
             return Err(LoadError::Hook {
                 hook: "file_open",

@@ -48,10 +48,15 @@ impl Change {
                 "degraded",
                 // To the second, as a human reads it.
                 format!(
-                    "the probe {name} does not prove itself any more: {why}; {} may go unseen since {:.0}: restart this pod; if it \
-                     recurs, look for who unloads BPF programs on this node",
+                    "the probe {name} does not prove itself any more: {why}; {} may go unseen since {:.0}: {}",
                     self.hook.unseen(),
                     self.fired_at,
+                    match self.hook {
+                        Hook::OpenBefore =>
+                            "look for processes in state D on this node, then restart this pod",
+                        _ =>
+                            "restart this pod; if it recurs, look for who unloads BPF programs on this node",
+                    },
                 ),
             ),
             None => ("ok", format!("the probe {name} fires again")),
@@ -71,6 +76,8 @@ pub struct SelfTest {
     hooks: Vec<Hook>,
     next_round: Instant,
     next_retry: Instant,
+    /// Doubles with each retry that does not help: a canary that stays silent keeps the auditor from its work for a second.
+    retry: Duration,
     /// Still to be played in this round, and how often each was tried before.
     waiting: VecDeque<(Hook, Tries)>,
     failing: BTreeMap<Hook, String>,
@@ -100,6 +107,7 @@ impl SelfTest {
             hooks: hooks.into_iter().collect(),
             next_round: now + interval,
             next_retry: now + AGAIN,
+            retry: AGAIN,
             waiting: VecDeque::new(),
             failing: BTreeMap::new(),
             tested: BTreeSet::new(),
@@ -110,17 +118,22 @@ impl SelfTest {
     pub fn due(&mut self, now: Instant) -> Option<Hook> {
         if self.waiting.is_empty() && now >= self.next_round {
             self.next_round = now + self.interval;
-            self.next_retry = now + AGAIN;
+            self.retry = AGAIN.min(self.interval);
+            self.next_retry = now + self.retry;
             self.waiting
                 .extend(self.hooks.iter().map(|hook| (*hook, Tries::default())));
         } else if self.waiting.is_empty() && now >= self.next_retry {
-            self.next_retry = now + AGAIN;
+            self.retry = (2 * self.retry).min(self.interval);
+            self.next_retry = now + self.retry;
+            let last = Tries {
+                failed: ATTEMPTS - 1,
+                unclear: 0,
+            };
             let failing = self
                 .hooks
                 .iter()
                 .filter(|hook| self.failing.contains_key(hook));
-            self.waiting
-                .extend(failing.map(|hook| (*hook, Tries::default())));
+            self.waiting.extend(failing.map(|hook| (*hook, last)));
         }
         self.waiting.front().map(|(hook, _)| *hook)
     }

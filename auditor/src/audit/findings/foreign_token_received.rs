@@ -11,17 +11,18 @@ use crate::{
 /// A token's descriptor, or a connection to a credential endpoint, arrives in a process of another pod, or of none: what opening the
 /// token there would be. Two pods of one ServiceAccount have the same rights, so that is milder.
 pub fn foreign_token_received(case: &ReceivedCase<'_>) -> Ruling {
-    // With the node's own credentials at its other end it stands for no pod.
-    if matches!(case.what, Received::Connection(_, EndpointKind::Imds)) {
-        return Ruling::Clear;
-    }
     match (case.relation(), case.owner) {
         (Relation::SameServiceAccount, _) => Ruling::finding(
             Severity::Medium,
             format!("{}, which runs as the same ServiceAccount", message(case)),
         ),
         (Relation::OtherPod | Relation::Host, ReceivedOwner::Pod { .. }) => {
-            Ruling::finding(Severity::Critical, message(case))
+            // At the other end are the node's credentials, no pod's: a way round a hop limit.
+            let severity = match case.what {
+                Received::Connection(_, EndpointKind::Imds) => Severity::Medium,
+                Received::Connection(..) | Received::Token(_) => Severity::Critical,
+            };
+            Ruling::finding(severity, message(case))
         }
         // A connection that no pod made stands for no pod's identity.
         (Relation::Own, _) | (_, ReceivedOwner::Host) => Ruling::Clear,
@@ -104,11 +105,11 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_to_instance_metadata_is_no_pods() {
+    fn a_connection_to_instance_metadata_stands_for_the_node() {
         let what = Received::Connection("imds", EndpointKind::Imds);
-        for who in [Who::Pod("web"), Who::Host, Who::Unknown] {
+        for who in [Who::Pod("web"), Who::Host] {
             let said = Scene::new().received(who, Whose::Pod("api"), what, foreign_token_received);
-            assert_eq!(said, Said::Clear, "{who:?}");
+            assert_eq!(said, Said::Finds(Severity::Medium), "{who:?}");
         }
     }
 

@@ -66,13 +66,14 @@ fn what_fails_is_tried_again_before_the_interval_has_passed() {
     assert_eq!(changes.len(), 1);
     assert_eq!(test.due(failed_at + AGAIN / 2), None);
     let (played, changes) = round(&mut test, failed_at + AGAIN, outcome);
-    assert_eq!(played, [Hook::FileOpen, Hook::FileOpen], "and only that");
+    assert_eq!(played, [Hook::FileOpen], "only that, and once");
     assert!(changes.is_empty(), "told already");
-    let (played, changes) = round(&mut test, failed_at + 2 * AGAIN, |_| Outcome::Fired);
+    assert_eq!(test.due(failed_at + 2 * AGAIN), None, "ever more seldom");
+    let (played, changes) = round(&mut test, failed_at + 3 * AGAIN, |_| Outcome::Fired);
     assert_eq!(played, [Hook::FileOpen]);
     assert_eq!(changes.len(), 1);
     assert_eq!(test.not_ready(), None);
-    assert_eq!(test.due(failed_at + 3 * AGAIN), None);
+    assert_eq!(test.due(failed_at + 9 * AGAIN), None);
 }
 
 #[test]
