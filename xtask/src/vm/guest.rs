@@ -265,7 +265,7 @@ fn job(target: Target, args: &Args) -> String {
     lines += &play("play", "auto", &[AUTO_SCENE.to_owned()]);
     // Once: it tries every way to watch every hook, and a backend whose canaries are silent starts no scene.
     if !target.line.best_effort {
-        lines += "check --auditor /auditor --backend auto\n";
+        lines += "check --auditor /auditor --backend auto --color never\n";
     }
     for backend in args.backends() {
         if args.plays(backend) {
@@ -307,7 +307,7 @@ mod tests {
         };
         let expected = "probes --auditor /auditor\n\
             play --auditor /auditor --backend auto --accept-refusal --color never --scene own-irsa\n\
-            check --auditor /auditor --backend auto\n\
+            check --auditor /auditor --backend auto --color never\n\
             play --auditor /auditor --backend fentry --accept-refusal --color never --scene a\n\
             evade --auditor /auditor --backend fentry --accept-refusal --color never --scene b\n\
             churn --auditor /auditor --backend fentry --cycles 9\n";

@@ -126,7 +126,7 @@ mod tests {
         ok   own-irsa  opens\n\
         1 passed, 0 failed\n\
         guest: lab play --backend fentry\n\
-        refused fentry: no way to watch file_open works on this kernel: fentry: errno 524\n\
+        refused fentry: no way to watch file_open works on this kernel: fentry: os error 524\n\
         0 passed, 0 failed, 1 skipped\n\
         guest: lab play --backend kprobe\n\
         auditor 0.1.0 on 6.1: connect by kprobe, file_open by kprobe\n\
@@ -140,12 +140,12 @@ mod tests {
         let notes = judged("6.12", arm64, KPROBE_TAKES_OVER);
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert!(notes[0].contains("by kprobe, not by fentry"));
-        assert!(notes[1].contains("errno 524"));
+        assert!(notes[1].contains("os error 524"));
     }
 
     #[test]
     fn a_refusal_for_another_reason_or_none_is_wrong() {
-        let other = KPROBE_TAKES_OVER.replace("errno 524", "Permission denied (os error 1)");
+        let other = KPROBE_TAKES_OVER.replace("os error 524", "Permission denied (os error 1)");
         let notes = judged("6.1", Arch::Aarch64, &other);
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(notes[0].contains("not for"));
@@ -155,14 +155,14 @@ mod tests {
         let notes = judged("6.1", Arch::Aarch64, &format!("{before}{runs}{after}"));
         assert_eq!(
             notes,
-            ["fentry is not refused, as it was to be (errno 524)"]
+            ["fentry is not refused, as it was to be (os error 524)"]
         );
     }
 
     #[test]
     fn a_forced_backend_must_be_the_one_that_watches() {
         let text = KPROBE_TAKES_OVER.replace(
-            "refused fentry: no way to watch file_open works on this kernel: fentry: errno 524\n\
+            "refused fentry: no way to watch file_open works on this kernel: fentry: os error 524\n\
             0 passed, 0 failed, 1 skipped\n",
             "auditor 0.1.0 on 6.12: connect by fentry, file_open by fentry\n\
             auditor 0.1.0 on 6.12: connect by fentry, file_open by syscall\n\

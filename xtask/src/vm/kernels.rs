@@ -103,7 +103,7 @@ impl Line {
             return Some("");
         }
         let known = self.name == "6.1" && arch == Arch::Aarch64 && backend == Backend::Fentry;
-        known.then_some("errno 524")
+        known.then_some("os error 524")
     }
 
     /// The newest kernel of the line: from the cache, or downloaded and unpacked.
@@ -277,7 +277,10 @@ mod tests {
     fn one_backend_is_refused_and_for_one_reason() {
         let refusal =
             |line: usize, arch| Backend::ALL.map(|backend| LINES[line].refusal(arch, backend));
-        assert_eq!(refusal(1, Arch::Aarch64), [Some("errno 524"), None, None]);
+        assert_eq!(
+            refusal(1, Arch::Aarch64),
+            [Some("os error 524"), None, None]
+        );
         assert_eq!(refusal(1, Arch::X86_64), [None; 3]);
         assert_eq!(refusal(2, Arch::Aarch64), [None; 3]);
         assert_eq!(refusal(0, Arch::X86_64), [Some(""); 3]);

@@ -263,10 +263,10 @@ pub mod tests {
                 probe file_open_fentry fentry 4215\n\
                 probe open_denied syscall refused: Invalid argument: too many\n\
                 guest: lab play --backend fentry\n\
-                refused fentry: no way: errno 524\n\
+                refused fentry: no way: os error 524\n\
                 0 passed, 0 failed, 1 skipped\n\
                 guest: lab evade --backend fentry\n\
-                refused fentry: no way: errno 524\n\
+                refused fentry: no way: os error 524\n\
                 0 passed, 0 failed, 1 skipped\n",
             ),
         );
@@ -294,7 +294,7 @@ pub mod tests {
         assert_eq!(rows[9], ["int80", "skip", "refused"]);
         assert!(shown.contains("techniques: 1 seen, 1 not-seen, 1 skip, 3 refused\nseen: all"));
         assert!(shown.contains("\nint80 skipped: no ia32 (6.12 x86_64 kprobe)\n"));
-        assert!(shown.contains("6.1 aarch64 fentry refused: no way: errno 524\n"));
+        assert!(shown.contains("6.1 aarch64 fentry refused: no way: os error 524\n"));
         assert!(shown.contains("program open_denied refused: Invalid argument: too many\n"));
     }
 

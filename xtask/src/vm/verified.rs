@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn half_more_is_still_right_and_one_beyond_is_not() {
         let right =
-            "probe a fentry 150\nprobe b kprobe refused: errno 524: no\nprobe c syscall 1\n";
+            "probe a fentry 150\nprobe b kprobe refused: os error 524: no\nprobe c syscall 1\n";
         assert!(wrong(right).is_empty());
         let grown = wrong(&right.replace("150", "151"));
         assert_eq!(
