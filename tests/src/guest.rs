@@ -114,7 +114,14 @@ fn jobs() -> Result<()> {
         if std::env::var_os("LAB_PATIENCE").is_none() {
             command.env("LAB_PATIENCE", "10");
         }
+        let before = children();
         let status = command.status().with_context(|| format!("run lab {job}"))?;
+        let (user, system) = children();
+        say(&format!(
+            "guest: {:.1} s user, {:.1} s system",
+            user - before.0,
+            system - before.1
+        ));
         ran += 1;
         if !status.success() {
             failed.push(format!("lab {job}: {status}"));
@@ -123,4 +130,19 @@ fn jobs() -> Result<()> {
     ensure!(ran > 0, "{JOB} holds no job");
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
+}
+
+/// Processor seconds, user and system, that all ended children have taken, theirs included.
+fn children() -> (f64, f64) {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // cutime and cstime, fields 16 and 17 of proc(5).
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let mut ticks = fields
+        .split_whitespace()
+        .skip(13)
+        .map(|ticks| ticks.parse::<f64>().unwrap_or_default() / 100.0);
+    (
+        ticks.next().unwrap_or_default(),
+        ticks.next().unwrap_or_default(),
+    )
 }

@@ -7,23 +7,26 @@ use crate::{
         Pod, PodSpec,
         pod::{IRSA, POD_IDENTITY},
     },
+    patience,
     service::agent::V4,
 };
 
 const AGENT: &str = "pod-identity-agent";
 const ADDRESS: &str = "169.254.170.23:80";
-/// Pods of the Deployment that is rolled.
-const REPLICAS: usize = 50;
+/// Pods of the Deployment that is rolled. An emulated processor would roll 50 for half of all scenes' time.
+fn replicas() -> usize {
+    if patience() == 1 { 50 } else { 10 }
+}
 
 pub const SCENES: &[Scene] = &[
     Scene {
         name: "rolling-update",
-        about: "a Deployment of 50 pods is rolled: each new pod asks for credentials as its predecessor goes",
+        about: "a Deployment of 50 pods (10 in a VM) is rolled: each new pod asks for credentials as its predecessor goes",
         play: |stage| {
             let role = associate(&mut stage.lab, "shop", "fleet")?;
             let spec = || PodSpec::new("shop", "fleet").with_pod_identity();
-            let mut old = Vec::with_capacity(REPLICAS);
-            for _ in 0..REPLICAS {
+            let mut old = Vec::with_capacity(replicas());
+            for _ in 0..replicas() {
                 old.push(stage.lab.start(spec())?);
             }
             let mut expected = Vec::new();

@@ -23,7 +23,8 @@ mod volume;
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::File,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -64,12 +65,16 @@ impl Stage {
         let Some(output) = &self.output else {
             return;
         };
+        let Ok(mut file) = File::open(output).map(BufReader::new) else {
+            return;
+        };
         let deadline = Instant::now() + limit * patience();
+        let (mut lines, mut partial) = (Vec::new(), String::new());
         while Instant::now() < deadline {
-            let text = fs::read_to_string(output).unwrap_or_default();
-            // The last may not be whole yet.
-            let lines = text.lines().filter_map(|l| serde_json::from_str(l).ok());
-            if enough(&lines.collect::<Vec<_>>()) {
+            while file.read_line(&mut partial).is_ok() && partial.ends_with('\n') {
+                lines.extend(serde_json::from_str(&std::mem::take(&mut partial)));
+            }
+            if enough(&lines) {
                 return;
             }
             thread::sleep(Duration::from_millis(100));
