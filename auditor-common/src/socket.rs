@@ -6,7 +6,9 @@ use crate::{Header, TaskContext};
 pub const SOCKET_FOLD_NS: u64 = 10_000_000_000;
 
 /// What was asked of socket(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct SocketKind {
     /// `AF_…`.
@@ -18,7 +20,9 @@ pub struct SocketKind {
 }
 
 /// Key of `SOCKETS_SEEN`. Not the process: anybody may try, without a right, and from a new process each time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct SocketKey {
     pub cgroup_id: u64,

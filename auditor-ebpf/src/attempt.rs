@@ -158,9 +158,9 @@ unsafe fn end(result: i32, by: u16) {
         socket: attempt.socket,
         time: attempt.time,
     };
-    count_at(attempt.endpoint, Counter::ConnectAttempted);
     let Some(mut entry) = EVENTS.reserve::<ConnectRecord>(0) else {
         count(Counter::EventRingFull);
+        count_at(attempt.endpoint, Counter::ConnectAttempted);
         return;
     };
     let record = entry.as_mut_ptr();
@@ -174,6 +174,7 @@ unsafe fn end(result: i32, by: u16) {
         describe(&raw mut (*record).task);
     }
     entry.submit(0);
+    count_at(attempt.endpoint, Counter::ConnectAttempted);
     count_at(attempt.endpoint, Counter::OutcomeMatched);
     let Some(mut entry) = EVENTS.reserve::<OutcomeRecord>(0) else {
         count(Counter::EventRingFull);

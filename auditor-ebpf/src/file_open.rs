@@ -96,20 +96,28 @@ unsafe fn inspect<R: Reader>(file: Address, by: u16) -> bool {
 
 #[inline(always)]
 unsafe fn emit(file: &TokenFile, by: u16) {
-    count(if file.class == class::CANARY {
-        Counter::Canary
-    } else {
-        Counter::OpenMatched
-    });
     let Some(mut entry) = EVENTS.reserve::<OpenRecord>(0) else {
         count(Counter::EventRingFull);
+        count_open(file.class);
         return;
     };
     let record = entry.as_mut_ptr();
     unsafe {
+        file.note_class(&raw mut (*record).file);
         (*record).header = header::<OpenRecord>(kind::OPEN, by);
         let top_mnt_ns = describe(&raw mut (*record).task);
         file.describe(&raw mut (*record).file, top_mnt_ns);
+        count_open(core::ptr::read_volatile(&raw const (*record).file.class));
     }
     entry.submit(0);
+}
+
+/// Last of all, and by what the record says: what the verifier learns of a register by a comparison, it follows to the end.
+#[inline(always)]
+fn count_open(class: u32) {
+    count(if class == class::CANARY {
+        Counter::Canary
+    } else {
+        Counter::OpenMatched
+    });
 }

@@ -83,6 +83,7 @@ unsafe fn tell(ctx: *mut c_void, task: Address, file: Address, how: u32) {
         return;
     };
     unsafe {
+        file.note_class(&raw mut (*record).file);
         (*record).header = header::<HeldRecord>(kind::HELD, backend::ITERATOR);
         (*record).how = how;
         (*record).reserved = 0;

@@ -51,14 +51,6 @@ unsafe fn inspect<R: Reader>(child: Address, mode: u32, by: u16) -> bool {
         return false;
     }
     unsafe { note_taken_from(pid_tgid as u32, child, target) };
-    if actor == setting!(own_tgid) {
-        count(Counter::Canary);
-        return unsafe { emit(child, mode, by) };
-    }
-    if !is_live() {
-        return false;
-    }
-    count(Counter::MemoryMatched);
     let key = MemoryKey {
         actor_start: unsafe { own_start() },
         target_start: unsafe { start_of(child) },
@@ -68,19 +60,29 @@ unsafe fn inspect<R: Reader>(child: Address, mode: u32, by: u16) -> bool {
         mode,
         reserved: 0,
     };
-    let now = unsafe { bpf_ktime_get_boot_ns() };
-    if let Some(told) = unsafe { MEMORY_SEEN.get(key) }
-        && now.wrapping_sub(*told) < MEMORY_FOLD_NS
-    {
-        count(Counter::MemoryFolded);
-        return false;
+    if actor == setting!(own_tgid) {
+        count(Counter::Canary);
+    } else {
+        if !is_live() {
+            return false;
+        }
+        count(Counter::MemoryMatched);
+        let now = unsafe { bpf_ktime_get_boot_ns() };
+        if let Some(told) = unsafe { MEMORY_SEEN.get(key) }
+            && now.wrapping_sub(*told) < MEMORY_FOLD_NS
+        {
+            count(Counter::MemoryFolded);
+            return false;
+        }
+        let _ = MEMORY_SEEN.insert(key, now, 0);
     }
-    if !unsafe { emit(child, mode, by) } {
+    // In one place: the verifier would walk through each.
+    let told = unsafe { emit(child, mode, by) };
+    if !told {
         // Nothing was told that could stand for the next.
-        return false;
+        let _ = MEMORY_SEEN.remove(key);
     }
-    let _ = MEMORY_SEEN.insert(key, now, 0);
-    true
+    told
 }
 
 #[inline(always)]
@@ -115,9 +117,7 @@ unsafe fn emit(child: Address, mode: u32, by: u16) -> bool {
         (*record).header = header::<MemoryRecord>(kind::MEMORY, by);
         (*record).mode = mode;
         (*record).reserved = 0;
-        let (syscall, caller) = system_call();
-        (*record).syscall = syscall;
-        (*record).caller = caller;
+        system_call(&raw mut (*record).syscall, &raw mut (*record).caller);
         describe_target(&raw mut (*record).target, child);
         describe(&raw mut (*record).task);
     }

@@ -7,7 +7,6 @@ use aya_ebpf::{
     EbpfContext as _,
     helpers::bpf_get_current_pid_tgid,
     macros::{fentry, kprobe},
-    maps::ring_buf::RingBufEntry,
     programs::{FEntryContext, ProbeContext},
 };
 
@@ -80,17 +79,21 @@ unsafe fn token(file: Address, by: u16) -> bool {
     let Some(file) = (unsafe { token_file::<Probed>(file) }) else {
         return false;
     };
-    if !is_to_be_told(file.class == class::CANARY) {
+    if file.class == class::CANARY && !is_own() {
         return false;
     }
-    let Some(mut entry) = reserve() else {
+    let Some(mut entry) = EVENTS.reserve::<ReceivedRecord>(0) else {
+        count(Counter::EventRingFull);
+        count_received(file.class == class::CANARY);
         return true;
     };
     let record = entry.as_mut_ptr();
     unsafe {
+        file.note_class(&raw mut (*record).file);
         (*record).header = header::<ReceivedRecord>(kind::RECEIVED_FILE, by);
         let top_mnt_ns = describe_receiver(record);
         file.describe(&raw mut (*record).file, top_mnt_ns);
+        count_received(core::ptr::read_volatile(&raw const (*record).file.class) == class::CANARY);
     }
     entry.submit(0);
     true
@@ -106,10 +109,12 @@ unsafe fn connection(file: Address, by: u16) -> bool {
         return false;
     };
     let state = *state;
-    if !is_to_be_told(state.endpoint == CANARY_ENDPOINT) {
+    if state.endpoint == CANARY_ENDPOINT && !is_own() {
         return false;
     }
-    let Some(mut entry) = reserve() else {
+    let Some(mut entry) = EVENTS.reserve::<ReceivedRecord>(0) else {
+        count(Counter::EventRingFull);
+        count_received(state.endpoint == CANARY_ENDPOINT);
         return true;
     };
     let record = entry.as_mut_ptr();
@@ -121,31 +126,22 @@ unsafe fn connection(file: Address, by: u16) -> bool {
         };
         (*record).connect = state;
         describe_receiver(record);
+        count_received(
+            core::ptr::read_volatile(&raw const (*record).connect.endpoint) == CANARY_ENDPOINT,
+        );
     }
     entry.submit(0);
     true
 }
 
+/// Last of all, and by what the record says: what the verifier learns of a register by a comparison, it follows to the end.
 #[inline(always)]
-fn is_to_be_told(is_canary: bool) -> bool {
-    if is_canary && !is_own() {
-        return false;
-    }
+fn count_received(is_canary: bool) {
     count(if is_canary {
         Counter::Canary
     } else {
         Counter::ReceivedMatched
     });
-    true
-}
-
-#[inline(always)]
-fn reserve() -> Option<RingBufEntry<ReceivedRecord>> {
-    let entry = EVENTS.reserve::<ReceivedRecord>(0);
-    if entry.is_none() {
-        count(Counter::EventRingFull);
-    }
-    entry
 }
 
 /// Gives the mount namespace of PID 1, as `describe` does.
@@ -153,13 +149,11 @@ fn reserve() -> Option<RingBufEntry<ReceivedRecord>> {
 unsafe fn describe_receiver(record: *mut ReceivedRecord) -> u32 {
     unsafe {
         // pidfd_getfd(2) asked `security_ptrace_access_check` just before, in this thread.
-        (*record).from = match TAKEN_FROM.get(bpf_get_current_pid_tgid() as u32) {
-            Some(from) => *from,
-            None => NOBODY,
-        };
-        let (syscall, caller) = system_call();
-        (*record).syscall = syscall;
-        (*record).caller = caller;
+        (*record).from = NOBODY;
+        if let Some(from) = TAKEN_FROM.get(bpf_get_current_pid_tgid() as u32) {
+            (*record).from = *from;
+        }
+        system_call(&raw mut (*record).syscall, &raw mut (*record).caller);
         describe(&raw mut (*record).task)
     }
 }

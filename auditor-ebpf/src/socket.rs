@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    kernel::{Address, argument, setting},
+    kernel::{Address, argument, forget, setting},
     log::log_match,
     maps::{EVENTS, SOCKETS_SEEN, count, header, is_live},
     task::{describe, own_executable},
@@ -66,14 +66,6 @@ unsafe fn inspect(family: u32, socket_type: u32, protocol: u32, kern: u32, by: u
         socket_type,
         protocol,
     };
-    if (bpf_get_current_pid_tgid() >> 32) as u32 == setting!(own_tgid) {
-        count(Counter::Canary);
-        return unsafe { emit(socket, by) };
-    }
-    if !is_live() {
-        return false;
-    }
-    count(Counter::SocketMatched);
     let (exe_dev, exe_ino) = unsafe { own_executable() };
     let key = SocketKey {
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
@@ -86,19 +78,30 @@ unsafe fn inspect(family: u32, socket_type: u32, protocol: u32, kern: u32, by: u
         exe_dev,
         exe_ino,
     };
-    let now = unsafe { bpf_ktime_get_boot_ns() };
-    if let Some(told) = unsafe { SOCKETS_SEEN.get(key) }
-        && now.wrapping_sub(*told) < SOCKET_FOLD_NS
-    {
-        count(Counter::SocketFolded);
-        return false;
+    let (socket, key) = (forget(socket), forget(key));
+    if (bpf_get_current_pid_tgid() >> 32) as u32 == setting!(own_tgid) {
+        count(Counter::Canary);
+    } else {
+        if !is_live() {
+            return false;
+        }
+        count(Counter::SocketMatched);
+        let now = unsafe { bpf_ktime_get_boot_ns() };
+        if let Some(told) = unsafe { SOCKETS_SEEN.get(key) }
+            && now.wrapping_sub(*told) < SOCKET_FOLD_NS
+        {
+            count(Counter::SocketFolded);
+            return false;
+        }
+        let _ = SOCKETS_SEEN.insert(key, now, 0);
     }
-    if !unsafe { emit(socket, by) } {
+    // In one place: the verifier would walk through each.
+    let told = unsafe { emit(socket, by) };
+    if !told {
         // Nothing was told that could stand for the next.
-        return false;
+        let _ = SOCKETS_SEEN.remove(key);
     }
-    let _ = SOCKETS_SEEN.insert(key, now, 0);
-    true
+    told
 }
 
 /// Whether it is in the ring.

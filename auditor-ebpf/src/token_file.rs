@@ -78,14 +78,21 @@ pub fn is_own() -> bool {
 }
 
 impl TokenFile {
-    /// `top_mnt_ns`: mount namespace of PID 1, in which an unknown superblock's mount point is looked for; 0 where unknown.
+    /// Writes the class, before anything else is: what the verifier knows of it in a register, it would follow for each class
+    /// through all that comes after, and of what it reads back from the record it knows nothing.
+    #[inline(always)]
+    pub unsafe fn note_class(&self, out: *mut FileInfo) {
+        unsafe { core::ptr::write_volatile(&raw mut (*out).class, self.class) };
+    }
+
+    /// The rest, after [`Self::note_class`]. `top_mnt_ns`: mount namespace of PID 1, in which an unknown superblock's mount point
+    /// is looked for; 0 where unknown.
     #[inline(always)]
     pub unsafe fn describe(&self, out: *mut FileInfo, top_mnt_ns: u32) {
         unsafe {
             (*out).identity = identity(self.sb);
             (*out).ino = read(self.inode, off!(inode_ino));
             (*out).dev = self.dev;
-            (*out).class = self.class;
             (*out).flags = read(self.file, off!(file_flags));
             (*out).mode = read(self.file, off!(file_mode));
             (*out).nlink = read(self.inode, off!(inode_nlink));
@@ -98,7 +105,7 @@ impl TokenFile {
             (*out).top_mnt_ns = top_mnt_ns;
             (*out).mount_ns = 0;
             (*out).mount_path_len = 0;
-            if self.class == class::UNCLASSIFIED {
+            if core::ptr::read_volatile(&raw const (*out).class) == class::UNCLASSIFIED {
                 (*out).mount_ns = top_mnt_ns;
                 let names = Names {
                     buffer: &raw mut (*out).mount_path,

@@ -279,7 +279,7 @@ fn later_auditor(stage: &Stage, expected: Vec<Expected>) -> Result<()> {
     let (mut auditor, ready) = Auditor::start_with(&stage.lab, &options, &flags, &[])?;
     let by = ready["backends"]["open_before"]["backend"].clone();
     let mut tally = Tally::new(expected);
-    let deadline = Instant::now() + Duration::from_secs(15) * patience();
+    let deadline = Instant::now() + Duration::from_secs(6) * patience();
     while !tally.complete() && !tally.hopeless() {
         match auditor.next(deadline)? {
             Some(line) => tally.take(&line),
