@@ -137,18 +137,20 @@ impl Volumes {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             })
         };
+        let mut mountinfo = vec![named(host_proc.join("1/mountinfo"))?];
+        // The auditor's own view too, where that is another: the propagated hostPath mount where it runs in a pod.
+        let namespace = |path: PathBuf| std::fs::metadata(path).map(|m| (m.dev(), m.ino())).ok();
+        let own = namespace(PathBuf::from("/proc/self/ns/mnt"));
+        if own.is_none() || own != namespace(host_proc.join("1/ns/mnt")) {
+            mountinfo.push(named(PathBuf::from("/proc/self/mountinfo"))?);
+        }
         // The kernel writes resolved paths.
         let root = std::fs::canonicalize(kubelet_root).unwrap_or_else(|_| kubelet_root.to_owned());
         Ok(Self {
             kubelet_pods: root.join("pods"),
             kubelet_root: root,
             host_root: host_proc.join("1/root"),
-            // The auditor's own view too: the same where it runs in the host's mount namespace, the propagated
-            // hostPath mount where it runs in a pod.
-            mountinfo: vec![
-                named(host_proc.join("1/mountinfo"))?,
-                named(PathBuf::from("/proc/self/mountinfo"))?,
-            ],
+            mountinfo,
             mounted: HashMap::new(),
             unproven: HashSet::new(),
             passed_over: VecDeque::new(),

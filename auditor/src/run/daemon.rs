@@ -63,7 +63,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     // Cheap refusals first.
     host::open_files()?;
     let own_tgid = host::own_tgid(&config.host_proc)?;
-    let mounts = host::watch_mounts(&config)?;
+    let mut mounts = host::watch_mounts(&config)?;
     let metrics = Arc::new(Metrics::default());
     let sources = setup::sources(&config, &metrics).await?;
     let agent = setup::agent_net_ns(&config)?;
@@ -228,7 +228,11 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             // Not a wait: the rest of what one batch left.
             () = tokio::task::yield_now(), if more => {}
             changed = mounts.changed() => match changed {
-                Ok(()) => pipeline.on_mounts_changed(),
+                Ok(()) => {
+                    let begun = Instant::now();
+                    pipeline.on_mounts_changed();
+                    mounts.looked(begun.elapsed());
+                }
                 Err(error) => {
                     pipeline.health(degraded("probe", format!("cannot watch the host's mounts: {error}")));
                     tokio::time::sleep(TICK).await;

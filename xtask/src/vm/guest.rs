@@ -267,7 +267,7 @@ fn job(target: Target, args: &Args) -> String {
     if !target.line.best_effort {
         lines += "check --auditor /auditor --backend auto --color never\n";
     }
-    for backend in args.backends() {
+    for backend in args.backends(target.line) {
         if args.plays(backend) {
             lines += &play("play", backend.name(), &args.scene);
         }
@@ -276,7 +276,7 @@ fn job(target: Target, args: &Args) -> String {
         }
     }
     if let Some(cycles) = args.churn {
-        for backend in args.backends().into_iter().filter(is_allowed) {
+        for backend in args.backends(target.line).into_iter().filter(is_allowed) {
             lines += &format!("{} --cycles {cycles}\n", plain("churn", backend));
         }
     }

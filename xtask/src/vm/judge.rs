@@ -42,7 +42,7 @@ pub fn judge(target: Target, console: &Console, args: &Args) -> Vec<String> {
     let wanted = if args.probes {
         0
     } else {
-        args.backends().len() + 1
+        args.backends(target.line).len() + 1
     };
     if columns.len() != wanted {
         notes.push(format!("{} of {wanted} backends were tried", columns.len()));
