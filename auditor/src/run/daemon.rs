@@ -30,8 +30,9 @@ use crate::{
     state::StateDir,
 };
 
-/// Records taken in one go before timers and signals get their turn.
-const BATCH: u64 = 512;
+/// Records taken in one go before timers and signals get their turn: fewer than the sink's queue has places left when it is
+/// [crowded](Pipeline::should_wait).
+const BATCH: u64 = 256;
 const TICK: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// From SIGTERM to the last line: two seconds by contract, less what the process needs besides.
@@ -209,7 +210,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         stop.clone(),
     ));
     let mut is_told = pipeline.is_told();
-    readiness.set(not_ready(is_told, &watching));
+    readiness.set(not_ready(is_told, &watching, &pipeline));
 
     let mut older = OlderWatch::new(older::EVERY);
     let mut tick = tokio::time::interval(TICK);
@@ -256,7 +257,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                     // A listing is much longer on the wire than what is kept of it.
                     setup::trim_heap();
                 }
-                readiness.set(not_ready(is_told, &watching));
+                readiness.set(not_ready(is_told, &watching, &pipeline));
                 programs.flush_log();
             }
             _ = heartbeat.tick() => {
@@ -270,6 +271,10 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             }
         }
         if more {
+            if pipeline.should_wait() {
+                tokio::time::sleep(Pipeline::BREATHER).await;
+                continue;
+            }
             more = drain(&mut rings, &mut pipeline, BATCH);
         }
     };
@@ -279,6 +284,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     // Nothing new comes in once the programs are gone; what is in the rings is still written.
     drop(programs);
     let drain_by = Instant::now() + STOP_WITHIN / 2;
+    pipeline.drain_until(deadline - WRITE_WITHIN);
     while drain(&mut rings, &mut pipeline, BATCH) && Instant::now() < drain_by {}
     while let Some(found) = older.try_found() {
         pipeline.on_older(found);
@@ -341,11 +347,11 @@ fn drain(rings: &mut Rings, pipeline: &mut Pipeline, limit: u64) -> bool {
 }
 
 /// For /readyz; none: ready.
-fn not_ready(is_told: bool, watching: &Watching) -> Option<String> {
-    if is_told {
-        return watching.not_ready();
+fn not_ready(is_told: bool, watching: &Watching, pipeline: &Pipeline) -> Option<String> {
+    if !is_told {
+        return Some("the API server has not listed this node's pods yet".to_owned());
     }
-    Some("the API server has not listed this node's pods yet".to_owned())
+    watching.not_ready().or_else(|| pipeline.sink_failing())
 }
 
 fn degraded(component: &str, message: String) -> Health {
