@@ -109,14 +109,21 @@ impl Pipeline {
 
     /// What explains a loss must not be lost itself: it waits for room.
     fn announce_losses(&mut self, now: Timestamp) {
-        for (index, place) in PLACES.iter().enumerate() {
-            if self.reporter.free() == 0 {
-                return;
-            }
-            let Some((count, from)) = self.loss.places[index].due.take() else {
-                continue;
-            };
-            let loss = Loss {
+        if self.reporter.free() < PLACES.len() {
+            return;
+        }
+        for loss in self.take_losses() {
+            self.emit(now, Uuid::now_v7(), loss);
+        }
+    }
+
+    /// What is to be announced, and is from here on the caller's to announce.
+    pub(super) fn take_losses(&mut self) -> Vec<Body> {
+        let to = self.loss.looked;
+        let places = PLACES.iter().zip(&mut self.loss.places);
+        let due = places.filter_map(|(place, watched)| Some((place, watched.due.take()?)));
+        due.map(|(place, (count, from))| {
+            Body::Loss(Loss {
                 reason: place.reason().to_owned(),
                 ring: match place {
                     Place::Ring(ring) => Some(ring.name.to_owned()),
@@ -124,10 +131,10 @@ impl Pipeline {
                 },
                 count,
                 from,
-                to: now,
-            };
-            self.emit(now, Uuid::now_v7(), Body::Loss(loss));
-        }
+                to,
+            })
+        })
+        .collect()
     }
 }
 

@@ -51,8 +51,13 @@ use crate::{
     metrics::Metrics,
     node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes, WantedVolumes},
     probe::{Maps, Record, decode},
-    report::{Reporter, SinkTotals},
+    report::{QUEUE_CAPACITY, Reporter, SinkTotals},
 };
+
+/// Lines that wait while more is read: half of the sink's queue.
+const CROWDED: usize = QUEUE_CAPACITY / 2;
+/// At the end what is read must be written, too, and what is not read is counted: little may lie between.
+const NEARLY_OUT: usize = 64;
 
 /// What does not change during a run.
 #[derive(Debug)]
@@ -239,7 +244,11 @@ impl Pipeline {
 
     /// The lines that wait are many, and the writer gets on with them: what is in the rings is better off there for a moment.
     pub fn should_wait(&self) -> bool {
-        self.reporter.is_crowded()
+        let lines = match self.drain_until {
+            None => CROWDED,
+            Some(_) => NEARLY_OUT,
+        };
+        self.reporter.is_busy(lines)
     }
 
     /// From here on nothing waits in the rings for its turn, and what is left is to be written by `deadline`: so it may wait for
@@ -248,13 +257,14 @@ impl Pipeline {
         self.drain_until = Some(deadline);
     }
 
-    /// The last of the events is in: writes what is held back, and gives the totals up to here.
+    /// The last of the events is in: writes what is held back, and gives the losses that there was no room to tell of, and the
+    /// totals up to here.
     pub fn close(
         mut self,
         reason: String,
         uptime: Duration,
         queued: u64,
-    ) -> (Reporter, impl FnOnce(SinkTotals) -> Stopped) {
+    ) -> (Reporter, Vec<Body>, impl FnOnce(SinkTotals) -> Stopped) {
         self.retry_held(true);
         self.retry_connects(true);
         self.retry_closing(true);
@@ -263,6 +273,7 @@ impl Pipeline {
         self.retry_memory(true);
         self.retry_sockets(true);
         self.report_losses();
+        let untold = self.take_losses();
         let Self {
             maps,
             totals,
@@ -270,7 +281,7 @@ impl Pipeline {
             ..
         } = self;
         let last = move |sink: SinkTotals| totals.stopped(&maps, sink, reason, uptime, queued);
-        (reporter, last)
+        (reporter, untold, last)
     }
 
     /// For the writer to get on.

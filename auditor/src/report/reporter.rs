@@ -124,11 +124,11 @@ impl Reporter {
         self.capacity.saturating_sub(self.queued())
     }
 
-    /// Many lines wait, and they get fewer: what can wait elsewhere should. False while nothing gets out: then waiting would
-    /// never end.
+    /// More than `lines` lines wait, and they get fewer: what can wait elsewhere should. False while nothing gets out: then
+    /// waiting would never end.
     #[must_use]
-    pub fn is_crowded(&self) -> bool {
-        self.queued() > self.capacity / 4 * 3 && !self.shared.is_stalled()
+    pub fn is_busy(&self, lines: usize) -> bool {
+        self.queued() > lines && !self.shared.is_stalled()
     }
 
     #[must_use]
@@ -142,11 +142,12 @@ impl Reporter {
         self.shared.failing()
     }
 
-    /// Writes what waits, announces what was lost, writes the last line, which `last` makes of the totals, and returns
-    /// by `deadline`. Blocks the calling thread. What did not get out in time is counted as lost.
+    /// Writes what waits, announces what was lost, writes `words`, which need no room in the queue, and the last line, which
+    /// `last` makes of the totals, and returns by `deadline`. Blocks the calling thread. What did not get out in time is counted as lost.
     pub fn finish(
         self,
         deadline: Instant,
+        words: Vec<Body>,
         last: impl FnOnce(SinkTotals) -> (Timestamp, Uuid, Body),
     ) -> Finished {
         /// Kept for what comes after the queue.
@@ -173,7 +174,7 @@ impl Reporter {
             };
         };
         shared.stop_by(deadline);
-        let complete = writer.finish(last);
+        let complete = writer.finish(words, last);
         Finished {
             totals: shared.totals(),
             complete,

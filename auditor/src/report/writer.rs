@@ -111,10 +111,17 @@ impl Writer {
         self
     }
 
-    /// Finishes the line that a deadline interrupted, announces what was lost, writes the last line. True when all of
+    /// Finishes the line that a deadline interrupted, announces what was lost, writes `words` and the last line. True when all of
     /// that is out.
-    pub fn finish(mut self, last: impl FnOnce(SinkTotals) -> (Timestamp, Uuid, Body)) -> bool {
+    pub fn finish(
+        mut self,
+        words: Vec<Body>,
+        last: impl FnOnce(SinkTotals) -> (Timestamp, Uuid, Body),
+    ) -> bool {
         let mut complete = self.push() && self.announce_recovery() && self.announce();
+        for body in words {
+            complete = complete && self.write_own(body);
+        }
         if complete {
             let (time, id, body) = last(self.shared.totals());
             complete = self.write(time, id, body);

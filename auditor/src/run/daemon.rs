@@ -31,12 +31,14 @@ use crate::{
 };
 
 /// Records taken in one go before timers and signals get their turn: fewer than the sink's queue has places left when it is
-/// [crowded](Pipeline::should_wait).
+/// crowded.
 const BATCH: u64 = 256;
 const TICK: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// From SIGTERM to the last line: two seconds by contract, less what the process needs besides.
-const STOP_WITHIN: Duration = Duration::from_millis(1500);
+/// As many when it stops: the last ones' lines must be written in time, too.
+const LAST_BATCH: u64 = 32;
+/// From SIGTERM to the last line: two seconds by contract, less what the process needs besides, on a machine that is busy.
+const STOP_WITHIN: Duration = Duration::from_millis(1200);
 /// For the last lines at least, however long detaching took.
 const WRITE_WITHIN: Duration = Duration::from_millis(250);
 
@@ -285,7 +287,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     drop(programs);
     let drain_by = Instant::now() + STOP_WITHIN / 2;
     pipeline.drain_until(deadline - WRITE_WITHIN);
-    while drain(&mut rings, &mut pipeline, BATCH) && Instant::now() < drain_by {}
+    while drain(&mut rings, &mut pipeline, LAST_BATCH) && Instant::now() < drain_by {}
     while let Some(found) = older.try_found() {
         pipeline.on_older(found);
     }
@@ -301,10 +303,10 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     {
         tracing::warn!(%error, "the next run will know less of which bindings are used");
     }
-    let (reporter, last) = pipeline.close(reason.to_owned(), started.elapsed(), queued);
+    let (reporter, untold, last) = pipeline.close(reason.to_owned(), started.elapsed(), queued);
     // Detaching may have taken all of that time: the kernel waits for every task (rcu_tasks), which is no fault of the reader's.
     let deadline = deadline.max(Instant::now() + WRITE_WITHIN);
-    let finished = reporter.finish(deadline, |totals| {
+    let finished = reporter.finish(deadline, untold, |totals| {
         (
             Timestamp::now(),
             Uuid::now_v7(),
