@@ -286,7 +286,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     // Nothing new comes in once the programs are gone; what is in the rings is still written.
     drop(programs);
     let drain_by = Instant::now() + STOP_WITHIN / 2;
-    pipeline.drain_until(deadline - WRITE_WITHIN);
+    pipeline.drain_until(drain_by.max(deadline - WRITE_WITHIN));
     while drain(&mut rings, &mut pipeline, LAST_BATCH) && Instant::now() < drain_by {}
     while let Some(found) = older.try_found() {
         pipeline.on_older(found);

@@ -233,7 +233,7 @@ impl Reader {
 
     /// Lines up to the first that fits.
     pub fn until(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Vec<Value>> {
-        let deadline = Instant::now() + Duration::from_secs(30) * patience();
+        let deadline = Instant::now() + Duration::from_secs(60) * patience();
         let mut lines = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
