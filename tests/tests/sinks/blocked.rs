@@ -3,11 +3,11 @@
 use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use lab::patience;
+use lab::{auditor::Envelope, patience};
 use serde_json::Value;
 
 use crate::{
-    stage::{Daemon, Reader, Stage, count, is_health, lost, metric, wait_for},
+    stage::{Daemon, Reader, Stage, count, is_health, lost, metric, up_to_ready, wait_for},
     support::{get, is_root},
 };
 
@@ -83,10 +83,7 @@ fn without_a_reader_it_goes_on_says_so_and_ends_in_time() -> Result<()> {
     command.stdout(Stdio::piped());
     let mut daemon = Daemon::start(&stage, command)?;
     let pipe = daemon.child.stdout.take().context("no pipe")?;
-    let mut reader = Reader::new(pipe);
-    let ready = reader.ready()?;
-    // Its thread ends with the line that finds nobody to send it to, and closes the pipe.
-    drop(reader);
+    let ready = up_to_ready(pipe, &mut Envelope::default())?;
     stage.flood(10)?;
     daemon.until_readyz(&ready, 503, "Broken pipe")?;
     stage.flood(1_000)?;

@@ -1,35 +1,15 @@
 //! `--output-file` is a FIFO whose reader goes and another comes.
 
-use std::{
-    fs::File,
-    io::{BufRead as _, BufReader},
-};
+use std::fs::File;
 
 use anyhow::{Result, ensure};
 use lab::auditor::Envelope;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use serde_json::Value;
 
 use crate::{
-    stage::{Daemon, Reader, Stage, is_health},
+    stage::{Daemon, Reader, Stage, is_health, up_to_ready},
     support::is_root,
 };
-
-/// Reads that far and is gone.
-fn up_to_ready(fifo: File, envelope: &mut Envelope) -> Result<Value> {
-    let mut fifo = BufReader::new(fifo);
-    loop {
-        let mut text = String::new();
-        ensure!(
-            fifo.read_line(&mut text)? > 0,
-            "it ended before it was ready"
-        );
-        let line = envelope.check(&text)?;
-        if line["event"] == "ready" {
-            return Ok(line);
-        }
-    }
-}
 
 #[test]
 fn another_reader_goes_on_where_the_first_left_off() -> Result<()> {

@@ -270,6 +270,22 @@ impl Reader {
     }
 }
 
+/// Reads that far and is gone: whoever writes on has nobody who reads.
+pub fn up_to_ready(from: impl Read, envelope: &mut Envelope) -> Result<Value> {
+    let mut from = BufReader::new(from);
+    loop {
+        let mut text = String::new();
+        ensure!(
+            from.read_line(&mut text)? > 0,
+            "it ended before it was ready"
+        );
+        let line = envelope.check(&text)?;
+        if line["event"] == "ready" {
+            return Ok(line);
+        }
+    }
+}
+
 /// The kinds of the lines, not the lines: there may be thousands.
 fn tell(lines: &[Value]) -> String {
     let mut kinds = std::collections::BTreeMap::<String, u32>::new();
