@@ -106,7 +106,7 @@ pub struct CloseCase<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     pub verdict: Verdict,
-    /// `associations`, `serviceaccount`, `pod`, `owner`, `process`, `outcome`: what a rule lacked.
+    /// `associations`, `serviceaccount`, `pod`, `owner`, `process`, `outcome`, `namespaces`: what a rule lacked.
     pub undetermined: Vec<String>,
     /// Null for connects.
     pub relation: Option<Relation>,
@@ -116,6 +116,18 @@ pub struct Judgement {
     pub binding: Option<Binding>,
     /// About the pod whose binding is given.
     pub evidence: Evidence,
+}
+
+impl Judgement {
+    /// A rule that could have decided lacked that: whatever is no violation is undetermined.
+    pub fn lack(&mut self, what: &str) {
+        if !self.undetermined.iter().any(|lacking| lacking == what) {
+            self.undetermined.push(what.to_owned());
+        }
+        if self.verdict != Verdict::Violation {
+            self.verdict = Verdict::Undetermined;
+        }
+    }
 }
 
 impl<'a> Actor<'a> {

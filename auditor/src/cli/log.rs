@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
+use super::stderr::Stderr;
+
 /// What is wrong with a filter.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
@@ -39,7 +41,7 @@ pub fn init_logging(filter: &str) -> Result<(), FilterError> {
     // Fails only where a log is set up already, as in tests.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(Stderr::default)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .try_init();

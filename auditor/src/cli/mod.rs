@@ -12,6 +12,7 @@ mod endpoint;
 mod exit;
 mod log;
 mod source;
+mod stderr;
 mod sync;
 
 use std::ffi::OsString;

@@ -111,7 +111,7 @@ pub struct Evidence {
 /// How the event was attributed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attribution {
-    /// `cgroup`, `cgroup-ancestor` (a nested cgroup), `host` (outside every pod), `conflict` (identity-mismatch), `unknown`; `address` (by the peer's address: `agent_accept`).
+    /// `cgroup`, `cgroup-ancestor` (a nested cgroup), `cgroup-only` (whose mount namespace it is in was not looked at), `host` (outside every pod), `conflict` (identity-mismatch), `unknown`; `address` (by the peer's address: `agent_accept`).
     pub process: String,
     /// `mountinfo`, `superblock` (the kernel named the volume's mount point at the event), `path` (as a refused open claimed), `unknown`; null where no token is involved.
     pub owner: Option<String>,

@@ -40,6 +40,7 @@ pub struct Metrics {
     registry: Registry,
     events: Family<EventLabels, Counter>,
     findings: Family<FindingLabels, Counter>,
+    label_sets_folded: Counter,
     folded: Counter,
     lost: Family<ReasonLabels, Counter>,
     counted_only: Counter,
@@ -76,6 +77,7 @@ impl Metrics {
             registry: Registry::default(),
             events: Family::default(),
             findings: Family::default(),
+            label_sets_folded: Counter::default(),
             folded: Counter::default(),
             lost: Family::default(),
             counted_only: Counter::default(),
@@ -109,6 +111,11 @@ impl Metrics {
         ours.register(
             "label_sets_folded",
             "Findings counted as `other`, because too many workloads have some",
+            all.label_sets_folded.clone(),
+        );
+        ours.register(
+            "events_folded",
+            "Events that an earlier one stands for",
             all.folded.clone(),
         );
         ours.register(
@@ -174,9 +181,22 @@ impl Metrics {
         self.api.clone()
     }
 
+    /// Adds to `events_lost_total`; `reason` as in `loss` lines.
+    pub fn add_lost(&self, reason: &str, count: u64) {
+        let reason = reason.to_owned();
+        self.lost
+            .get_or_create(&ReasonLabels { reason })
+            .inc_by(count);
+    }
+
     /// Adds to `events_counted_only_total`.
     pub fn add_counted_only(&self, count: u64) {
         self.counted_only.inc_by(count);
+    }
+
+    /// Brings `events_folded_total` up to the kernel's count, which only grows.
+    pub fn set_folded(&self, total: u64) {
+        self.folded.inc_by(total.saturating_sub(self.folded.get()));
     }
 
     /// `reason` is one of a few words, never something from outside.
@@ -265,26 +285,18 @@ impl Metrics {
             && self.label_sets.fetch_add(1, Ordering::Relaxed) >= self.max_label_sets
         {
             self.findings.get_or_create(&labels.folded()).inc();
-            self.folded.inc();
+            self.label_sets_folded.inc();
         } else {
             self.findings.get_or_create(labels).inc();
         }
     }
 }
 
-/// `loss` lines carry what other stages lost; what the sink loses is told by [`Observer::lost`].
 impl Observer for Metrics {
     fn emitted(&self, body: &Body) {
         self.events.get_or_create(&EventLabels::of(body)).inc();
         for labels in FindingLabels::of(body) {
             self.count_finding(&labels);
-        }
-        if let Body::Loss(loss) = body {
-            self.lost
-                .get_or_create(&ReasonLabels {
-                    reason: loss.reason.clone(),
-                })
-                .inc_by(loss.count);
         }
     }
 
@@ -309,10 +321,6 @@ impl Observer for Metrics {
     }
 
     fn lost(&self, _: &Body) {
-        self.lost
-            .get_or_create(&ReasonLabels {
-                reason: "sink".to_owned(),
-            })
-            .inc();
+        self.add_lost("sink", 1);
     }
 }

@@ -6,12 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    event::{BindingKind, Body, Loss, Verdict},
+    event::{BindingKind, Body, Verdict},
     report::{Observer, fixture},
 };
 
@@ -120,14 +119,9 @@ fn events_show_in_the_metrics() {
     metrics.emitted(&body);
     metrics.written(&body, Duration::from_micros(300));
     metrics.lost(&body);
-    let (from, to) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
-    metrics.emitted(&Body::Loss(Loss {
-        reason: "ring-full".to_owned(),
-        ring: None,
-        count: 7,
-        from,
-        to,
-    }));
+    metrics.add_lost("ring-full", 7);
+    metrics.set_folded(4);
+    metrics.set_folded(6);
     metrics.add_counted_only(3);
     metrics.add_unattributed("no-cgroup");
     metrics.set_bindings("file:a.json", BindingKind::PodIdentity, 5);
@@ -168,6 +162,7 @@ fn events_show_in_the_metrics() {
         (r#"events_lost_total{reason="ring-full"}"#, 7.0),
         (r#"events_lost_total{reason="decode"}"#, 0.0),
         ("events_counted_only_total", 3.0),
+        ("events_folded_total", 6.0),
         ("label_sets_folded_total", 0.0),
         (r#"unattributed_total{reason="no-cgroup"}"#, 1.0),
         (r#"event_latency_seconds_bucket{le="0.00025"}"#, 0.0),

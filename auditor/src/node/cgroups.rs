@@ -6,9 +6,11 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use super::{
+    budget::{Budget, Rate},
     cgroup_path::{CgroupOwner, parse},
     mountinfo,
 };
@@ -17,6 +19,11 @@ use super::{
 const REMOVED: usize = 16_384;
 /// Directories that one look at the hierarchy visits.
 const WALK_LIMIT: usize = 200_000;
+/// For looks at it: who makes events come from cgroups that are in no hierarchy must not keep the auditor from its work.
+const WALKS: Rate = Rate {
+    one_in: 20,
+    most: Duration::from_millis(500),
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
@@ -54,6 +61,7 @@ pub struct Cgroups {
     prefix: String,
     entries: HashMap<u64, Entry>,
     removed: VecDeque<u64>,
+    walks: Budget<()>,
 }
 
 /// Mount point of the cgroup v2 hierarchy that shows its whole tree, from `HOST_PROC/1/mountinfo`.
@@ -92,6 +100,7 @@ impl Cgroups {
             prefix,
             entries: HashMap::new(),
             removed: VecDeque::new(),
+            walks: Budget::new(WALKS, WALKS, Instant::now()),
         };
         // kernfs numbers the hierarchy's root 1, wherever it is mounted (fs/kernfs/dir.c).
         cgroups.made(1, "/");
@@ -177,13 +186,18 @@ impl Cgroups {
         }
     }
 
-    /// As [`Cgroups::member`], with a look at the hierarchy for an id that no event told of.
+    /// As [`Cgroups::member`], with a look at the hierarchy for an id that no event told of, while there is time for it.
     pub fn member_or_look(&mut self, id: u64) -> Member {
         match self.member(id) {
             Member::Unknown => {
+                let begun = Instant::now();
+                if !self.walks.allows((), begun) {
+                    return Member::Unknown;
+                }
                 if let Err(error) = self.walk() {
                     tracing::warn!(%error, "cannot read the cgroup hierarchy");
                 }
+                self.walks.spend((), begun.elapsed());
                 self.member(id)
             }
             known => known,

@@ -1,5 +1,6 @@
 //! What the node itself knows: whose cgroup a process is in, whose volume a superblock is, which process is the kubelet.
 
+mod budget;
 mod cgroup_path;
 mod cgroups;
 mod clock;
@@ -12,6 +13,7 @@ mod process;
 mod redact;
 mod volumes;
 
+pub use budget::{Budget, Rate};
 pub use cgroup_path::{CgroupOwner, parse as parse_cgroup_path};
 pub use cgroups::{CgroupError, Cgroups, Member, find_root as find_cgroup_root};
 pub use clock::Clock;

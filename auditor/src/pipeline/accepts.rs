@@ -1,7 +1,10 @@
 //! Connections that were accepted on credential addresses. What a connect explains is counted; what none explains, and what
 //! somebody other than the agent accepts, is written.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use auditor_common::{AcceptRecord, CANARY_ENDPOINT, Counter};
 use uuid::Uuid;
@@ -10,6 +13,7 @@ use super::{
     Pipeline,
     agent::Holder,
     connects::Endpoint,
+    fair::{Class, Fair, Party},
     knowledge,
     tuple::{ip, socket},
 };
@@ -20,12 +24,21 @@ use crate::{
     node::Clock,
 };
 
-/// Connections whose listener's pod the cluster has not told of yet. One more, and the oldest is counted.
+/// Connections whose listener's pod the cluster has not told of yet. One more, and the oldest of the address that has most goes
+/// out as it is.
 const WAITING: usize = 256;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Accepts {
-    waiting: VecDeque<AcceptRecord>,
+    waiting: Fair<AcceptRecord>,
+}
+
+impl Default for Accepts {
+    fn default() -> Self {
+        Self {
+            waiting: Fair::new(WAITING),
+        }
+    }
 }
 
 impl Pipeline {
@@ -38,10 +51,8 @@ impl Pipeline {
 
     /// Looks again at those whose listener was not known; `last`: nothing may wait any longer.
     pub(super) fn retry_accepts(&mut self, last: bool) {
-        for _ in 0..self.accepts.waiting.len() {
-            if let Some(record) = self.accepts.waiting.pop_front() {
-                self.consider_accept(&record, true, last);
-            }
+        for record in self.accepts.waiting.take(|_| true) {
+            self.consider_accept(&record, true, last);
         }
     }
 
@@ -103,12 +114,9 @@ impl Pipeline {
             knowledge: knowledge(&self.sources, &self.settings),
         });
         if !last && self.may_become_clear(&judgement, record.header.time) {
-            if self.accepts.waiting.len() >= WAITING
-                && let Some(oldest) = self.accepts.waiting.pop_front()
-            {
+            if let Some(oldest) = self.accepts.waiting.hold(party(record), *record) {
                 self.consider_accept(&oldest, true, true);
             }
-            self.accepts.waiting.push_back(*record);
             return;
         }
         // Whoever came rightly to the agent's address is told of by his connect; the one that he reached, once.
@@ -206,5 +214,19 @@ impl Pipeline {
         };
         let cluster = self.sources.cluster();
         cluster.pod(&owner.pod_uid).map(|pod| cluster.pod_ref(pod))
+    }
+}
+
+/// Who connected is known by his address alone.
+fn party(record: &AcceptRecord) -> Party {
+    let mut hasher = DefaultHasher::new();
+    ip(record.tuple.dst).hash(&mut hasher);
+    let class = match record.matched {
+        0 => Class::Stranger,
+        _ => Class::Own,
+    };
+    Party {
+        class,
+        id: hasher.finish(),
     }
 }

@@ -1,12 +1,20 @@
 //! Who did it: the process's pod by its cgroup, checked against its namespaces.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use auditor_common::{TaskContext, task_flags};
 
-use super::{Pipeline, containers::Home};
+use super::{
+    Pipeline,
+    containers::Home,
+    fair::{Class, Party},
+    namespaces::Whose,
+};
 use crate::{
-    audit,
+    audit::{self, Judgement},
     cluster::Pod,
     event::{Container, PodRef, Process},
     node::{CgroupOwner, Member, describe_process},
@@ -35,15 +43,33 @@ pub enum Who {
 #[derive(Clone, Debug)]
 pub struct Attributed {
     pub who: Who,
-    /// `cgroup`, `cgroup-ancestor`, `host`, `conflict`, `unknown`.
+    /// `cgroup`, `cgroup-ancestor`, `cgroup-only`, `host`, `conflict`, `unknown`.
     pub by: &'static str,
     pub process: Process,
+}
+
+/// The cgroup names a pod, and whether the process's mount namespace agrees was not looked at.
+const CGROUP_ONLY: &str = "cgroup-only";
+
+/// Of somebody who may be another than his cgroup says nothing is allowed; what he did against the rules he did all the same.
+pub fn doubt(by: &str, judgement: &mut Judgement) {
+    if by == CGROUP_ONLY {
+        judgement.lack("namespaces");
+    }
+}
+
+/// What the namespaces say of whom the cgroup names.
+enum Identity {
+    Agrees,
+    Other(String),
+    Unchecked,
 }
 
 impl Attributed {
     /// Whether a later look would find the same: the cluster has told of the pod, or there is none to tell of.
     pub fn is_settled(&self) -> bool {
         match self.who {
+            _ if self.by == CGROUP_ONLY => false,
             Who::Pod { .. } | Who::Host | Who::Conflict { .. } => true,
             Who::UnlistedPod { .. } | Who::Unknown { .. } => false,
         }
@@ -147,14 +173,14 @@ impl Pipeline {
             }
         };
         let pod = self.sources.cluster().pod(&owner.pod_uid).cloned();
-        if let Some(other) = self.other_identity(task, &owner, pod.as_deref(), home) {
-            let candidates = vec![self.name_of(&owner.pod_uid), other];
-            return (Who::Conflict { candidates }, "conflict");
-        }
-        let by = if owner.nested {
-            "cgroup-ancestor"
-        } else {
-            "cgroup"
+        let by = match self.identity(task, &owner, pod.as_deref(), home) {
+            Identity::Other(other) => {
+                let candidates = vec![self.name_of(&owner.pod_uid), other];
+                return (Who::Conflict { candidates }, "conflict");
+            }
+            Identity::Unchecked => CGROUP_ONLY,
+            Identity::Agrees if owner.nested => "cgroup-ancestor",
+            Identity::Agrees => "cgroup",
         };
         match pod {
             Some(pod) => {
@@ -170,36 +196,57 @@ impl Pipeline {
 
     /// Whom the namespaces name, where that is not whom the cgroup names. A pod may live in the host's by its spec: one
     /// whose spec is not known yet is not accused of it.
-    fn other_identity(
+    fn identity(
         &mut self,
         task: &TaskContext,
         owner: &CgroupOwner,
         pod: Option<&Pod>,
         home: Option<Home>,
-    ) -> Option<String> {
+    ) -> Identity {
+        let is_host = |is_host| match is_host {
+            true => Identity::Other("host".to_owned()),
+            false => Identity::Agrees,
+        };
         match home {
-            Some(Home::Pod(uid)) if *uid != *owner.pod_uid => return Some(self.name_of(&uid)),
-            Some(Home::Host) => return Some("host".to_owned()),
+            Some(Home::Pod(uid)) if *uid != *owner.pod_uid => {
+                return Identity::Other(self.name_of(&uid));
+            }
+            Some(Home::Host) => return is_host(true),
             Some(Home::Pod(_) | Home::Unknown) => {}
             None => {
                 if pod.is_some_and(|pod| !pod.host_pid) {
-                    return Some("host".to_owned());
+                    return is_host(true);
                 }
             }
         }
         if self.settings.host_mnt_ns == Some(task.mnt_ns) {
             // From a container's init down, somebody entered the host's mounts: still that pod.
             let descends = task.flags & task_flags::ROOT_KNOWN != 0 && task.root_nspid == 1;
-            return (!descends && pod.is_some_and(|pod| !pod.host_pid)).then(|| "host".to_owned());
+            return is_host(!descends && pod.is_some_and(|pod| !pod.host_pid));
         }
         if task.mnt_ns == task.reaper_mnt_ns && task.container_pid_ns != 0 {
             self.namespaces.learn(task.mnt_ns, &owner.pod_uid);
-            return None;
+            return Identity::Agrees;
         }
-        let other =
-            self.namespaces
-                .other_owner(task.mnt_ns, &owner.pod_uid, &self.settings.host_proc)?;
-        Some(self.name_of(&other))
+        let asks = id_of_pod(&owner.pod_uid);
+        let host_proc = &self.settings.host_proc;
+        match self
+            .namespaces
+            .whose(task.mnt_ns, &owner.pod_uid, asks, host_proc)
+        {
+            Whose::Own => Identity::Agrees,
+            Whose::Other(uid) => Identity::Other(self.name_of(&uid)),
+            Whose::Unchecked => Identity::Unchecked,
+        }
+    }
+
+    /// Whose share of a queue something of this cgroup takes.
+    pub(super) fn party(&self, cgroup_id: u64, class: Class) -> Party {
+        let id = match self.cgroups.member(cgroup_id) {
+            Member::Pod(owner) => id_of_pod(&owner.pod_uid),
+            Member::Host | Member::Unknown => cgroup_id,
+        };
+        Party { class, id }
     }
 
     fn name_of(&self, pod_uid: &str) -> String {
@@ -218,4 +265,11 @@ impl Pipeline {
     pub(super) fn pod_ref(&self, who: &Who) -> Option<PodRef> {
         who.pod().map(|pod| self.sources.cluster().pod_ref(pod))
     }
+}
+
+/// A number for a pod: two pods with one would share a share, and 2^64 are enough.
+fn id_of_pod(pod_uid: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    pod_uid.hash(&mut hasher);
+    hasher.finish()
 }

@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use super::{
     Pipeline,
-    actor::{Attributed, Who},
+    actor::{Attributed, Who, doubt},
+    fair::{Class, Fair, largest},
+    forgotten::Forgotten,
     held::{Attempt, NextLook, lacks_service_account},
     knowledge,
     tuple::{describe_outcome, socket},
@@ -29,9 +31,12 @@ use crate::{
 
 /// A connect without an outcome by then is written as pending.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Connects that wait, for their outcome or for their pod: 8 MB. The oldest goes out as it is when one more comes.
+/// Connects that wait, for their outcome or for their pod: 8 MB. When one more comes, the oldest of whoever has most go out as
+/// they are.
 const WAITING: usize = 4096;
-/// Connections that are remembered for their end.
+/// As many at once: who they are is not looked up for each.
+const OUT_AT_ONCE: usize = 64;
+/// Connections that are remembered for their end. Of more, the oldest of whoever has most lose their end's line.
 const OPEN: usize = 8192;
 
 /// A watched address.
@@ -42,15 +47,29 @@ pub struct Endpoint {
     pub address: SocketAddr,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Connects {
     waiting: HashMap<ConnectKey, Box<Waiting>>,
     /// In the order of their times; keys of what has gone out meanwhile stay until they come to the front.
     order: VecDeque<ConnectKey>,
     open: HashMap<ConnectKey, Open>,
     open_order: VecDeque<ConnectKey>,
+    forgotten: Forgotten,
     /// Ended, and waiting for what their verdict lacks.
-    closing: VecDeque<Closing>,
+    closing: Fair<Closing>,
+}
+
+impl Default for Connects {
+    fn default() -> Self {
+        Self {
+            waiting: HashMap::new(),
+            order: VecDeque::new(),
+            open: HashMap::new(),
+            open_order: VecDeque::new(),
+            forgotten: Forgotten::default(),
+            closing: Fair::new(WAITING),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -69,6 +88,7 @@ struct Waiting {
 struct Open {
     id: Uuid,
     boot_ns: u64,
+    cgroup_id: u64,
     endpoint: Endpoint,
     who: Who,
     process: Process,
@@ -111,13 +131,14 @@ impl Pipeline {
         self.await_connect(Box::new(waiting));
     }
 
-    /// Puts it with those that wait; the oldest goes out where they are too many.
+    /// Puts it with those that wait; where they are too many, the oldest of whoever has most go out.
     fn await_connect(&mut self, waiting: Box<Waiting>) {
-        while (self.connects.waiting.len() >= WAITING || self.connects.order.len() >= 4 * WAITING)
-            && let Some(oldest) = self.connects.order.pop_front()
-        {
-            self.consider_connect(oldest, Attempt::Last);
+        if self.connects.waiting.len() >= WAITING {
+            for key in self.connects.oldest_of_largest() {
+                self.consider_connect(key, Attempt::Last);
+            }
         }
+        self.connects.tidy();
         let key = waiting.record.key;
         self.connects.waiting.insert(key, waiting);
         self.connects.order.push_back(key);
@@ -167,8 +188,10 @@ impl Pipeline {
             waiting.closed = Some(*record);
         } else if let Some(open) = self.connects.open.remove(&record.key) {
             self.finish_connection(open, record, None, false);
+        } else if self.connects.forgotten.take(&record.key) {
+            self.totals.crowded_out += 1;
         } else {
-            // Its connect is only counted, was lost, or is too long ago.
+            // Its connect is only counted or was lost, or it is older than the auditor.
             self.count_only();
         }
     }
@@ -222,7 +245,7 @@ impl Pipeline {
         }
         let outcome = waiting.outcome.as_ref();
         let connection = connection(&endpoint, record, outcome);
-        let judgement = judge_connect(&ConnectCase {
+        let mut judgement = judge_connect(&ConnectCase {
             time,
             actor: who.actor(),
             process: &process,
@@ -232,6 +255,7 @@ impl Pipeline {
             history: who.pod().map(|pod| self.history.of(&pod.uid, pod.created)),
             knowledge: knowledge(&self.sources, &self.settings),
         });
+        doubt(by, &mut judgement);
         let since = match outcome {
             Some(outcome) if waiting.is_late => outcome.header.time,
             _ => key.time,
@@ -250,6 +274,7 @@ impl Pipeline {
             self.connects.waiting.insert(key, waiting);
             return;
         }
+        let cgroup_id = record.task.cgroup_id;
         self.count_unattributed(&who);
         process.args = self.settings.args.apply(process.args);
         let id = Uuid::now_v7();
@@ -287,6 +312,7 @@ impl Pipeline {
             process,
             connection,
             pending: is_pending.then_some(waiting),
+            cgroup_id,
         };
         match closed {
             Some(closed) => {
@@ -300,16 +326,10 @@ impl Pipeline {
     /// Looks at the ended connections whose time has come; `last`: nothing may wait any longer.
     pub(super) fn retry_closing(&mut self, last: bool) {
         let now = Instant::now();
-        for _ in 0..self.connects.closing.len() {
-            let Some(closing) = self.connects.closing.pop_front() else {
-                return;
-            };
-            if closing.next_look.is_due(now) || last {
-                let looked = Some(closing.next_look);
-                self.finish_connection(closing.open, &closing.record, looked, last);
-            } else {
-                self.connects.closing.push_back(closing);
-            }
+        let is_due = |closing: &Closing| last || closing.next_look.is_due(now);
+        for closing in self.connects.closing.take(is_due) {
+            let looked = Some(closing.next_look);
+            self.finish_connection(closing.open, &closing.record, looked, last);
         }
     }
 
@@ -355,18 +375,17 @@ impl Pipeline {
     }
 
     fn hold_closing(&mut self, open: Open, record: &OutcomeRecord, looked: Option<NextLook>) {
-        if self.connects.closing.len() >= WAITING
-            && let Some(oldest) = self.connects.closing.pop_front()
-        {
-            let looked = Some(oldest.next_look);
-            self.finish_connection(oldest.open, &oldest.record, looked, true);
-        }
         let now = Instant::now();
-        self.connects.closing.push_back(Closing {
+        let party = self.party(open.cgroup_id, Class::Stranger);
+        let closing = Closing {
             open,
             record: *record,
             next_look: looked.map_or_else(|| NextLook::first(now), |look| look.later(now)),
-        });
+        };
+        if let Some(oldest) = self.connects.closing.hold(party, closing) {
+            let looked = Some(oldest.next_look);
+            self.finish_connection(oldest.open, &oldest.record, looked, true);
+        }
     }
 
     pub(super) fn endpoint(&self, index: u32) -> Option<Endpoint> {
@@ -387,10 +406,35 @@ impl Connects {
             let open = &self.open;
             self.open_order.retain(|key| open.contains_key(key));
         }
-        while self.open.len() > OPEN
-            && let Some(oldest) = self.open_order.pop_front()
-        {
-            self.open.remove(&oldest);
+        if self.open.len() > OPEN {
+            let holder = largest(self.open.values().map(|open| open.cgroup_id));
+            let keys = self.open_order.iter().filter(|key| {
+                let open = self.open.get(key);
+                open.is_some_and(|open| Some(open.cgroup_id) == holder)
+            });
+            for key in keys.take(OUT_AT_ONCE).copied().collect::<Vec<_>>() {
+                self.open.remove(&key);
+                self.forgotten.note(key);
+            }
+        }
+    }
+
+    /// A few of those that wait.
+    fn oldest_of_largest(&self) -> Vec<ConnectKey> {
+        let cgroup_of = |waiting: &Waiting| waiting.record.task.cgroup_id;
+        let holder = largest(self.waiting.values().map(|waiting| cgroup_of(waiting)));
+        let keys = self.order.iter().filter(|key| {
+            let waiting = self.waiting.get(key);
+            waiting.is_some_and(|waiting| Some(cgroup_of(waiting)) == holder)
+        });
+        keys.take(OUT_AT_ONCE).copied().collect()
+    }
+
+    /// Drops the keys of what has gone out meanwhile, where they are many.
+    fn tidy(&mut self) {
+        if self.order.len() >= 2 * WAITING {
+            let waiting = &self.waiting;
+            self.order.retain(|key| waiting.contains_key(key));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use auditor_common::{DeniedRecord, prefix};
 use uuid::Uuid;
 
-use super::{Pipeline, files::TokenFile, knowledge, opens::access};
+use super::{Pipeline, actor::doubt, files::TokenFile, knowledge, opens::access};
 use crate::{
     audit::{Actor, DeniedCase, IsToken, is_token_file, judge_denied},
     cluster::Pod,
@@ -93,7 +93,7 @@ impl Pipeline {
         let (who, mut process) = (attributed.who, attributed.process);
         let time = self.clock.wall(record.header.time);
         let errno = record.errno.cast_signed();
-        let judgement = judge_denied(&DeniedCase {
+        let mut judgement = judge_denied(&DeniedCase {
             time,
             actor: who.actor(),
             process: &process,
@@ -102,6 +102,7 @@ impl Pipeline {
             errno,
             knowledge: knowledge(&self.sources, &self.settings),
         });
+        doubt(attributed.by, &mut judgement);
         self.count_unattributed(&who);
         process.args = self.settings.args.apply(process.args);
         // The flags worth telling are all in the lower half.

@@ -1,21 +1,22 @@
 //! Events whose judgement may become clear: of pods that the cluster has not told of yet, of bindings that a later snapshot
 //! may hold. They wait, bounded in time and number, and hold up nobody else.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use auditor_common::OpenRecord;
 
-use super::{Pipeline, actor::Attributed};
+use super::{
+    Pipeline,
+    actor::Attributed,
+    fair::{Class, Fair},
+};
 use crate::{
     audit::Judgement,
     event::{OtherProcess, Verdict, Via},
     node::{Clock, OwnerSource, VolumeOwner},
 };
 
-/// 2.7 MB of records. One more, and the oldest goes out as it is.
+/// 2.7 MB of records. One more, and the oldest of whoever has most goes out as it is.
 const CAPACITY: usize = 1024;
 /// Between looks at one event; doubled each time.
 const FIRST_LOOK: Duration = Duration::from_millis(200);
@@ -86,10 +87,18 @@ struct HeldOpen {
     found: Found,
 }
 
-/// Opens, oldest first.
-#[derive(Debug, Default)]
+/// Opens, and tokens received.
+#[derive(Debug)]
 pub struct Held {
-    opens: VecDeque<HeldOpen>,
+    opens: Fair<HeldOpen>,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self {
+            opens: Fair::new(CAPACITY),
+        }
+    }
 }
 
 /// What was read of it after the event would decide.
@@ -110,34 +119,26 @@ impl Pipeline {
                 .is_some_and(|patience| Clock::since(boot_ns) < patience)
     }
 
-    pub(super) fn hold(&mut self, record: &OpenRecord, mut found: Found) {
-        if self.held.opens.len() >= CAPACITY
-            && let Some(oldest) = self.held.opens.pop_front()
-        {
-            self.consider_open(&oldest.record, oldest.found, Attempt::Last);
-        }
+    pub(super) fn hold(&mut self, record: &OpenRecord, mut found: Found, class: Class) {
         let now = Instant::now();
         found.next_look = Some(match found.next_look {
             Some(look) => look.later(now),
             None => NextLook::first(now),
         });
+        let party = self.party(record.task.cgroup_id, class);
         let record = Box::new(*record);
-        self.held.opens.push_back(HeldOpen { record, found });
+        if let Some(oldest) = self.held.opens.hold(party, HeldOpen { record, found }) {
+            self.consider_open(&oldest.record, oldest.found, Attempt::Last);
+        }
     }
 
     /// Looks at the held opens whose time has come; `last`: nothing may wait any longer.
     pub(super) fn retry_held(&mut self, last: bool) {
         let now = Instant::now();
-        for _ in 0..self.held.opens.len() {
-            let Some(held) = self.held.opens.pop_front() else {
-                return;
-            };
-            let is_due = held.found.next_look.is_none_or(|look| look.is_due(now));
-            if is_due || last {
-                self.consider_open(&held.record, held.found, Attempt::again(last));
-            } else {
-                self.held.opens.push_back(held);
-            }
+        let is_due =
+            |held: &HeldOpen| last || held.found.next_look.is_none_or(|look| look.is_due(now));
+        for held in self.held.opens.take(is_due) {
+            self.consider_open(&held.record, held.found, Attempt::again(last));
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Sockets that listen on credential addresses: the agent's are counted, all others are written.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use auditor_common::{CANARY_ENDPOINT, ListenRecord};
 use jiff::Timestamp;
@@ -11,8 +8,9 @@ use uuid::Uuid;
 
 use super::{
     Pipeline,
-    actor::{Attributed, Who},
+    actor::{Attributed, Who, doubt},
     agent::Holder,
+    fair::{Class, Fair},
     knowledge,
     tuple::socket,
 };
@@ -22,18 +20,28 @@ use crate::{
     node::{Clock, FoundListener, Member},
 };
 
-/// Listeners whose pod the cluster has not told of yet. One more, and the oldest goes out as it is.
+/// Listeners whose pod the cluster has not told of yet. One more, and the oldest of whoever has most goes out as it is.
 const WAITING: usize = 64;
 
 /// How long the first listing may take: the jitter of its start, and as long again.
 const FIRST_LISTING: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Listens {
-    waiting: VecDeque<Box<ListenRecord>>,
+    waiting: Fair<Box<ListenRecord>>,
     /// Found at start, before the cluster told of any pod.
     older: Vec<FoundListener>,
     older_since: Option<Instant>,
+}
+
+impl Default for Listens {
+    fn default() -> Self {
+        Self {
+            waiting: Fair::new(WAITING),
+            older: Vec::new(),
+            older_since: None,
+        }
+    }
 }
 
 /// A listener, however it was found.
@@ -60,10 +68,8 @@ impl Pipeline {
     /// Looks again at those whose pod was not known; `last`: nothing may wait any longer.
     pub(super) fn retry_listens(&mut self, last: bool) {
         self.consider_older(last);
-        for _ in 0..self.listens.waiting.len() {
-            if let Some(record) = self.listens.waiting.pop_front() {
-                self.consider_listen(&record, true, last);
-            }
+        for record in self.listens.waiting.take(|_| true) {
+            self.consider_listen(&record, true, last);
         }
     }
 
@@ -97,12 +103,10 @@ impl Pipeline {
             waited_ms: again.then(|| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
         };
         if !self.judge_listener(found, (!last).then_some(record.header.time)) {
-            if self.listens.waiting.len() >= WAITING
-                && let Some(oldest) = self.listens.waiting.pop_front()
-            {
+            let party = self.party(record.task.cgroup_id, Class::Stranger);
+            if let Some(oldest) = self.listens.waiting.hold(party, Box::new(*record)) {
                 self.consider_listen(&oldest, true, true);
             }
-            self.listens.waiting.push_back(Box::new(*record));
         }
     }
 
@@ -216,7 +220,7 @@ impl Pipeline {
             .get(endpoint)
             .map_or(EndpointKind::Custom, |endpoint| endpoint.kind);
         let holder = self.holder_of_listener(&who, executable, cgroup_id, kind, &socket);
-        let judgement = judge_listen(&ListenCase {
+        let mut judgement = judge_listen(&ListenCase {
             time,
             actor: who.actor(),
             process: &process,
@@ -225,6 +229,7 @@ impl Pipeline {
             in_agent_net_ns: socket.agent_net_ns,
             knowledge: knowledge(&self.sources, &self.settings),
         });
+        doubt(by, &mut judgement);
         if judgement.verdict == Verdict::Allowed && judgement.findings.is_empty() {
             self.count_only();
             return true;

@@ -1,38 +1,74 @@
-//! Losses between kernel and userspace, announced in the stream.
+//! Losses on the way to the sink: counted at once, announced in the stream when there is room for the words.
 
 use auditor_common::Counter;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Pipeline;
-use crate::{
-    event::{Body, Loss},
-    probe::Maps,
+use super::{
+    Pipeline,
+    totals::{RINGS, Ring},
 };
+use crate::event::{Body, Loss};
 
-const RINGS: [(Counter, &str); 4] = [
-    (Counter::EventRingFull, "events"),
-    (Counter::LifecycleRingFull, "lifecycle"),
-    // Commands of exec sessions, which share the ring of the events.
-    (Counter::SessionRingFull, "exec-sessions"),
-    (Counter::DeniedRingFull, "denied"),
+/// Where something is lost.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Ring(Ring),
+    /// Between record and event.
+    Decode,
+    /// Between event and line.
+    Queue,
+}
+
+const PLACES: [Place; RINGS.len() + 2] = [
+    Place::Ring(RINGS[0]),
+    Place::Ring(RINGS[1]),
+    Place::Ring(RINGS[2]),
+    Place::Ring(RINGS[3]),
+    Place::Decode,
+    Place::Queue,
 ];
 
-/// What was announced so far.
+impl Place {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Ring(_) => "ring-full",
+            Self::Decode => "decode",
+            Self::Queue => "queue-full",
+        }
+    }
+}
+
+/// What was lost in one place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watched {
+    counted: u64,
+    /// Not announced yet, and since when.
+    due: Option<(u64, Timestamp)>,
+}
+
+impl Watched {
+    /// The news, if any. `since`: when it was looked at last.
+    fn count(&mut self, now: u64, since: Timestamp) -> Option<u64> {
+        let news = now.checked_sub(self.counted).filter(|count| *count > 0)?;
+        self.counted = now;
+        let (due, from) = self.due.unwrap_or((0, since));
+        self.due = Some((due + news, from));
+        Some(news)
+    }
+}
+
 #[derive(Debug)]
 pub struct LossWatch {
-    announced: [u64; RINGS.len()],
-    undecodable: u64,
-    since: Timestamp,
+    places: [Watched; PLACES.len()],
+    looked: Timestamp,
 }
 
 impl LossWatch {
-    pub fn new(maps: &Maps, since: Timestamp) -> Self {
-        // What the canaries lost is nobody's event.
+    pub fn new(since: Timestamp) -> Self {
         Self {
-            announced: RINGS.map(|(counter, _)| maps.count(counter)),
-            undecodable: 0,
-            since,
+            places: [Watched::default(); PLACES.len()],
+            looked: since,
         }
     }
 }
@@ -40,41 +76,82 @@ impl LossWatch {
 impl Pipeline {
     pub(super) fn report_losses(&mut self) {
         let now = Timestamp::now();
-        let mut losses = Vec::new();
-        for ((counter, ring), announced) in RINGS.iter().zip(&mut self.loss.announced) {
-            let lost = self.maps.count(*counter);
-            if lost > *announced {
-                losses.push(("ring-full", Some((*ring).to_owned()), lost - *announced));
-                *announced = lost;
+        for (place, watched) in PLACES.iter().zip(&mut self.loss.places) {
+            let count = match place {
+                Place::Ring(ring) => self.maps.count_since_live(ring.counter),
+                Place::Decode => self.totals.undecodable,
+                Place::Queue => self.totals.crowded_out,
+            };
+            let Some(news) = watched.count(count, self.loss.looked) else {
+                continue;
+            };
+            self.metrics.add_lost(place.reason(), news);
+            match place {
+                Place::Ring(Ring {
+                    holds_history: false,
+                    ..
+                })
+                | Place::Queue => {}
+                Place::Ring(_) | Place::Decode => self.history.note_loss(now),
             }
-        }
-        if self.totals.undecodable > self.loss.undecodable {
-            losses.push((
-                "decode",
-                None,
-                self.totals.undecodable - self.loss.undecodable,
-            ));
-            self.loss.undecodable = self.totals.undecodable;
-        }
-        for (reason, ring, count) in losses {
-            // An open that was refused, or a probe's argv, is no open that was missed.
-            if !matches!(ring.as_deref(), Some("exec-sessions" | "denied")) {
-                self.history.note_loss(now);
-            }
-            if ring.as_deref() == Some("lifecycle")
+            if let Place::Ring(Ring {
+                counter: Counter::LifecycleRingFull,
+                ..
+            }) = place
                 && let Err(error) = self.cgroups.walk()
             {
                 tracing::warn!(%error, "cannot read the cgroup hierarchy");
             }
-            let loss = Loss {
-                reason: reason.to_owned(),
-                ring,
-                count,
-                from: self.loss.since,
-                to: now,
-            };
-            self.emit(now, Uuid::now_v7(), Body::Loss(loss));
         }
-        self.loss.since = now;
+        self.loss.looked = now;
+        self.announce_losses(now);
+    }
+
+    /// What explains a loss must not be lost itself: it waits for room.
+    fn announce_losses(&mut self, now: Timestamp) {
+        if self.reporter.free() < PLACES.len() {
+            return;
+        }
+        for loss in self.take_losses() {
+            self.emit(now, Uuid::now_v7(), loss);
+        }
+    }
+
+    /// What is to be announced, and is from here on the caller's to announce.
+    pub(super) fn take_losses(&mut self) -> Vec<Body> {
+        let to = self.loss.looked;
+        let places = PLACES.iter().zip(&mut self.loss.places);
+        let due = places.filter_map(|(place, watched)| Some((place, watched.due.take()?)));
+        due.map(|(place, (count, from))| {
+            Body::Loss(Loss {
+                reason: place.reason().to_owned(),
+                ring: match place {
+                    Place::Ring(ring) => Some(ring.name.to_owned()),
+                    Place::Decode | Place::Queue => None,
+                },
+                count,
+                from,
+                to,
+            })
+        })
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_room_grows_and_keeps_its_start() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut watched = Watched::default();
+        assert_eq!(watched.count(0, at(1)), None);
+        assert_eq!(watched.count(3, at(2)), Some(3));
+        assert_eq!(watched.count(3, at(3)), None);
+        assert_eq!(watched.count(7, at(4)), Some(4));
+        assert_eq!(watched.due.take(), Some((7, at(2))));
+        assert_eq!(watched.count(8, at(5)), Some(1));
+        assert_eq!(watched.due, Some((1, at(5))));
     }
 }

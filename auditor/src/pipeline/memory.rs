@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::{
     Pipeline,
-    actor::{Attributed, Who},
+    actor::{Attributed, Who, doubt},
     containers::{Home, Inhabitant},
+    fair::Class,
     held::Attempt,
     knowledge,
     waiting::{Queue, Waiting},
@@ -122,7 +123,7 @@ impl Pipeline {
             self.want_service_account(pod, None);
         }
         let time = self.clock.wall(record.header.time);
-        let judgement = judge_memory(&MemoryCase {
+        let mut judgement = judge_memory(&MemoryCase {
             time,
             actor: attributed.who.actor(),
             process: &attributed.process,
@@ -130,13 +131,19 @@ impl Pipeline {
             via: via(record.syscall, record.caller),
             knowledge: knowledge(&self.sources, &self.settings),
         });
+        doubt(attributed.by, &mut judgement);
         if judgement.verdict == Verdict::Allowed && judgement.findings.is_empty() {
             self.count_only();
             return;
         }
         if attempt != Attempt::Last && self.may_become_clear(&judgement, record.header.time) {
+            let class = match judgement.relation {
+                Some(Relation::Own) => Class::Own,
+                _ => Class::Stranger,
+            };
+            let party = self.party(record.task.cgroup_id, class);
             waiting.attributed = attributed.is_settled().then_some(attributed);
-            if let Some(oldest) = self.memory.hold(waiting, Instant::now()) {
+            if let Some(oldest) = self.memory.hold(party, waiting, Instant::now()) {
                 self.consider_memory(oldest, Attempt::Last);
             }
             return;

@@ -7,7 +7,9 @@ mod agent;
 mod connects;
 mod containers;
 mod denied;
+mod fair;
 mod files;
+mod forgotten;
 mod held;
 mod listens;
 mod loss;
@@ -24,7 +26,10 @@ mod totals;
 mod tuple;
 mod waiting;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use auditor_common::{CgroupRecord, prefix};
 use jiff::Timestamp;
@@ -46,8 +51,13 @@ use crate::{
     metrics::Metrics,
     node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes, WantedVolumes},
     probe::{Maps, Record, decode},
-    report::{Reporter, SinkTotals},
+    report::{QUEUE_CAPACITY, Reporter, SinkTotals},
 };
+
+/// Lines that wait while more is read: half of the sink's queue.
+const CROWDED: usize = QUEUE_CAPACITY / 2;
+/// At the end what is read must be written, too, and what is not read is counted: little may lie between.
+const NEARLY_OUT: usize = 64;
 
 /// What does not change during a run.
 #[derive(Debug)]
@@ -95,6 +105,8 @@ pub struct Pipeline {
     namespaces: MountNamespaces,
     loss: LossWatch,
     totals: Totals,
+    /// Nothing new comes in: until then, lines wait for room in the sink's queue.
+    drain_until: Option<Instant>,
 }
 
 /// What [`Pipeline::new`] is made of.
@@ -128,7 +140,7 @@ impl Pipeline {
             uses,
         } = parts;
         Self {
-            loss: LossWatch::new(&maps, live_since),
+            loss: LossWatch::new(live_since),
             agent: Agent::new(settings.agent_net_ns, live_since),
             accepts: Accepts::default(),
             listens: Listens::default(),
@@ -154,6 +166,7 @@ impl Pipeline {
             containers: Containers::default(),
             namespaces: MountNamespaces::default(),
             totals: Totals::default(),
+            drain_until: None,
         }
     }
 
@@ -220,16 +233,38 @@ impl Pipeline {
         self.agent.sample(&self.maps);
         self.report_losses();
         self.sources.measure(&self.metrics);
+        self.metrics.set_folded(totals::folded(&self.maps));
         self.metrics.set_queue_depth(self.reporter.queued());
     }
 
-    /// The last of the events is in: writes what is held back, and gives the totals up to here.
+    /// Why lines do not get out, while they do not.
+    pub fn sink_failing(&self) -> Option<String> {
+        self.reporter.failing()
+    }
+
+    /// The lines that wait are many, and the writer gets on with them: what is in the rings is better off there for a moment.
+    pub fn should_wait(&self) -> bool {
+        let lines = match self.drain_until {
+            None => CROWDED,
+            Some(_) => NEARLY_OUT,
+        };
+        self.reporter.is_busy(lines)
+    }
+
+    /// From here on nothing waits in the rings for its turn, and what is left is to be written by `deadline`: so it may wait for
+    /// a writer that gets on.
+    pub fn drain_until(&mut self, deadline: Instant) {
+        self.drain_until = Some(deadline);
+    }
+
+    /// The last of the events is in: writes what is held back, and gives the losses that there was no room to tell of, and the
+    /// totals up to here.
     pub fn close(
         mut self,
         reason: String,
-        uptime: std::time::Duration,
+        uptime: Duration,
         queued: u64,
-    ) -> (Reporter, impl FnOnce(SinkTotals) -> Stopped) {
+    ) -> (Reporter, Vec<Body>, impl FnOnce(SinkTotals) -> Stopped) {
         self.retry_held(true);
         self.retry_connects(true);
         self.retry_closing(true);
@@ -238,6 +273,7 @@ impl Pipeline {
         self.retry_memory(true);
         self.retry_sockets(true);
         self.report_losses();
+        let untold = self.take_losses();
         let Self {
             maps,
             totals,
@@ -245,10 +281,16 @@ impl Pipeline {
             ..
         } = self;
         let last = move |sink: SinkTotals| totals.stopped(&maps, sink, reason, uptime, queued);
-        (reporter, last)
+        (reporter, untold, last)
     }
 
+    /// For the writer to get on.
+    pub const BREATHER: Duration = Duration::from_millis(1);
+
     pub(crate) fn emit(&self, time: Timestamp, id: Uuid, body: Body) {
+        while self.should_wait() && self.drain_until.is_some_and(|until| Instant::now() < until) {
+            std::thread::sleep(Self::BREATHER);
+        }
         self.reporter.emit(time, id, body);
     }
 

@@ -4,17 +4,48 @@ use std::{
     collections::{HashMap, VecDeque},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
-use crate::node::parse_cgroup_path;
+use crate::node::{Budget, Rate, parse_cgroup_path};
 
 /// Three containers a pod, 250 pods, and those that are gone.
 const REMEMBERED: usize = 4096;
+/// A namespace that is not known costs a look at every process, and who may make namespaces makes them without end. No more
+/// than a twentieth of the time goes into that, and of that no more than a fifth for one pod.
+const LOOKS: Rate = Rate {
+    one_in: 20,
+    most: Duration::from_millis(500),
+};
+const LOOKS_OF_ONE: Rate = Rate {
+    one_in: 100,
+    most: Duration::from_millis(100),
+};
+
+/// Whose a mount namespace is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The asking pod's, as far as anybody can tell.
+    Own,
+    /// Of the pod with this UID.
+    Other(Arc<str>),
+    /// Nobody looked: too many of them were new.
+    Unchecked,
+}
+
 /// Namespace's inode number to the UID of the pod whose it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MountNamespaces {
     owners: HashMap<u32, Owner>,
     order: VecDeque<u32>,
+    /// Of looks at all processes, by the asking pod.
+    looks: Budget<u64>,
+}
+
+impl Default for MountNamespaces {
+    fn default() -> Self {
+        Self::new(LOOKS, LOOKS_OF_ONE)
+    }
 }
 
 #[derive(Debug)]
@@ -26,19 +57,22 @@ struct Owner {
 }
 
 impl MountNamespaces {
+    fn new(looks: Rate, looks_of_one: Rate) -> Self {
+        Self {
+            owners: HashMap::new(),
+            order: VecDeque::new(),
+            looks: Budget::new(looks, looks_of_one, Instant::now()),
+        }
+    }
+
     /// A pid namespace's init in this pod's cgroup has this mount namespace: it is the pod's.
     pub fn learn(&mut self, namespace: u32, pod_uid: &str) {
         self.set(namespace, pod_uid, None);
     }
 
-    /// The pod, other than `pod_uid`, whose namespace this is. A container's own processes never come here; who does is
-    /// known to live in a namespace of `pod_uid`, or the processes in it are looked at.
-    pub fn other_owner(
-        &mut self,
-        namespace: u32,
-        pod_uid: &str,
-        host_proc: &Path,
-    ) -> Option<Arc<str>> {
+    /// Whose namespace this is. A container's own processes never come here; who does is known to live in a namespace of
+    /// `pod_uid`, or the processes in it are looked at. `asks` stands for that pod.
+    pub fn whose(&mut self, namespace: u32, pod_uid: &str, asks: u64, host_proc: &Path) -> Whose {
         let is_known = self.owners.get(&namespace).is_some_and(|owner| {
             *owner.pod_uid == *pod_uid
                 || owner.witness.as_deref().is_some_and(|process| {
@@ -47,16 +81,20 @@ impl MountNamespaces {
                 })
         });
         if !is_known {
+            let begun = Instant::now();
+            if !self.looks.allows(asks, begun) {
+                return Whose::Unchecked;
+            }
             match someone_else_in(namespace, pod_uid, host_proc) {
                 Some((other, witness)) => self.set(namespace, &other, Some(witness)),
                 None => self.set(namespace, pod_uid, None),
             }
+            self.looks.spend(asks, begun.elapsed());
         }
-        self.owners
-            .get(&namespace)
-            .map(|owner| &owner.pod_uid)
-            .filter(|owner| ***owner != *pod_uid)
-            .cloned()
+        match self.owners.get(&namespace) {
+            Some(owner) if *owner.pod_uid != *pod_uid => Whose::Other(owner.pod_uid.clone()),
+            Some(_) | None => Whose::Own,
+        }
     }
 
     fn set(&mut self, namespace: u32, pod_uid: &str, witness: Option<PathBuf>) {
@@ -134,6 +172,15 @@ mod tests {
         fs::write(process.join("cgroup"), cgroup).unwrap();
     }
 
+    /// The other pod whose namespace 7 is.
+    fn other_in(namespaces: &mut MountNamespaces, pod_uid: &str, proc: &Path) -> Option<String> {
+        match namespaces.whose(7, pod_uid, 1, proc) {
+            Whose::Own => None,
+            Whose::Other(uid) => Some(uid.to_string()),
+            Whose::Unchecked => panic!("nobody looked"),
+        }
+    }
+
     fn end(proc: &Path, pid: u32) {
         fs::remove_dir_all(proc.join(pid.to_string())).unwrap();
     }
@@ -145,7 +192,7 @@ mod tests {
         start(proc.path(), 10, WEB);
         start(proc.path(), 20, API);
         for _ in 0..2 {
-            let other = namespaces.other_owner(7, API, proc.path());
+            let other = other_in(&mut namespaces, API, proc.path());
             assert_eq!(other.as_deref(), Some(WEB));
         }
     }
@@ -155,15 +202,15 @@ mod tests {
         let proc = tempfile::tempdir().unwrap();
         let mut namespaces = MountNamespaces::default();
         start(proc.path(), 10, WEB);
-        assert_eq!(namespaces.other_owner(7, WEB, proc.path()), None);
+        assert_eq!(other_in(&mut namespaces, WEB, proc.path()), None);
         start(proc.path(), 20, API);
-        let other = namespaces.other_owner(7, API, proc.path());
+        let other = other_in(&mut namespaces, API, proc.path());
         assert_eq!(other.as_deref(), Some(WEB));
         // Both are gone, and at once the number is a new pod's; and the witness's pid, too.
         end(proc.path(), 10);
         end(proc.path(), 20);
         start(proc.path(), 10, JOB);
-        assert_eq!(namespaces.other_owner(7, JOB, proc.path()), None);
+        assert_eq!(other_in(&mut namespaces, JOB, proc.path()), None);
     }
 
     #[test]
@@ -171,9 +218,27 @@ mod tests {
         let proc = tempfile::tempdir().unwrap();
         let mut namespaces = MountNamespaces::default();
         start(proc.path(), 10, WEB);
-        assert_eq!(namespaces.other_owner(7, WEB, proc.path()), None);
+        assert_eq!(other_in(&mut namespaces, WEB, proc.path()), None);
         end(proc.path(), 10);
         start(proc.path(), 11, API);
-        assert_eq!(namespaces.other_owner(7, API, proc.path()), None);
+        assert_eq!(other_in(&mut namespaces, API, proc.path()), None);
+    }
+
+    #[test]
+    fn a_pod_that_makes_namespaces_without_end_is_not_looked_after_and_leaves_time_for_others() {
+        let proc = tempfile::tempdir().unwrap();
+        start(proc.path(), 10, WEB);
+        // Nothing comes back while the test runs.
+        let rate = |most| Rate {
+            one_in: i64::MAX,
+            most,
+        };
+        let looks = rate(Duration::from_secs(3600));
+        let mut namespaces = MountNamespaces::new(looks, rate(Duration::from_micros(200)));
+        let mut ask = |number, pod, asks| namespaces.whose(number, pod, asks, proc.path());
+        let unchecked = (1000..2000).filter(|number| ask(*number, API, 1) == Whose::Unchecked);
+        assert!(unchecked.count() > 0);
+        assert_eq!(ask(7, API, 1), Whose::Unchecked);
+        assert_eq!(ask(7, JOB, 2), Whose::Other(WEB.into()));
     }
 }

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::{
     Pipeline,
-    actor::{Attributed, Who},
+    actor::{Attributed, Who, doubt},
+    fair::Class,
     files::TokenFile,
     held::{Attempt, Found, lacks_service_account},
     knowledge,
@@ -184,7 +185,7 @@ impl Pipeline {
         let taken = opener
             .as_ref()
             .map_or_else(Vec::new, |opener| self.harvests.taken(opener, time));
-        let judgement = judge_open(&OpenCase {
+        let mut judgement = judge_open(&OpenCase {
             time,
             actor: who.actor(),
             process: &process,
@@ -195,6 +196,7 @@ impl Pipeline {
             taken: &taken,
             knowledge: knowledge(&self.sources, &self.settings),
         });
+        doubt(by, &mut judgement);
         if judgement.relation != Some(Relation::Own) {
             let is_news = self.told.note(&record.task, &record.file);
             if is_found(found.via) && attempt == Attempt::First && !is_news {
@@ -213,7 +215,7 @@ impl Pipeline {
             if lacks_service_account(&judgement) {
                 self.want_account(&token, owner, Some(time));
             }
-            self.hold(record, found);
+            self.hold(record, found, class_of(relation));
             return;
         }
         if source.is_none() {
@@ -281,6 +283,14 @@ impl Pipeline {
             .filter_map(|parent| read_args(&self.settings.host_proc, parent.pid))
             .chain(self.sessions.args_of(task))
             .collect()
+    }
+}
+
+/// What is not known to be somebody's own has the places that are kept for strangers.
+pub(super) fn class_of(relation: Relation) -> Class {
+    match relation {
+        Relation::Own | Relation::SameServiceAccount => Class::Own,
+        Relation::OtherPod | Relation::Host | Relation::Unknown => Class::Stranger,
     }
 }
 

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::{
     Pipeline,
-    actor::Attributed,
+    actor::{Attributed, doubt},
     held::{Attempt, Found},
     knowledge,
-    opens::{NO_VOLUME, access},
+    opens::{NO_VOLUME, access, class_of},
     tuple::socket,
 };
 use crate::{
@@ -99,7 +99,7 @@ impl Pipeline {
             },
             None => ReceivedOwner::Unknown,
         };
-        let judgement = judge_received(&ReceivedCase {
+        let mut judgement = judge_received(&ReceivedCase {
             time,
             actor: attributed.who.actor(),
             process: &attributed.process,
@@ -108,15 +108,16 @@ impl Pipeline {
             via: found.via,
             knowledge: knowledge(&self.sources, &self.settings),
         });
+        doubt(attributed.by, &mut judgement);
         let relation = judgement.relation.unwrap_or(Relation::Unknown);
-        if relation == Relation::Own {
+        if relation == Relation::Own && attributed.is_settled() {
             self.count_only();
             return;
         }
         // It is open in that process from now on.
         self.told.note(&record.task, &record.file);
         if attempt != Attempt::Last && self.may_become_clear(&judgement, record.header.time) {
-            self.hold(record, found);
+            self.hold(record, found, class_of(relation));
             return;
         }
         if source.is_none() {
@@ -179,7 +180,7 @@ impl Pipeline {
             Maker::Unknown => ReceivedOwner::Unknown,
         };
         let via = via(record.syscall, record.caller);
-        let judgement = judge_received(&ReceivedCase {
+        let mut judgement = judge_received(&ReceivedCase {
             time,
             actor: attributed.who.actor(),
             process: &attributed.process,
@@ -188,6 +189,7 @@ impl Pipeline {
             via,
             knowledge: knowledge(&self.sources, &self.settings),
         });
+        doubt(attributed.by, &mut judgement);
         let is_hosts_own = matches!(
             (&maker, judgement.relation),
             (Maker::Host, Some(Relation::Host))

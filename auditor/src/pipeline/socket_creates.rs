@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::{
     Pipeline,
-    actor::Attributed,
+    actor::{Attributed, doubt},
+    fair::Class,
     held::Attempt,
     knowledge,
     memory::backend_name,
@@ -50,20 +51,23 @@ impl Pipeline {
         };
         let time = self.clock.wall(record.header.time);
         let family = family(record.kind);
-        let judgement = judge_socket(&SocketCase {
+        let mut judgement = judge_socket(&SocketCase {
             time,
             actor: attributed.who.actor(),
             process: &attributed.process,
             family,
             knowledge: knowledge(&self.sources, &self.settings),
         });
+        doubt(attributed.by, &mut judgement);
         if judgement.verdict == Verdict::Allowed && judgement.findings.is_empty() {
             self.count_only();
             return;
         }
         if attempt != Attempt::Last && self.may_become_clear(&judgement, record.header.time) {
+            // A socket is nobody's but its maker's: all of them have the whole queue.
+            let party = self.party(record.task.cgroup_id, Class::Stranger);
             waiting.attributed = attributed.is_settled().then_some(attributed);
-            if let Some(oldest) = self.sockets.hold(waiting, Instant::now()) {
+            if let Some(oldest) = self.sockets.hold(party, waiting, Instant::now()) {
                 self.consider_socket(oldest, Attempt::Last);
             }
             return;

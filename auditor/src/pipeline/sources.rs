@@ -37,6 +37,9 @@ const POD_PATIENCE: Duration = Duration::from_secs(30);
 /// Of a source that has not said how often it is renewed: `sync-associations`' default.
 const SYNC_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long to wait for time to look at who else is in a mount namespace.
+const NAMESPACE_PATIENCE: Duration = Duration::from_secs(10);
+
 const COMPONENTS: [&str; 3] = ["cluster", "associations", "policy"];
 
 impl Sources {
@@ -138,6 +141,7 @@ impl Sources {
     pub(super) fn patience(&self, lacking: &str) -> Option<Duration> {
         match lacking {
             "pod" => Some(self.cluster.start_delay().saturating_add(POD_PATIENCE)),
+            "namespaces" => Some(NAMESPACE_PATIENCE),
             "serviceaccount" => self.cluster.reads_one_by_one().then_some(POD_PATIENCE),
             "associations" => match &self.associations {
                 association::Source::Live(_) => {

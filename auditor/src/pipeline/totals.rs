@@ -1,10 +1,68 @@
-//! Accounting: what the kernel matched against what became of it.
+//! Accounting: what the kernel matched against what became of it. Every counter of the kernel half is read here.
 
 use std::time::Duration;
 
 use auditor_common::Counter;
 
 use crate::{event::Stopped, probe::Maps, report::SinkTotals};
+
+/// Events, one for each time that something matched.
+const MATCHED: [Counter; 10] = [
+    Counter::OpenMatched,
+    Counter::ConnectMatched,
+    Counter::ConnectAttempted,
+    Counter::OutcomeMatched,
+    Counter::AcceptMatched,
+    Counter::ListenMatched,
+    Counter::DeniedMatched,
+    Counter::MemoryMatched,
+    Counter::SocketMatched,
+    Counter::ReceivedMatched,
+];
+
+/// Of those, the ones that an earlier event stands for.
+const FOLDED: [Counter; 2] = [Counter::MemoryFolded, Counter::SocketFolded];
+
+/// A ring buffer that was full.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring {
+    pub counter: Counter,
+    /// As `loss` names it.
+    pub name: &'static str,
+    /// What it holds are events; what else is lost is in nobody's account.
+    pub holds_events: bool,
+    /// What is lost there may have been an open, or a connect, that a later judgement asks for.
+    pub holds_history: bool,
+}
+
+pub const RINGS: [Ring; 4] = [
+    Ring {
+        counter: Counter::EventRingFull,
+        name: "events",
+        holds_events: true,
+        holds_history: true,
+    },
+    Ring {
+        counter: Counter::LifecycleRingFull,
+        name: "lifecycle",
+        holds_events: false,
+        holds_history: true,
+    },
+    // Commands of exec sessions, which share the ring of the events. A probe's argv is no open that was missed.
+    Ring {
+        counter: Counter::SessionRingFull,
+        name: "exec-sessions",
+        holds_events: false,
+        holds_history: false,
+    },
+    // Nor is an open that was refused.
+    Ring {
+        counter: Counter::DeniedRingFull,
+        name: "denied",
+        holds_events: true,
+        holds_history: false,
+    },
+];
 
 /// Counts of the pipeline's own.
 #[derive(Debug, Default)]
@@ -14,8 +72,15 @@ pub struct Totals {
     /// Outcomes that went into their connect's line.
     pub merged: u64,
     pub undecodable: u64,
+    /// Ends of connections that were no longer remembered, because too many were open.
+    pub crowded_out: u64,
     /// Listeners and open files that were there before the auditor: matched by userspace.
     pub found: u64,
+}
+
+/// What an earlier event stands for, since the start.
+pub fn folded(maps: &Maps) -> u64 {
+    FOLDED.iter().map(|counter| maps.count(*counter)).sum()
 }
 
 impl Totals {
@@ -27,32 +92,20 @@ impl Totals {
         uptime: Duration,
         queued: u64,
     ) -> Stopped {
-        let in_kernel: u64 = [
-            Counter::OpenMatched,
-            Counter::ConnectMatched,
-            Counter::ConnectAttempted,
-            Counter::OutcomeMatched,
-            Counter::AcceptMatched,
-            Counter::ListenMatched,
-            Counter::DeniedMatched,
-            Counter::MemoryMatched,
-            Counter::SocketMatched,
-            Counter::ReceivedMatched,
-        ]
-        .map(|counter| maps.count(counter))
-        .iter()
-        .sum();
+        let matched: u64 = MATCHED.iter().map(|counter| maps.count(*counter)).sum();
+        let in_rings: u64 = RINGS
+            .iter()
+            .filter(|ring| ring.holds_events)
+            .map(|ring| maps.count_since_live(ring.counter))
+            .sum();
         Stopped {
             reason,
-            matched: in_kernel + self.found,
+            matched: matched + self.found,
             lines: sink.written_events,
             counted_only: self.counted_only,
-            folded: maps.count(Counter::MemoryFolded) + maps.count(Counter::SocketFolded),
+            folded: folded(maps),
             merged: self.merged,
-            lost: maps.count(Counter::EventRingFull)
-                + maps.count(Counter::DeniedRingFull)
-                + self.undecodable
-                + sink.lost_events,
+            lost: in_rings + self.undecodable + self.crowded_out + sink.lost_events,
             queued,
             uptime_seconds: uptime.as_secs(),
         }

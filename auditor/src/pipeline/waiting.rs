@@ -1,10 +1,14 @@
 //! Events whose judgement lacks a pod that the cluster has not told of yet: bounded in number, and each looked at ever more rarely.
 
-use std::{collections::VecDeque, time::Instant};
+use std::time::Instant;
 
-use super::{actor::Attributed, held::NextLook};
+use super::{
+    actor::Attributed,
+    fair::{Fair, Party},
+    held::NextLook,
+};
 
-/// Some 400 KB of records. One more, and the oldest goes out as it is.
+/// Some 400 KB of records. One more, and the oldest of whoever has most goes out as it is.
 const CAPACITY: usize = 256;
 
 /// What was found out at the first look stays so: processes and cgroups go away meanwhile.
@@ -26,41 +30,38 @@ impl<T> Waiting<T> {
     }
 }
 
-/// Oldest first.
 #[derive(Debug)]
 pub struct Queue<T> {
-    events: VecDeque<Waiting<T>>,
+    events: Fair<Waiting<T>>,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         Self {
-            events: VecDeque::new(),
+            events: Fair::new(CAPACITY),
         }
     }
 }
 
 impl<T> Queue<T> {
-    /// Puts it to the others; the oldest where there are too many.
-    pub fn hold(&mut self, mut waiting: Waiting<T>, now: Instant) -> Option<Waiting<T>> {
-        let oldest = (self.events.len() >= CAPACITY)
-            .then(|| self.events.pop_front())
-            .flatten();
+    /// Puts it to the others; one comes back where there are too many.
+    pub fn hold(
+        &mut self,
+        party: Party,
+        mut waiting: Waiting<T>,
+        now: Instant,
+    ) -> Option<Waiting<T>> {
         waiting.next_look = Some(match waiting.next_look {
             Some(look) => look.later(now),
             None => NextLook::first(now),
         });
-        self.events.push_back(waiting);
-        oldest
+        self.events.hold(party, waiting)
     }
 
-    /// Takes those whose time has come; all of them where `all`.
+    /// Takes those whose time has come, oldest first; all of them where `all`.
     pub fn take_due(&mut self, now: Instant, all: bool) -> Vec<Waiting<T>> {
-        let (due, later): (VecDeque<_>, _) = std::mem::take(&mut self.events)
-            .into_iter()
-            .partition(|waiting| all || waiting.next_look.is_none_or(|look| look.is_due(now)));
-        self.events = later;
-        due.into()
+        self.events
+            .take(|waiting| all || waiting.next_look.is_none_or(|look| look.is_due(now)))
     }
 }
 
@@ -68,23 +69,33 @@ impl<T> Queue<T> {
 mod tests {
     use std::time::Duration;
 
-    use super::*;
+    use super::{super::fair::Class, *};
+
+    const STRANGER: Party = Party {
+        class: Class::Stranger,
+        id: 1,
+    };
 
     fn events(waiting: &[Waiting<usize>]) -> Vec<usize> {
         waiting.iter().map(|waiting| *waiting.event).collect()
+    }
+
+    fn hold(queue: &mut Queue<usize>, waiting: Waiting<usize>, now: Instant) -> Option<usize> {
+        let out = queue.hold(STRANGER, waiting, now);
+        out.map(|waiting| *waiting.event)
     }
 
     #[test]
     fn looks_come_in_time_and_become_rarer() {
         let mut queue = Queue::default();
         let start = Instant::now();
-        assert!(queue.hold(Waiting::first(Box::new(1)), start).is_none());
+        assert_eq!(hold(&mut queue, Waiting::first(Box::new(1)), start), None);
         assert!(queue.take_due(start, false).is_empty());
         let mut due = queue.take_due(start + Duration::from_millis(200), false);
         assert_eq!(events(&due), [1]);
         let second = start + Duration::from_millis(200);
-        assert!(queue.hold(due.remove(0), second).is_none());
-        assert!(queue.hold(Waiting::first(Box::new(2)), second).is_none());
+        assert_eq!(hold(&mut queue, due.remove(0), second), None);
+        assert_eq!(hold(&mut queue, Waiting::first(Box::new(2)), second), None);
         let due = queue.take_due(second + Duration::from_millis(200), false);
         assert_eq!(events(&due), [2], "the first waits twice as long now");
         assert_eq!(events(&queue.take_due(second, true)), [1]);
@@ -94,11 +105,9 @@ mod tests {
     fn the_oldest_makes_room() {
         let mut queue = Queue::default();
         let start = Instant::now();
-        for event in 0..CAPACITY {
-            assert!(queue.hold(Waiting::first(Box::new(event)), start).is_none());
-        }
-        let oldest = queue.hold(Waiting::first(Box::new(CAPACITY)), start);
-        assert_eq!(oldest.map(|waiting| *waiting.event), Some(0));
+        let mut put = |event| hold(&mut queue, Waiting::first(Box::new(event)), start);
+        assert!((0..CAPACITY).all(|event| put(event).is_none()));
+        assert_eq!(put(CAPACITY), Some(0));
         assert_eq!(queue.take_due(start, true).len(), CAPACITY);
     }
 }

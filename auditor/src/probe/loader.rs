@@ -93,6 +93,8 @@ pub struct Maps {
     endpoints: HashMap<MapData, [u8; size_of::<EndpointKey>()], u32>,
     counts: PerCpuArray<MapData, u64>,
     live: Array<MapData, u32>,
+    /// By counter, when the hooks became live.
+    before_live: [u64; COUNTERS as usize],
 }
 
 impl Maps {
@@ -121,6 +123,10 @@ impl Maps {
 
     /// From here on everybody's doings are told; before, only the auditor's own are: see [`Probes::load`].
     fn go_live(&mut self) -> Result<(), String> {
+        for (slot, before) in (0..COUNTERS).zip(&mut self.before_live) {
+            let values = self.counts.get(&slot, 0);
+            *before = values.map_or(0, |values| values.iter().sum());
+        }
         self.live.set(0, 1, 0).map_err(|error| error.to_string())
     }
 
@@ -130,6 +136,13 @@ impl Maps {
         self.counts
             .get(&(counter as u32), 0)
             .map_or(0, |values| values.iter().sum())
+    }
+
+    /// The same without what was counted while only the canaries were told of.
+    pub fn count_since_live(&self, counter: Counter) -> u64 {
+        let before = self.before_live.get(counter as usize).copied();
+        self.count(counter)
+            .saturating_sub(before.unwrap_or_default())
     }
 }
 
@@ -247,6 +260,7 @@ impl Opened {
             endpoints: take(&mut ebpf, "ENDPOINTS")?,
             counts: take(&mut ebpf, "COUNTS")?,
             live: take(&mut ebpf, "LIVE")?,
+            before_live: [0; COUNTERS as usize],
         };
         let rings = Rings::new(
             take::<RingBuf<MapData>>(&mut ebpf, "EVENTS")?,

@@ -24,7 +24,7 @@ pub use output::{Output, OutputError};
 pub use reporter::{Finished, QUEUE_CAPACITY, Reporter};
 pub use shared::SinkTotals;
 
-use crate::event::{Body, Verdict};
+use crate::event::{Body, Finding, Severity, Verdict};
 
 /// Told of every line. Methods are called from the emitting and the writing thread, and must be cheap.
 pub trait Observer: Send + Sync {
@@ -53,19 +53,48 @@ fn is_event(body: &Body) -> bool {
     }
 }
 
-/// May use the part of the queue that a flood of ordinary events must not fill.
-fn is_urgent(body: &Body) -> bool {
-    match body {
-        Body::TokenOpen(open) => open.verdict == Verdict::Violation,
-        Body::CredentialConnect(connect) => connect.verdict == Verdict::Violation,
-        Body::ConnectionClosed(closed) => closed.verdict == Verdict::Violation,
-        Body::AgentAccept(accept) => accept.verdict == Verdict::Violation,
-        Body::Listen(listen) => listen.verdict == Verdict::Violation,
-        Body::TokenReceived(received) => received.verdict == Verdict::Violation,
-        Body::MemoryAccess(access) => access.verdict == Verdict::Violation,
-        Body::SocketCreate(create) => create.verdict == Verdict::Violation,
-        Body::Posture(_) | Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {
-            true
+/// How much of the queue a line may use. What floods ordinary events must not keep violations out, nor what floods those the gravest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Plain,
+    Violation,
+    /// A critical finding, or the auditor's words about itself: they tell what the others cannot.
+    Critical,
+}
+
+impl Rank {
+    /// Lines that may wait before one of this rank is refused.
+    fn limit(self, capacity: usize) -> usize {
+        match self {
+            Self::Plain => capacity - capacity / 8,
+            Self::Violation => capacity - capacity / 16,
+            Self::Critical => capacity,
+        }
+    }
+
+    fn of(body: &Body) -> Self {
+        let (verdict, findings) = match body {
+            Body::TokenOpen(open) => (open.verdict, &open.findings),
+            Body::CredentialConnect(connect) => (connect.verdict, &connect.findings),
+            Body::ConnectionClosed(closed) => (closed.verdict, &closed.findings),
+            Body::AgentAccept(accept) => (accept.verdict, &accept.findings),
+            Body::Listen(listen) => (listen.verdict, &listen.findings),
+            Body::TokenReceived(received) => (received.verdict, &received.findings),
+            Body::MemoryAccess(access) => (access.verdict, &access.findings),
+            Body::SocketCreate(create) => (create.verdict, &create.findings),
+            Body::Posture(_)
+            | Body::Ready(_)
+            | Body::Stopped(_)
+            | Body::Loss(_)
+            | Body::Health(_) => return Self::Critical,
+        };
+        let is_critical = |finding: &Finding| {
+            finding.severity == Severity::Critical && finding.exempted_by.is_none()
+        };
+        match verdict {
+            Verdict::Violation if findings.iter().any(is_critical) => Self::Critical,
+            Verdict::Violation => Self::Violation,
+            _ => Self::Plain,
         }
     }
 }

@@ -65,7 +65,7 @@ impl OutputError {
 #[derive(Debug)]
 pub struct Output {
     file: File,
-    /// Set for a regular file that was named: the ones that are rotated.
+    /// Set for a file that was named: regular ones are rotated, FIFOs made anew.
     rotated: Option<Rotated>,
     regular: bool,
     name: String,
@@ -104,7 +104,8 @@ impl Output {
             },
         };
         let (file, metadata) = open(path).map_err(fail)?;
-        let rotated = metadata.is_file().then(|| Rotated {
+        let can_be_replaced = metadata.is_file() || metadata.file_type().is_fifo();
+        let rotated = can_be_replaced.then(|| Rotated {
             path: path.to_owned(),
             identity: identity(&metadata),
             checked: Instant::now(),
@@ -156,7 +157,8 @@ impl Output {
         }
     }
 
-    /// Opens the file anew if its path no longer leads to it; looks every half second, or `now` when asked to.
+    /// Opens the file anew if its path no longer leads to it; looks every half second, or `now` when asked to, at a FIFO only
+    /// then.
     /// True when it did.
     ///
     /// # Errors
@@ -165,10 +167,16 @@ impl Output {
         let Some(rotated) = &mut self.rotated else {
             return Ok(false);
         };
-        if !now && rotated.checked.elapsed() < ROTATION_CHECK {
+        if !now && (!self.regular || rotated.checked.elapsed() < ROTATION_CHECK) {
             return Ok(false);
         }
-        if std::fs::metadata(&rotated.path).is_ok_and(|m| identity(&m) == rotated.identity) {
+        let there = std::fs::metadata(&rotated.path);
+        // A FIFO's reader who is gone may come back to the old one; none is made in its place.
+        let is_same = match &there {
+            Ok(metadata) => identity(metadata) == rotated.identity,
+            Err(_) => !self.regular,
+        };
+        if is_same {
             rotated.checked = Instant::now();
             return Ok(false);
         }

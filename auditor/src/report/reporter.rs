@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Envelope, Observer, Output, SinkTotals, is_urgent,
+    Envelope, Observer, Output, Rank, SinkTotals,
     shared::Shared,
     writer::{Message, Writer},
 };
@@ -50,7 +50,7 @@ impl fmt::Debug for Reporter {
 
 impl Reporter {
     /// Starts the writing thread. `capacity` is the number of lines that may wait; an eighth of it is kept for
-    /// violations and the auditor's own words. `clock` times the lines that the sink itself writes.
+    /// violations, and half of that for critical ones and the auditor's own words. `clock` times the lines that the sink itself writes.
     ///
     /// # Errors
     /// When no thread can be made.
@@ -91,12 +91,7 @@ impl Reporter {
     /// Hands a line over. When the queue is full it is lost, counted, and announced once there is room again.
     pub fn emit(&self, time: Timestamp, id: Uuid, body: Body) {
         self.observer.emitted(&body);
-        let limit = if is_urgent(&body) {
-            self.capacity
-        } else {
-            self.capacity - self.capacity / 8
-        };
-        let refused = if self.shared.enter(limit) {
+        let refused = if self.shared.enter(Rank::of(&body).limit(self.capacity)) {
             match self.lines.try_send(Message::Line { time, id, body }) {
                 Ok(()) => return,
                 Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
@@ -123,22 +118,36 @@ impl Reporter {
         self.shared.depth()
     }
 
+    /// Lines of the gravest kind that there is room for. Who alone emits can rely on it.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        self.capacity.saturating_sub(self.queued())
+    }
+
+    /// More than `lines` lines wait, and they get fewer: what can wait elsewhere should. False while nothing gets out: then
+    /// waiting would never end.
+    #[must_use]
+    pub fn is_busy(&self, lines: usize) -> bool {
+        self.queued() > lines && !self.shared.is_stalled()
+    }
+
     #[must_use]
     pub fn totals(&self) -> SinkTotals {
         self.shared.totals()
     }
 
-    /// Why writing fails, while it does. A reader who is merely slow is no failure.
+    /// Why writing fails, while it does. A reader who is merely slow is no failure, one who takes nothing for seconds is.
     #[must_use]
     pub fn failing(&self) -> Option<String> {
         self.shared.failing()
     }
 
-    /// Writes what waits, announces what was lost, writes the last line, which `last` makes of the totals, and returns
-    /// by `deadline`. Blocks the calling thread. What did not get out in time is counted as lost.
+    /// Writes what waits, announces what was lost, writes `words`, which need no room in the queue, and the last line, which
+    /// `last` makes of the totals, and returns by `deadline`. Blocks the calling thread. What did not get out in time is counted as lost.
     pub fn finish(
         self,
         deadline: Instant,
+        words: Vec<Body>,
         last: impl FnOnce(SinkTotals) -> (Timestamp, Uuid, Body),
     ) -> Finished {
         /// Kept for what comes after the queue.
@@ -165,7 +174,7 @@ impl Reporter {
             };
         };
         shared.stop_by(deadline);
-        let complete = writer.finish(last);
+        let complete = writer.finish(words, last);
         Finished {
             totals: shared.totals(),
             complete,

@@ -45,6 +45,8 @@ pub(super) struct Shared {
     depth: AtomicUsize,
     /// A wake-up is in the queue; a second one would take a line's place.
     woken: AtomicBool,
+    /// The last attempt to write got nothing out.
+    stalled: AtomicBool,
     state: Mutex<State>,
     stop: Condvar,
 }
@@ -75,6 +77,14 @@ impl Shared {
 
     pub fn awake(&self) {
         self.woken.store(false, Ordering::Release);
+    }
+
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    pub fn set_stalled(&self, stalled: bool) {
+        self.stalled.store(stalled, Ordering::Relaxed);
     }
 
     pub fn totals(&self) -> SinkTotals {

@@ -19,7 +19,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{fixture, *};
-use crate::event::Stopped;
+use crate::event::{Loss, Stopped};
 
 #[derive(Default)]
 struct Counts {
@@ -71,7 +71,7 @@ fn emit_open(reporter: &Reporter, verdict: Verdict) {
 
 fn finish(reporter: Reporter, within: Duration) -> Finished {
     let started = Instant::now();
-    let finished = reporter.finish(started + within, |totals| {
+    let finished = reporter.finish(started + within, Vec::new(), |totals| {
         let stopped = Stopped {
             reason: "test".to_owned(),
             lines: totals.written_events,
@@ -235,6 +235,49 @@ fn a_flood_of_ordinary_events_leaves_room_for_a_violation() {
             .count(),
         1
     );
+}
+
+#[test]
+fn violations_have_room_beyond_plain_lines_and_critical_ones_beyond_those() {
+    let (_reader, output) = pipe();
+    let (reporter, _) = start(output, 64);
+    let rank_of = |severity, exempted_by| {
+        let mut open = fixture::token_open("x", 1);
+        open.verdict = Verdict::Violation;
+        open.findings[0].severity = severity;
+        open.findings[0].exempted_by = exempted_by;
+        Rank::of(&Body::TokenOpen(Box::new(open)))
+    };
+    let exempt = || Some("policy".to_owned());
+    assert_eq!(rank_of(Severity::Critical, None), Rank::Critical);
+    assert_eq!(rank_of(Severity::High, None), Rank::Violation);
+    assert_eq!(rank_of(Severity::Critical, exempt()), Rank::Violation);
+    let limits = [Rank::Plain, Rank::Violation, Rank::Critical].map(|rank| rank.limit(64));
+    assert_eq!(limits, [56, 60, 64]);
+    assert_eq!(reporter.free(), 64);
+    assert!(!reporter.is_busy(0));
+}
+
+#[test]
+fn words_for_the_end_need_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    let (reporter, _) = start(Output::file(&path).unwrap(), 64);
+    let now = Timestamp::now();
+    let words = vec![Body::Loss(Loss {
+        reason: "ring-full".to_owned(),
+        ring: None,
+        count: 3,
+        from: now,
+        to: now,
+    })];
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let finished = reporter.finish(deadline, words, |_| {
+        (now, Uuid::now_v7(), Body::Stopped(Stopped::default()))
+    });
+    assert!(finished.complete);
+    let events: Vec<_> = lines(&path).iter().map(|l| l["event"].clone()).collect();
+    assert_eq!(events, ["loss", "stopped"]);
 }
 
 #[test]

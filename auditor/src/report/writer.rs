@@ -16,6 +16,8 @@ use crate::event::{Body, Health};
 const PATIENCE: Duration = Duration::from_millis(50);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
+/// A reader that takes nothing for so long is out of order.
+const STALL: Duration = Duration::from_secs(3);
 /// While loss goes on, it is announced this often; once the queue is half empty, at once.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
 
@@ -44,6 +46,8 @@ pub(super) struct Writer {
     /// The line that the encoder holds, until all of it is out.
     pending: Option<Pending>,
     outage: Option<Outage>,
+    /// Since when the other side takes nothing.
+    stalled: Option<Instant>,
 }
 
 struct Pending {
@@ -80,6 +84,7 @@ impl Writer {
             announced: None,
             pending: None,
             outage: None,
+            stalled: None,
         }
     }
 
@@ -106,10 +111,17 @@ impl Writer {
         self
     }
 
-    /// Finishes the line that a deadline interrupted, announces what was lost, writes the last line. True when all of
+    /// Finishes the line that a deadline interrupted, announces what was lost, writes `words` and the last line. True when all of
     /// that is out.
-    pub fn finish(mut self, last: impl FnOnce(SinkTotals) -> (Timestamp, Uuid, Body)) -> bool {
+    pub fn finish(
+        mut self,
+        words: Vec<Body>,
+        last: impl FnOnce(SinkTotals) -> (Timestamp, Uuid, Body),
+    ) -> bool {
         let mut complete = self.push() && self.announce_recovery() && self.announce();
+        for body in words {
+            complete = complete && self.write_own(body);
+        }
         if complete {
             let (time, id, body) = last(self.shared.totals());
             complete = self.write(time, id, body);
@@ -162,7 +174,12 @@ impl Writer {
                     .write_some(&self.encoder.bytes()[pending.written..], PATIENCE)
             });
             match result {
-                Ok(n) => pending.written += n,
+                Ok(0) => self.note_stall(),
+                Ok(n) => {
+                    pending.written += n;
+                    self.stalled = None;
+                    self.shared.set_stalled(false);
+                }
                 Err(error) if self.give_up(&error) => return false,
                 Err(error) => self.wait_out(&error),
             }
@@ -204,22 +221,40 @@ impl Writer {
     }
 
     fn wait_out(&mut self, error: &io::Error) {
-        let outage = self.outage.get_or_insert_with(|| {
-            let why = error.to_string();
+        self.shared.set_stalled(true);
+        let outage = self.fail(Instant::now(), || error.to_string());
+        let wait = outage.retry;
+        outage.retry = (wait * 2).min(LAST_RETRY);
+        self.shared.sleep(wait);
+    }
+
+    /// The write has waited for room already.
+    fn note_stall(&mut self) {
+        self.shared.set_stalled(true);
+        let since = *self.stalled.get_or_insert_with(Instant::now);
+        if since.elapsed() >= STALL {
+            self.fail(since, || "its reader takes nothing".to_owned());
+        }
+    }
+
+    /// Tells of it once.
+    fn fail(&mut self, since: Instant, why: impl Fn() -> String) -> &mut Outage {
+        self.outage.get_or_insert_with(|| {
+            let why = why();
             tracing::error!(
                 "cannot write events to {}: {why}; trying again until it works",
                 self.output.name()
             );
-            self.shared.set_failing(Some(why.clone()));
+            self.shared.set_failing(Some(format!(
+                "events cannot be written to {}: {why}",
+                self.output.name()
+            )));
             Outage {
-                since: Instant::now(),
+                since,
                 why,
                 retry: FIRST_RETRY,
             }
-        });
-        let wait = outage.retry;
-        outage.retry = (wait * 2).min(LAST_RETRY);
-        self.shared.sleep(wait);
+        })
     }
 
     fn announce_recovery(&mut self) -> bool {

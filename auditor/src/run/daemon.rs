@@ -30,12 +30,15 @@ use crate::{
     state::StateDir,
 };
 
-/// Records taken in one go before timers and signals get their turn.
-const BATCH: u64 = 512;
+/// Records taken in one go before timers and signals get their turn: fewer than the sink's queue has places left when it is
+/// crowded.
+const BATCH: u64 = 256;
 const TICK: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// From SIGTERM to the last line: two seconds by contract, less what the process needs besides.
-const STOP_WITHIN: Duration = Duration::from_millis(1500);
+/// As many when it stops: the last ones' lines must be written in time, too.
+const LAST_BATCH: u64 = 32;
+/// From SIGTERM to the last line: two seconds by contract, less what the process needs besides, on a machine that is busy.
+const STOP_WITHIN: Duration = Duration::from_millis(1200);
 /// For the last lines at least, however long detaching took.
 const WRITE_WITHIN: Duration = Duration::from_millis(250);
 
@@ -209,7 +212,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         stop.clone(),
     ));
     let mut is_told = pipeline.is_told();
-    readiness.set(not_ready(is_told, &watching));
+    readiness.set(not_ready(is_told, &watching, &pipeline));
 
     let mut older = OlderWatch::new(older::EVERY);
     let mut tick = tokio::time::interval(TICK);
@@ -260,7 +263,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                     // A listing is much longer on the wire than what is kept of it.
                     setup::trim_heap();
                 }
-                readiness.set(not_ready(is_told, &watching));
+                readiness.set(not_ready(is_told, &watching, &pipeline));
                 programs.flush_log();
             }
             _ = heartbeat.tick() => {
@@ -274,6 +277,10 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             }
         }
         if more {
+            if pipeline.should_wait() {
+                tokio::time::sleep(Pipeline::BREATHER).await;
+                continue;
+            }
             more = drain(&mut rings, &mut pipeline, BATCH);
         }
     };
@@ -283,7 +290,8 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     // Nothing new comes in once the programs are gone; what is in the rings is still written.
     drop(programs);
     let drain_by = Instant::now() + STOP_WITHIN / 2;
-    while drain(&mut rings, &mut pipeline, BATCH) && Instant::now() < drain_by {}
+    pipeline.drain_until(drain_by.max(deadline - WRITE_WITHIN));
+    while drain(&mut rings, &mut pipeline, LAST_BATCH) && Instant::now() < drain_by {}
     while let Some(found) = older.try_found() {
         pipeline.on_older(found);
     }
@@ -299,10 +307,10 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     {
         tracing::warn!(%error, "the next run will know less of which bindings are used");
     }
-    let (reporter, last) = pipeline.close(reason.to_owned(), started.elapsed(), queued);
+    let (reporter, untold, last) = pipeline.close(reason.to_owned(), started.elapsed(), queued);
     // Detaching may have taken all of that time: the kernel waits for every task (rcu_tasks), which is no fault of the reader's.
     let deadline = deadline.max(Instant::now() + WRITE_WITHIN);
-    let finished = reporter.finish(deadline, |totals| {
+    let finished = reporter.finish(deadline, untold, |totals| {
         (
             Timestamp::now(),
             Uuid::now_v7(),
@@ -345,11 +353,11 @@ fn drain(rings: &mut Rings, pipeline: &mut Pipeline, limit: u64) -> bool {
 }
 
 /// For /readyz; none: ready.
-fn not_ready(is_told: bool, watching: &Watching) -> Option<String> {
-    if is_told {
-        return watching.not_ready();
+fn not_ready(is_told: bool, watching: &Watching, pipeline: &Pipeline) -> Option<String> {
+    if !is_told {
+        return Some("the API server has not listed this node's pods yet".to_owned());
     }
-    Some("the API server has not listed this node's pods yet".to_owned())
+    watching.not_ready().or_else(|| pipeline.sink_failing())
 }
 
 fn degraded(component: &str, message: String) -> Health {

@@ -10,6 +10,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::Account;
+
 /// Whole lines of a file that another process appends to. Each is held against what every line must be.
 pub struct Lines {
     path: PathBuf,
@@ -56,6 +58,7 @@ pub struct Envelope {
     next_seq: u64,
     ids: BTreeSet<String>,
     connects: BTreeSet<String>,
+    account: Account,
 }
 
 impl Envelope {
@@ -83,13 +86,14 @@ impl Envelope {
             *run_id == line["run_id"],
             "another run_id than the lines before"
         );
+        let due = self.next_seq + explained_hole(&line);
         ensure!(
-            line["seq"] == self.next_seq,
-            "seq {} where {} was due",
-            line["seq"],
-            self.next_seq
+            line["seq"] == due,
+            "seq {} where {due} was due",
+            line["seq"]
         );
-        self.next_seq += 1;
+        self.next_seq = due + 1;
+        self.account.take(&line)?;
         let id = line["id"].as_str().unwrap_or_default().to_owned();
         if line["event"] == "connection_closed" {
             let connect = line["connect_id"].as_str().unwrap_or_default();
@@ -104,6 +108,15 @@ impl Envelope {
         ensure!(self.ids.insert(id), "its id was used before");
         Ok(line)
     }
+}
+
+/// Numbers that this line says are missing before it.
+fn explained_hole(line: &Value) -> u64 {
+    let is_sinks = line["event"] == "loss" && line["reason"] == "sink";
+    line["count"]
+        .as_u64()
+        .filter(|_| is_sinks)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -123,5 +136,21 @@ mod tests {
         assert!(envelope.check(&line(2, "b")).is_err());
         assert!(envelope.check(&line(1, "a")).is_err());
         assert!(Envelope::default().check(&line(0, "eyJhbGciOi")).is_err());
+    }
+
+    #[test]
+    fn only_what_the_sink_lost_explains_a_hole_and_exactly_that() {
+        let loss = |seq, reason| {
+            let times = r#""from":"2026-11-22T12:00:00Z","to":"2026-11-22T12:00:00Z""#;
+            line(seq, "b").replace(
+                r#""event":"health""#,
+                &format!(r#""event":"loss","reason":"{reason}","count":3,{times}"#),
+            )
+        };
+        for (seq, reason, good) in [(4, "sink", true), (3, "sink", false), (4, "decode", false)] {
+            let mut envelope = Envelope::default();
+            envelope.check(&line(0, "a")).unwrap();
+            assert_eq!(envelope.check(&loss(seq, reason)).is_ok(), good, "{seq}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Runs the real `auditor run` and reads its lines as they are written.
 
+mod account;
 mod lines;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{
     sys::machine::Machine,
 };
 
+pub use account::Account;
 pub use lines::{Envelope, Lines};
 
 /// How the auditor is run on a lab.

@@ -2,9 +2,15 @@
 //!
 //! `peek PATH` (openat), `peek --openat2 PATH` (openat2, refusing magic links), `peek --path-only PATH` (openat with
 //! O_PATH: the descriptor can be stat'ed and not read), `peek --list DIR` (names in a directory), `peek --refused UID PATH`
-//! (as that user and group, whom it must be refused).
+//! (as that user and group, whom it must be refused), `peek --times N PATH` (opens it so often and reads nothing; prints how long
+//! the slowest took).
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::Read,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::{
@@ -45,6 +51,16 @@ fn main() -> Result<()> {
                 Ok(_) => bail!("{path} can be opened"),
             }
         }
+        ["--times", times, path] => {
+            let mut slowest = Duration::ZERO;
+            for _ in 0..times.parse::<u64>()? {
+                let begun = Instant::now();
+                drop(File::open(path).with_context(|| path.to_owned())?);
+                slowest = slowest.max(begun.elapsed());
+            }
+            println!("{}", slowest.as_micros());
+            Ok(())
+        }
         ["--list", dir] => {
             let names = std::fs::read_dir(dir).context(dir.to_owned())?.count();
             println!("{dir}: {names} names");
@@ -54,7 +70,9 @@ fn main() -> Result<()> {
             path,
             File::open(Path::new(path)).with_context(|| path.to_owned())?,
         ),
-        _ => bail!("usage: peek [--openat2 | --path-only | --refused UID] PATH | peek --list DIR"),
+        _ => bail!(
+            "usage: peek [--openat2 | --path-only | --refused UID | --times N] PATH | peek --list DIR"
+        ),
     }
 }
 

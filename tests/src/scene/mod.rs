@@ -151,7 +151,7 @@ const HOST_KUBELET: &str = "/host/kubelet";
 const HOST_CGROUP: &str = "/host/cgroup";
 
 /// Starts `namespace/app` with a Pod Identity association and what the webhook stamps for it; returns its role too.
-fn associated(lab: &mut Lab, namespace: &str, app: &str) -> Result<(Pod, String)> {
+pub fn associated(lab: &mut Lab, namespace: &str, app: &str) -> Result<(Pod, String)> {
     let role = associate(lab, namespace, app)?;
     Ok((
         lab.start(PodSpec::new(namespace, app).with_pod_identity())?,
@@ -181,13 +181,13 @@ fn annotate(lab: &mut Lab, namespace: &str, app: &str) -> Result<String> {
 }
 
 /// Starts a pod that has the kubelet's directory as a hostPath.
-fn with_host_kubelet(lab: &mut Lab, spec: PodSpec) -> Result<Pod> {
+pub fn with_host_kubelet(lab: &mut Lab, spec: PodSpec) -> Result<Pod> {
     let root = lab.kubelet_root();
     lab.start(spec.with_host_path(&root, HOST_KUBELET))
 }
 
 /// The path of `victim`'s Pod Identity token for a pod with the kubelet's directory.
-fn host_path_of(victim: &Pod) -> String {
+pub fn host_path_of(victim: &Pod) -> String {
     victim
         .token_below(Path::new(HOST_KUBELET), POD_IDENTITY)
         .to_string_lossy()

@@ -244,3 +244,50 @@ impl Drop for Running {
         let _ = self.child.wait();
     }
 }
+
+/// The lines of a file as they are written.
+pub struct Tail(Lines);
+
+impl Tail {
+    pub fn new(path: &Path) -> Self {
+        Self(Lines::new(path))
+    }
+
+    /// Lines up to the first that fits.
+    pub fn until(
+        &mut self,
+        what: &str,
+        fits: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Vec<Value>> {
+        let deadline = Instant::now() + Duration::from_secs(60) * patience();
+        let mut lines = Vec::new();
+        loop {
+            match self.0.try_next()? {
+                Some(line) => {
+                    let last = fits(&line);
+                    lines.push(line);
+                    if last {
+                        return Ok(lines);
+                    }
+                }
+                None => {
+                    anyhow::ensure!(Instant::now() < deadline, "waited for {what}");
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+    }
+
+    /// The rest of the lines, after the auditor has ended; the last is `stopped`.
+    pub fn rest(mut self) -> anyhow::Result<Vec<Value>> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.0.try_next()? {
+            lines.push(line);
+        }
+        anyhow::ensure!(
+            lines.last().is_some_and(|line| line["event"] == "stopped"),
+            "the last line is not `stopped`"
+        );
+        Ok(lines)
+    }
+}
