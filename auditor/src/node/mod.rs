@@ -3,11 +3,14 @@
 mod cgroup_path;
 mod cgroups;
 mod clock;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod kubelet;
 mod listeners;
 mod mountinfo;
 mod older;
 mod older_task;
+mod proc_file;
 mod process;
 mod redact;
 mod volumes;
@@ -19,6 +22,8 @@ pub use kubelet::{Kubelet, KubeletUnknown};
 pub use listeners::{FoundListener, find as find_listeners};
 pub(crate) use mountinfo::parse as parse_mountinfo;
 pub use older::{OlderFile, Wanted as WantedVolumes, find as find_older};
+pub(crate) use proc_file::{cgroup_of, pids as ns_pids, read as read_proc_file};
+pub(crate) use process::INIT_PID_NS;
 pub use process::{describe as describe_process, read_args};
 pub use redact::ArgsMode;
 pub use volumes::{OwnerSource, VolumeOwner, Volumes, Whose};

@@ -3,15 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use auditor_common::{DeniedRecord, prefix};
+use auditor_common::{DeniedRecord, TaskContext, prefix};
 use uuid::Uuid;
 
-use super::{Pipeline, files::TokenFile, knowledge, opens::access};
+use super::{Pipeline, files::TokenFile, knowledge, namespaces::pod_of, opens::access};
 use crate::{
     audit::{Actor, DeniedCase, IsToken, is_token_file, judge_denied},
     cluster::Pod,
     event::{Attribution, Body, Relation, TokenOpen},
-    node::{Clock, VolumeOwner, parse_cgroup_path},
+    node::{Clock, INIT_PID_NS, VolumeOwner, ns_pids, read_proc_file},
 };
 
 const PROJECTED: &str = "kubernetes.io~projected";
@@ -49,8 +49,7 @@ impl Pipeline {
         let uid = match of_process.filter(|pid| *pid != "self" && *pid != "thread-self") {
             None => None,
             Some(pid) => {
-                let Some(uid) = pod_of_process(&self.settings.host_proc, record.task.pid, pid)
-                else {
+                let Some(uid) = pod_of_process(&self.settings.host_proc, &record.task, pid) else {
                     self.count_only();
                     return;
                 };
@@ -168,19 +167,31 @@ fn below_process_root(path: &str) -> (&str, Option<&str>) {
     (rest, of)
 }
 
-/// Pod of process `pid`, as the opener's own `/proc` numbers it.
-fn pod_of_process(host_proc: &Path, opener: u32, pid: &str) -> Option<String> {
-    if pid.is_empty() || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+/// Pod of process `pid`, as the opener's pid namespace numbers it. By the host's own `/proc`: what the opener has at `/proc` is
+/// what somebody mounted there, and may be a fifo, a file without end, or another pod's name.
+fn pod_of_process(host_proc: &Path, opener: &TaskContext, pid: &str) -> Option<String> {
+    if !pid.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let path = host_proc
-        .join(opener.to_string())
-        .join("root/proc")
-        .join(pid)
-        .join("cgroup");
-    let cgroups = std::fs::read_to_string(path).ok()?;
-    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    parse_cgroup_path(path).map(|owner| owner.pod_uid)
+    let pid: u32 = pid.parse().ok()?;
+    if opener.pid_ns == INIT_PID_NS {
+        return pod_of(&host_proc.join(pid.to_string()));
+    }
+    let namespace = format!("pid:[{}]", opener.pid_ns);
+    let number = |process: &Path| {
+        let status = read_proc_file(&process.join("status")).ok()?;
+        ns_pids(&status)?.last().copied()
+    };
+    let entries = std::fs::read_dir(host_proc).ok()?;
+    let process = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|process| {
+            std::fs::read_link(process.join("ns/pid"))
+                .is_ok_and(|link| link.as_os_str() == namespace.as_str())
+        })
+        .find(|process| number(process) == Some(pid))?;
+    pod_of(&process)
 }
 
 /// By the mounts of one container of the pod's spec, or of all where it is not known which.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::node::parse_cgroup_path;
+use crate::node::{cgroup_of, parse_cgroup_path};
 
 /// Three containers a pod, 250 pods, and those that are gone.
 const REMEMBERED: usize = 4096;
@@ -108,10 +108,8 @@ fn is_in(process: &Path, namespace: u32) -> bool {
 }
 
 /// By the process's cgroup.
-fn pod_of(process: &Path) -> Option<String> {
-    let cgroups = std::fs::read_to_string(process.join("cgroup")).ok()?;
-    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    parse_cgroup_path(path).map(|owner| owner.pod_uid)
+pub(super) fn pod_of(process: &Path) -> Option<String> {
+    parse_cgroup_path(&cgroup_of(process)?).map(|owner| owner.pod_uid)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod writer;
 use std::time::Duration;
 
 pub use encode::LINE_LIMIT;
+pub(crate) use encode::must_escape;
 pub use envelope::Envelope;
 pub use output::{Output, OutputError};
 pub use reporter::{Finished, QUEUE_CAPACITY, Reporter};
@@ -70,7 +71,11 @@ fn is_urgent(body: &Body) -> bool {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fixture;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    pub use super::{encode::Encoder, fixture::*};
+}
 #[cfg(test)]
 mod tests;

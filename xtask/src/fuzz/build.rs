@@ -1,0 +1,71 @@
+//! The fuzz targets' binaries: the host's compiler, with libFuzzer's instrumentation.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result};
+
+use crate::{apt, process};
+
+/// As cargo-fuzz 0.13 gives them with `--sanitizer none` (its src/project.rs); all of them are flags of stable rustc.
+const FLAGS: [&str; 7] = [
+    "--cfg",
+    "fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+];
+
+/// Where the binaries are.
+pub struct Built {
+    pub directory: PathBuf,
+}
+
+/// Builds all targets; nothing is built anew that has not changed.
+///
+/// # Errors
+/// When there is no C++ compiler and none can be installed, or the build fails.
+pub fn build() -> Result<Built> {
+    process::step(
+        "building the fuzz targets",
+        "libFuzzer, no sanitizer",
+        || {
+            if ["c++", "g++", "clang++"]
+                .iter()
+                .all(|name| process::find(name).is_none())
+            {
+                apt::install(&["g++"], "libFuzzer is C++")?;
+            }
+            let host = host()?;
+            let target = process::target_directory().join("fuzz");
+            let mut cargo = process::cargo();
+            cargo
+                .args([
+                    "build",
+                    "--locked",
+                    "--bins",
+                    "--manifest-path",
+                    "fuzz/Cargo.toml",
+                ])
+                // With a target named, build scripts and macros are compiled without these flags.
+                .args(["--target", &host, "--target-dir"])
+                .arg(&target)
+                .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"))
+                .env_remove("RUSTFLAGS")
+                // The kernel half is nothing that a decoder needs; see `probe::loader`.
+                .env("AYA_BUILD_SKIP", "1");
+            process::run(&mut cargo)?;
+            Ok(Built {
+                directory: target.join(host).join("debug"),
+            })
+        },
+    )
+}
+
+/// `x86_64-unknown-linux-gnu` and its like.
+fn host() -> Result<String> {
+    let verbose = process::capture(Command::new("rustc").arg("-vV"))?;
+    let host = verbose.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("`rustc -vV` names no host")
+}
