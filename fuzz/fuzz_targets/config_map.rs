@@ -5,8 +5,8 @@ use auditor::association::config_map::{DOCUMENT, decode, encode};
 use k8s_openapi::{ByteString, api::core::v1::ConfigMap};
 use libfuzzer_sys::fuzz_target;
 
-/// Where no line says `hash`, the one that belongs to the document; where none says `format`, those that every sheet has. A
-/// document that begins with a brace is compressed first.
+// Where no line says `hash`, the one that belongs to the document; where none says `format`, those that every sheet has. A
+// document that begins with a brace is compressed first.
 fuzz_target!(|data: &[u8]| {
     let at = data.windows(2).position(|pair| pair == b"\n\n");
     let (head, document) = match at {

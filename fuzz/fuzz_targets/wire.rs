@@ -6,8 +6,8 @@ use auditor_common::kind;
 use libfuzzer_sys::fuzz_target;
 use zerocopy::IntoBytes as _;
 
-/// The first two bytes are a kind: it is written into the header with the length that belongs to it, so that most inputs come
-/// through; the kind 0xffff leaves the header alone.
+// The first two bytes are a kind: it is written into the header with the length that belongs to it, so that most inputs come
+// through; the kind 0xffff leaves the header alone.
 fuzz_target!(|data: &[u8]| {
     let Some((said, data)) = data.split_first_chunk::<2>() else {
         return;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     build::{self, Built},
     daemon::Daemon,
-    e2e,
+    e2e, fuzz,
     node::Node,
     process,
     summary::{Counts, Format, run_counted},
@@ -20,7 +20,7 @@ use crate::{
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask test                everything: unit and property tests, end to end here, end to end in a VM
+  cargo xtask test                everything: unit and property tests, fuzzing shortly, end to end here, end to end in a VM
   cargo xtask test --unit         no root needed
   cargo xtask test --e2e --vm
 
@@ -35,12 +35,20 @@ pub struct Args {
     /// End to end on Debian's 6.1 and 6.12 kernels in QEMU: the scenes on fentry and kprobe, the evasion corpus on syscall, too.
     #[arg(long)]
     vm: bool,
+    /// A few seconds of each fuzz target; see `cargo xtask fuzz`.
+    #[arg(long)]
+    fuzz: bool,
 }
 
 /// Exit code 1 if any test failed.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let Args { unit, e2e, vm } = *args;
-    let all = !(unit || e2e || vm);
+    let Args {
+        unit,
+        e2e,
+        vm,
+        fuzz,
+    } = *args;
+    let all = !(unit || e2e || vm || fuzz);
     let built = build::release()?;
     let mut counts = Counts::default();
     // End to end most of the time is waiting: the unit tests are compiled meanwhile, and run alone.
@@ -62,6 +70,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             compiled?.finish()?;
             unit_tests(&built)
         });
+    }
+    if fuzz || all {
+        counts += suite(
+            "fuzzing, shortly",
+            "decoders on input that nobody thought of",
+            fuzz::short,
+        );
     }
     if vm || all {
         counts += suite(

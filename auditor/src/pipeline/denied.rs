@@ -246,6 +246,8 @@ fn below_timestamp(file: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros as _;
+
     use super::*;
     use crate::cluster::{Container, Mount, ProjectedVolume, TokenSource, testing::pod};
 
@@ -324,6 +326,53 @@ mod tests {
             if let Some(claim) = claim {
                 assert_eq!((&*claim.pod_uid, &*claim.volume), ("0a1b", "aws"));
             }
+        }
+    }
+
+    /// A host's /proc with processes of two pid namespaces that both have a 7.
+    #[test]
+    fn a_process_is_found_by_its_openers_numbers_and_in_no_proc_of_its_making() {
+        const WEB: &str = "11111111-1111-4111-8111-111111111111";
+        const API: &str = "22222222-2222-4222-8222-222222222222";
+        let proc = tempfile::tempdir().unwrap();
+        for (pid, namespace, pids, uid) in [
+            (70, 40, "70\t7", WEB),
+            (80, 50, "80\t7", API),
+            (7, 9, "7", API),
+        ] {
+            let process = proc.path().join(pid.to_string());
+            std::fs::create_dir_all(process.join("ns")).unwrap();
+            let link = format!("pid:[{namespace}]");
+            std::os::unix::fs::symlink(link, process.join("ns/pid")).unwrap();
+            // Names need not be UTF-8.
+            let status = [
+                b"Name:\t\xff\n".as_slice(),
+                b"NSpid:\t",
+                pids.as_bytes(),
+                b"\n",
+            ];
+            std::fs::write(process.join("status"), status.concat()).unwrap();
+            let cgroup = format!("0::/kubepods/pod{uid}/x\n");
+            std::fs::write(process.join("cgroup"), cgroup).unwrap();
+        }
+        let mut opener = TaskContext::new_zeroed();
+        (opener.pid, opener.pid_ns) = (70, 40);
+        // Whoever opens this waits for ever.
+        let own = proc.path().join("70/root/proc/7");
+        std::fs::create_dir_all(&own).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, own.join("cgroup"), fifo, 0o600.into(), 0).unwrap();
+        for (namespace, pid, expected) in [
+            (40, "7", Some(WEB)),
+            (50, "7", Some(API)),
+            (INIT_PID_NS, "70", Some(WEB)),
+            (40, "8", None),
+            (40, "", None),
+            (40, "99999999999", None),
+        ] {
+            opener.pid_ns = namespace;
+            let found = pod_of_process(proc.path(), &opener, pid);
+            assert_eq!(found.as_deref(), expected, "{namespace} {pid}");
         }
     }
 

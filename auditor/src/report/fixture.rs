@@ -2,14 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use uuid::Uuid;
-
-use super::Envelope;
 use crate::event::*;
 
-pub fn envelope() -> Envelope {
-    Envelope::new(
-        Uuid::now_v7(),
+#[cfg(test)]
+pub fn envelope() -> super::Envelope {
+    super::Envelope::new(
+        uuid::Uuid::now_v7(),
         Arc::from("node-1"),
         Some(Arc::from("prod")),
         None,

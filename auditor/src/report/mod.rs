@@ -24,6 +24,7 @@ pub use envelope::Envelope;
 pub use output::{Output, OutputError};
 pub use reporter::{Finished, QUEUE_CAPACITY, Reporter};
 pub use shared::SinkTotals;
+pub(crate) use trim::cut_map;
 
 use crate::event::{Body, Verdict};
 
@@ -75,7 +76,7 @@ fn is_urgent(body: &Body) -> bool {
 pub(crate) mod fixture;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing {
-    pub use super::{encode::Encoder, fixture::*};
+    pub(crate) use super::{encode::Encoder, fixture::*};
 }
 #[cfg(test)]
 mod tests;
