@@ -52,7 +52,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let built = build::release()?;
     let mut counts = Counts::default();
     // End to end most of the time is waiting: the unit tests are compiled meanwhile, and run alone.
-    let compiled = (unit || all).then(|| Beside::start(&mut unit_command(&built, true)));
+    let compiled = (unit || all).then(|| Beside::start("unit", &mut unit_command(&built, true)));
+    let fuzzers = (fuzz || all).then(|| Beside::start("fuzz", &mut fuzz::build_command()?));
     if e2e || all {
         counts += suite(
             "end to end here",
@@ -71,12 +72,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             unit_tests(&built)
         });
     }
-    if fuzz || all {
-        counts += suite(
-            "fuzzing, shortly",
-            "decoders on input that nobody thought of",
-            fuzz::short,
-        );
+    if let Some(fuzzers) = fuzzers {
+        let why = "decoders on input that nobody thought of";
+        counts += suite("fuzzing, shortly", why, || {
+            fuzzers?.finish()?;
+            fuzz::short()
+        });
     }
     if vm || all {
         counts += suite(
@@ -129,10 +130,11 @@ struct Beside {
 }
 
 impl Beside {
-    fn start(command: &mut Command) -> Result<Self> {
+    /// `log` names the file that its output goes to.
+    fn start(log: &str, command: &mut Command) -> Result<Self> {
         let name = process::shown(command);
         println!("$ {name} (beside what follows)");
-        let output = process::target_directory().join("beside.log");
+        let output = process::target_directory().join(format!("beside-{log}.log"));
         let file = File::create(&output).with_context(|| output.display().to_string())?;
         let child = process::niced(command)
             .stdin(Stdio::null())

@@ -27,40 +27,37 @@ pub struct Built {
 /// # Errors
 /// When there is no C++ compiler and none can be installed, or the build fails.
 pub fn build() -> Result<Built> {
-    process::step(
-        "building the fuzz targets",
-        "libFuzzer, no sanitizer",
-        || {
-            if ["c++", "g++", "clang++"]
-                .iter()
-                .all(|name| process::find(name).is_none())
-            {
-                apt::install(&["g++"], "libFuzzer is C++")?;
-            }
-            let host = host()?;
-            let target = process::target_directory().join("fuzz");
-            let mut cargo = process::cargo();
-            cargo
-                .args([
-                    "build",
-                    "--locked",
-                    "--bins",
-                    "--manifest-path",
-                    "fuzz/Cargo.toml",
-                ])
-                // With a target named, build scripts and macros are compiled without these flags.
-                .args(["--target", &host, "--target-dir"])
-                .arg(&target)
-                .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"))
-                .env_remove("RUSTFLAGS")
-                // The kernel half is nothing that a decoder needs; see `probe::loader`.
-                .env("AYA_BUILD_SKIP", "1");
-            process::run(&mut cargo)?;
-            Ok(Built {
-                directory: target.join(host).join("debug"),
-            })
-        },
-    )
+    let why = "libFuzzer, no sanitizer";
+    process::step("building the fuzz targets", why, || {
+        process::run(&mut command()?)?;
+        Ok(Built {
+            directory: directory().join(host()?).join("debug"),
+        })
+    })
+}
+
+/// What [`build`] runs, with a C++ compiler in place.
+pub fn command() -> Result<Command> {
+    let compilers = ["c++", "g++", "clang++"];
+    if compilers.iter().all(|name| process::find(name).is_none()) {
+        apt::install(&["g++"], "libFuzzer is C++")?;
+    }
+    let mut cargo = process::cargo();
+    cargo.args(["build", "--locked", "--bins"]);
+    cargo.args(["--manifest-path", "fuzz/Cargo.toml", "--target-dir"]);
+    cargo
+        .arg(directory())
+        // With a target named, build scripts and macros are compiled without these flags.
+        .args(["--target", &host()?])
+        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"))
+        .env_remove("RUSTFLAGS")
+        // The kernel half is nothing that a decoder needs; see `probe::loader`.
+        .env("AYA_BUILD_SKIP", "1");
+    Ok(cargo)
+}
+
+fn directory() -> PathBuf {
+    process::target_directory().join("fuzz")
 }
 
 /// `x86_64-unknown-linux-gnu` and its like.

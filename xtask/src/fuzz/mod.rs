@@ -10,7 +10,7 @@ mod log;
 use std::{
     collections::VecDeque,
     fs,
-    process::ExitCode,
+    process::{Command, ExitCode},
     sync::Mutex,
     thread,
     time::{Duration, Instant},
@@ -78,6 +78,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 pub fn short() -> Result<Counts> {
     let built = build::build()?;
     fuzz(&built, &targets()?, SHORT, 2)
+}
+
+/// What compiles them; [`short`] finds it done then.
+///
+/// # Errors
+/// When there is no C++ compiler and none can be installed.
+pub fn build_command() -> Result<Command> {
+    build::command()
 }
 
 /// Names of the files in fuzz/fuzz_targets.
