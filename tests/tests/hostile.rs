@@ -130,7 +130,7 @@ fn whatever_a_thief_calls_itself_its_theft_is_told_in_one_plain_line() -> Result
 
     // The token by a name of the thief's, in the victim's own volume.
     let link = format!(
-        "ln {token} \"$(printf '{}/{name}')\"; cat \"$(printf '{}/{name}')\" >/dev/null",
+        "ln -L {token} \"$(printf '{}/{name}')\"; cat \"$(printf '{}/{name}')\" >/dev/null",
         volume.display(),
         volume.display()
     );
