@@ -92,6 +92,7 @@ fn whatever_a_thief_calls_itself_its_theft_is_told_in_one_plain_line() -> Result
     let hostile_mount = lab
         .dir()
         .join(std::ffi::OsStr::from_bytes(b"m\n\x1b[2J \\040\xff"));
+    fs::create_dir(&hostile_mount)?;
     mounts::tmpfs(&hostile_mount, "mode=0755")?;
     let (mut auditor, ready) = Auditor::start(&lab, &options)?;
 
@@ -264,14 +265,14 @@ fn hostile_files_are_refused_in_plain_words_and_what_was_known_stays() {
     auditor.until(|line| line["component"] == "cluster" && line["state"] == "reload-refused");
     let peak = peak_kib(auditor.child.id());
     assert!(
-        terminate(&mut auditor.child, Duration::from_secs(2) * patience())
+        terminate(&mut auditor.child, Duration::from_secs(10) * patience())
             .expect("it ends")
             .success()
     );
     assert_plain("lines", &fs::read(inputs.path("out.jsonl")).expect("lines"));
     assert_plain("log", &fs::read(inputs.path("log")).expect("a log"));
     println!("peak: {peak} KiB");
-    assert!(peak < 128 << 10, "{peak} KiB resident");
+    assert!(peak < 256 << 10, "{peak} KiB resident");
 }
 
 /// On a terminal it would be the same: what is written does not depend on it but for colours.

@@ -115,12 +115,14 @@ fn fuzz(built: &build::Built, targets: &[String], seconds: u64, jobs: usize) -> 
         "==> fuzzing {} targets, {seconds} s each, {jobs} at once",
         targets.len()
     );
+    let next = || locked(&waiting).pop_front();
     let begun = Instant::now();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs.min(targets.len()))
             .map(|_| {
                 scope.spawn(|| {
-                    while let Some(name) = locked(&waiting).pop_front() {
+                    // In a closure: the lock must not be held while the target runs.
+                    while let Some(name) = next() {
                         let told = |line: &str| {
                             let mut running = locked(&running);
                             running.retain(|(other, _)| *other != name);
@@ -134,11 +136,11 @@ fn fuzz(built: &build::Built, targets: &[String], seconds: u64, jobs: usize) -> 
                 })
             })
             .collect();
-        let mut next = PROGRESS;
+        let mut due = PROGRESS;
         while workers.iter().any(|worker| !worker.is_finished()) {
             thread::sleep(Duration::from_millis(200));
-            if begun.elapsed() > next {
-                next += PROGRESS;
+            if begun.elapsed() > due {
+                due += PROGRESS;
                 let now: Vec<String> = locked(&running)
                     .iter()
                     .map(|(name, line)| format!("{name} {line}"))
