@@ -1,5 +1,10 @@
 //! Lines to test with.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "for tests and fuzz targets alone; clippy sees the first only"
+)]
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::event::*;
