@@ -11,10 +11,14 @@ pub mod cli;
 pub mod cluster;
 pub mod eks;
 pub mod event;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod kube;
 pub mod metrics;
 pub mod node;
 pub mod pipeline;
+mod plain;
 pub mod policy;
 pub mod probe;
 pub mod report;

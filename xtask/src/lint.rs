@@ -30,7 +30,8 @@ pub fn run() -> Result<ExitCode> {
 
 fn format(_: &Toolchain) -> Result<()> {
     apt::ensure_program("cargo-fmt", "rustfmt-web", "checks the format")?;
-    process::run(process::cargo().args(["fmt", "--all", "--check"]))
+    process::run(process::cargo().args(["fmt", "--all", "--check"]))?;
+    process::run(process::cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
 }
 
 fn clippy_host(toolchain: &Toolchain) -> Result<()> {

@@ -7,6 +7,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod e2e;
+mod fuzz;
 mod lint;
 mod node;
 mod process;
@@ -33,6 +34,7 @@ use clap::{Parser, Subcommand};
   cargo xtask demo                                   build, then play every scene on this machine (root)
   cargo xtask demo -- --scene own-irsa --keep        arguments after -- go to `lab play`
   cargo xtask test                                   unit, property, end-to-end and two VM kernels
+  cargo xtask fuzz --seconds 600 --target cluster    one decoder for ten minutes
   cargo xtask e2e containerd                         real containers, 1,000 short-lived ones among them
   cargo xtask vm-test --kernel 6.12 --backend kprobe"
 )]
@@ -55,6 +57,8 @@ enum Task {
     Lint,
     /// Every test; ends with one line `N passed, N failed, N skipped`.
     Test(test::Args),
+    /// Fuzzes each decoder with libFuzzer, no nightly needed; ends with a table and `N passed, N failed, N skipped`.
+    Fuzz(fuzz::Args),
     /// End to end with real parts: containers by containerd, or a kube-apiserver. Needs root.
     E2e(e2e::Args),
     /// Boots a distribution's kernel in QEMU (no KVM needed) and plays the scenes there.
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::E2e(args) => e2e::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),

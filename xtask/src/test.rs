@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     build::{self, Built},
     daemon::Daemon,
-    e2e,
+    e2e, fuzz,
     node::Node,
     process,
     summary::{Counts, Format, run_counted},
@@ -20,7 +20,7 @@ use crate::{
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask test                everything: unit and property tests, end to end here, end to end in a VM
+  cargo xtask test                everything: unit and property tests, fuzzing shortly, end to end here, end to end in a VM
   cargo xtask test --unit         no root needed
   cargo xtask test --e2e --vm
 
@@ -35,16 +35,25 @@ pub struct Args {
     /// End to end on Debian's 6.1 and 6.12 kernels in QEMU: the scenes on fentry and kprobe, the evasion corpus on syscall, too.
     #[arg(long)]
     vm: bool,
+    /// A few seconds of each fuzz target; see `cargo xtask fuzz`.
+    #[arg(long)]
+    fuzz: bool,
 }
 
 /// Exit code 1 if any test failed.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let Args { unit, e2e, vm } = *args;
-    let all = !(unit || e2e || vm);
+    let Args {
+        unit,
+        e2e,
+        vm,
+        fuzz,
+    } = *args;
+    let all = !(unit || e2e || vm || fuzz);
     let built = build::release()?;
     let mut counts = Counts::default();
     // End to end most of the time is waiting: the unit tests are compiled meanwhile, and run alone.
-    let compiled = (unit || all).then(|| Beside::start(&mut unit_command(&built, true)));
+    let compiled = (unit || all).then(|| Beside::start("unit", &mut unit_command(&built, true)));
+    let fuzzers = (fuzz || all).then(|| Beside::start("fuzz", &mut fuzz::build_command()?));
     if e2e || all {
         counts += suite(
             "end to end here",
@@ -61,6 +70,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         counts += suite("unit and property tests", "pure parts, no root", || {
             compiled?.finish()?;
             unit_tests(&built)
+        });
+    }
+    if let Some(fuzzers) = fuzzers {
+        let why = "decoders on input that nobody thought of";
+        counts += suite("fuzzing, shortly", why, || {
+            fuzzers?.finish()?;
+            fuzz::short()
         });
     }
     if vm || all {
@@ -114,10 +130,11 @@ struct Beside {
 }
 
 impl Beside {
-    fn start(command: &mut Command) -> Result<Self> {
+    /// `log` names the file that its output goes to.
+    fn start(log: &str, command: &mut Command) -> Result<Self> {
         let name = process::shown(command);
         println!("$ {name} (beside what follows)");
-        let output = process::target_directory().join("beside.log");
+        let output = process::target_directory().join(format!("beside-{log}.log"));
         let file = File::create(&output).with_context(|| output.display().to_string())?;
         let child = process::niced(command)
             .stdin(Stdio::null())

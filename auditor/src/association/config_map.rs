@@ -27,9 +27,9 @@ pub const FORMAT: &str = "1";
 /// Under this key of `binaryData`.
 pub const DOCUMENT: &str = "associations.json.zst";
 
-/// What Kubernetes allows for the values of one ConfigMap (`MaxSecretSize`, pkg/apis/core/types.go): 1 MiB.
 /// A day, in seconds.
 const LONGEST_INTERVAL: u64 = 24 * 60 * 60;
+/// What Kubernetes allows for the values of one ConfigMap (`MaxSecretSize`, pkg/apis/core/types.go): 1 MiB.
 const MAX_SIZE: usize = 1 << 20;
 /// Left of that for names, labels and managedFields, so that the object as a whole stays below 1 MiB.
 const RESERVE: usize = 16 << 10;

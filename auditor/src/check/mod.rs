@@ -18,6 +18,7 @@ pub use self::report::{Check, CheckReport, HookCheck, State, WayCheck};
 use crate::{
     cli::{CheckArgs, CheckOutput, Exit, Failure, NodeFacts, RunArgs, RunConfig},
     metrics::Metrics,
+    plain,
     run::{host, setup},
 };
 
@@ -47,7 +48,7 @@ pub fn run(args: CheckArgs) -> Result<Exit, Failure> {
         }
         CheckOutput::Json => {
             let json = serde_json::to_string_pretty(&report).map_err(Failure::environment)?;
-            json + "\n"
+            plain::json(&json) + "\n"
         }
     };
     stdout.write_all(text.as_bytes()).map_err(|error| {

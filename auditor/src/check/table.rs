@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::report::{CheckReport, State};
+use crate::plain::is_command;
 
 /// Bad news first.
 const ORDER: [State; 4] = [State::Failed, State::Degraded, State::Ok, State::Info];
@@ -142,7 +143,7 @@ fn wrap(text: &str, room: usize) -> Vec<String> {
 /// Paths and servers' words may hold anything: nothing may move the cursor or begin a line.
 fn harmless(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_command(c) { ' ' } else { c })
         .collect()
 }
 
@@ -165,12 +166,12 @@ mod tests {
         let report = report(vec![
             Check::ok("kernel", "6.12"),
             Check::new("agent-netns", State::Degraded, "not told").remedy("name it"),
-            Check::new("btf", State::Failed, "none\n\x1b[2J").remedy("another kernel"),
+            Check::new("btf", State::Failed, "none\n\x1b[2J\u{202e}A").remedy("another kernel"),
         ]);
         assert!(!report.ok);
         assert_eq!(
             render(&report, false),
-            "FAILED    btf          none  [2J\n\
+            "FAILED    btf          none  [2J A\n\
             \x20                      => another kernel\n\
              degraded  agent-netns  not told\n\
             \x20                      => name it\n\

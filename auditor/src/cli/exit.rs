@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::UsageError;
+use crate::plain::one_line;
 
 /// Exit codes, a contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +74,9 @@ impl Failure {
     /// `auditor: <what>: <why>`, then `help: <remedy>` where there is one.
     #[must_use]
     pub fn message(&self) -> String {
-        let mut message = format!("auditor: {}\n", self.reason());
+        let mut message = format!("auditor: {}\n", one_line(&self.reason()));
         if let Some(help) = &self.help {
-            let _ = writeln!(message, "help: {help}");
+            let _ = writeln!(message, "help: {}", one_line(help));
         }
         message
     }

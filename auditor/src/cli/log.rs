@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 use super::stderr::Stderr;
+use crate::plain::Entries;
 
 /// What is wrong with a filter.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +39,15 @@ pub fn parse_filter(filter: &str) -> Result<EnvFilter, FilterError> {
 pub fn init_logging(filter: &str) -> Result<(), FilterError> {
     // kube's client calls each failed request an error; whether it is one is said by who made it.
     let filter = parse_filter(&format!("kube_client=off,{filter}"))?;
+    let coloured = io::stderr().is_terminal();
     // Fails only where a log is set up already, as in tests.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Stderr::default)
-        .with_ansi(io::stderr().is_terminal())
+        .with_writer(move || Entries {
+            to: Stderr,
+            coloured,
+        })
+        .with_ansi(coloured)
         .with_target(false)
         .try_init();
     Ok(())

@@ -1,10 +1,15 @@
 //! From the API's shapes to ours.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::report::{LINE_LIMIT, cut_map};
 
 use super::{
     Container, CredentialEnv, Mount, Pod, ProjectedVolume, ServiceAccount, TokenSource, raw,
 };
+
+/// Of JSON, for the labels of a pod.
+const LABELS: usize = LINE_LIMIT;
 
 /// A field that must be there and is not: its path within the object.
 pub struct Missing(pub &'static str);
@@ -58,7 +63,7 @@ pub fn pod(
             .flatten()
             .find(|o| o.controller == Some(true))
             .map(|o| format!("{}/{}", o.kind, o.name)),
-        labels: metadata.labels.unwrap_or_default(),
+        labels: bounded(metadata.labels.unwrap_or_default()),
         created: metadata.creation_timestamp,
         node_name: optional(spec.node_name),
         host_network: spec.host_network.unwrap_or_default(),
@@ -69,6 +74,12 @@ pub fn pod(
         containers,
         volumes: volumes.collect(),
     })
+}
+
+/// Keeps what can come out: no line has room for more, and an object may hold a mebibyte of them.
+fn bounded(mut labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    cut_map(&mut labels, LABELS);
+    labels
 }
 
 /// FNV-128 in hex (pkg/kubelet/config/common.go `generatePodName`'s hash), which no UID of the API server looks like: anybody

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Clock, read_args};
+use super::{Clock, proc_file, read_args};
 use crate::{
     event::{InodeId, Namespaces, Process},
     probe::Device,
@@ -15,9 +15,6 @@ use crate::{
 
 /// `st` of a listening socket in /proc/net/tcp (include/net/tcp_states.h).
 const LISTENING: &str = "0A";
-
-/// USER_HZ is 100 on every architecture that this runs on (include/uapi/asm-generic/param.h).
-const NS_PER_TICK: u64 = 10_000_000;
 
 /// A listening socket and the first process that was found to hold it.
 #[derive(Clone, Debug)]
@@ -68,7 +65,7 @@ pub fn find(host_proc: &Path, net_ns: u32, wanted: &[SocketAddr]) -> Vec<FoundLi
                 found.push(FoundListener {
                     local,
                     net_ns,
-                    cgroup: cgroup(path),
+                    cgroup: proc_file::cgroup_of(path),
                     process: process(host_proc, path, *pid, net_ns),
                 });
             }
@@ -78,7 +75,7 @@ pub fn find(host_proc: &Path, net_ns: u32, wanted: &[SocketAddr]) -> Vec<FoundLi
 }
 
 /// Inode and local address of a listening socket's line in `/proc/net/tcp{,6}`.
-fn listener(line: &str) -> Option<(u64, SocketAddr)> {
+pub(super) fn listener(line: &str) -> Option<(u64, SocketAddr)> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [_, local, _, LISTENING, ..] = fields.as_slice() else {
         return None;
@@ -120,20 +117,13 @@ fn held_sockets(process: &Path) -> Vec<u64> {
         .collect()
 }
 
-/// As `/proc/PID/cgroup` has it, of the default hierarchy.
-pub(super) fn cgroup(process: &Path) -> Option<String> {
-    let text = fs::read_to_string(process.join("cgroup")).ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("0::"))
-        .map(str::to_owned)
-}
-
 fn process(host_proc: &Path, path: &Path, pid: u32, net_ns: u32) -> Process {
-    let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
+    let read = |name: &str| proc_file::read(&path.join(name)).unwrap_or_default();
     let status = read("status");
     let id = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        line.split_whitespace().next()?.parse::<u32>().ok()
+        proc_file::number(&status, key, 10)
+            .and_then(|id| u32::try_from(id).ok())
+            .unwrap_or_default()
     };
     let namespace = |name: &str| {
         let link = fs::read_link(path.join("ns").join(name)).ok()?;
@@ -151,7 +141,7 @@ fn process(host_proc: &Path, path: &Path, pid: u32, net_ns: u32) -> Process {
     Process {
         pid,
         tid: pid,
-        start_time: Clock::now().wall(start_ns(&read("stat")).unwrap_or_default()),
+        start_time: Clock::now().wall(proc_file::start_ns(&read("stat")).unwrap_or_default()),
         comm: read("comm").trim_end().to_owned(),
         exe: exe.map(|exe| exe.to_string_lossy().into_owned()),
         exe_inode: metadata.as_ref().map(|metadata| {
@@ -165,8 +155,8 @@ fn process(host_proc: &Path, path: &Path, pid: u32, net_ns: u32) -> Process {
         exe_upper_layer: None,
         exe_unlinked: metadata.is_some_and(|metadata| metadata.nlink() == 0),
         args: read_args(host_proc, pid).unwrap_or_default(),
-        uid: id("Uid:").unwrap_or_default(),
-        gid: id("Gid:").unwrap_or_default(),
+        uid: id("Uid:"),
+        gid: id("Gid:"),
         capabilities: Vec::new(),
         exec_session: None,
         tty: None,
@@ -181,14 +171,6 @@ fn process(host_proc: &Path, path: &Path, pid: u32, net_ns: u32) -> Process {
             .into_iter()
             .any(|name| own(name).is_some() && own(name) == host(name)),
     }
-}
-
-/// `starttime` of /proc/PID/stat (proc_pid_stat(5)), in ns since boot.
-pub(super) fn start_ns(stat: &str) -> Option<u64> {
-    // comm may hold blanks and parentheses.
-    let behind_comm = stat.rsplit_once(')')?.1;
-    let ticks: u64 = behind_comm.split_whitespace().nth(19)?.parse().ok()?;
-    ticks.checked_mul(NS_PER_TICK)
 }
 
 #[cfg(test)]

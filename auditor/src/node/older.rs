@@ -96,7 +96,7 @@ fn open_files(process: &Path, wanted: &Wanted) -> Vec<(u32, FileInfo)> {
         if let Some(flags) = flags {
             file.flags = flags;
             // `OPEN_FMODE`, include/linux/fs.h
-            file.mode = (flags + 1) & 3;
+            file.mode = flags.wrapping_add(1) & 3;
         }
         files.push((held::DESCRIPTOR, file));
     }
@@ -104,7 +104,7 @@ fn open_files(process: &Path, wanted: &Wanted) -> Vec<(u32, FileInfo)> {
 }
 
 /// `flags:` of `/proc/PID/fdinfo/FD`, octal.
-fn open_flags(text: &str) -> Option<u32> {
+pub(super) fn open_flags(text: &str) -> Option<u32> {
     let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
     u32::from_str_radix(flags.trim(), 8).ok()
 }
@@ -131,14 +131,14 @@ fn mapped_files(process: &Path, wanted: &Wanted) -> Vec<(u32, FileInfo)> {
     files
 }
 
-struct Mapping {
+pub(super) struct Mapping {
     device: Device,
-    ino: u64,
-    path: PathBuf,
+    pub ino: u64,
+    pub path: PathBuf,
 }
 
 /// `start-end perms offset major:minor inode path`, the device in hexadecimal.
-fn mapping(line: &[u8]) -> Option<Mapping> {
+pub(super) fn mapping(line: &[u8]) -> Option<Mapping> {
     let mut fields = line
         .splitn(6, |byte| *byte == b' ')
         .map(|field| std::str::from_utf8(field).ok());

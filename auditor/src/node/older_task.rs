@@ -11,8 +11,8 @@ use auditor_common::{TaskContext, task_flags};
 use zerocopy::FromZeros as _;
 
 use super::{
-    listeners::{cgroup, start_ns},
     older::leaf_first,
+    proc_file::{self, cgroup_of, number},
 };
 use crate::probe::Device;
 
@@ -79,7 +79,7 @@ impl Processes {
         let mut task = TaskContext::new_zeroed();
         (task.pid, task.tid) = (pid, pid);
         task.start_time = start_of(&path)?;
-        let status = fs::read_to_string(path.join("status")).ok()?;
+        let status = proc_file::read(&path.join("status")).ok()?;
         task.uid = number(&status, "Uid:", 10)? as u32;
         task.gid = number(&status, "Gid:", 10)? as u32;
         task.cap_effective = number(&status, "CapEff:", 16).unwrap_or_default();
@@ -106,8 +106,8 @@ impl Processes {
         }
         Some(Described {
             task,
-            cgroup: cgroup(&path),
-            reaper_cgroup: init.as_deref().and_then(cgroup),
+            cgroup: cgroup_of(&path),
+            reaper_cgroup: init.as_deref().and_then(cgroup_of),
         })
     }
 
@@ -156,16 +156,10 @@ impl Processes {
 
 impl Brief {
     fn read(path: &Path) -> Option<Self> {
-        let status = fs::read_to_string(path.join("status")).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("NSpid:"))?;
+        let status = proc_file::read(&path.join("status")).ok()?;
         Some(Self {
             parent: number(&status, "PPid:", 10)? as u32,
-            pids: line
-                .split_whitespace()
-                .map_while(|pid| pid.parse().ok())
-                .collect(),
+            pids: proc_file::pids(&status)?,
             pid_ns: namespace(path, "pid"),
         })
     }
@@ -197,13 +191,7 @@ fn executable(path: &Path, task: &mut TaskContext) {
 }
 
 fn start_of(path: &Path) -> Option<u64> {
-    start_ns(&fs::read_to_string(path.join("stat")).ok()?)
-}
-
-/// The first number behind `key` in `/proc/PID/status`.
-fn number(status: &str, key: &str, radix: u32) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-    u64::from_str_radix(line.split_whitespace().next()?, radix).ok()
+    proc_file::start_ns(&proc_file::read(&path.join("stat")).ok()?)
 }
 
 /// Inode number of a namespace; 0 when out of sight.

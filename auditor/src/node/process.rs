@@ -136,7 +136,11 @@ fn executable(task: &TaskContext) -> String {
 }
 
 fn arguments(task: &TaskContext) -> Vec<String> {
-    let bytes = prefix(&task.args, task.args_len);
+    split_args(prefix(&task.args, task.args_len))
+}
+
+/// As `/proc/PID/cmdline` has them: each ended by NUL, the last one perhaps not.
+pub(super) fn split_args(bytes: &[u8]) -> Vec<String> {
     match bytes.strip_suffix(b"\0").unwrap_or(bytes) {
         b"" => Vec::new(),
         bytes => bytes.split(|byte| *byte == 0).map(text).collect(),
@@ -149,8 +153,7 @@ pub fn read_args(host_proc: &Path, pid: u32) -> Option<Vec<String>> {
     let mut bytes = Vec::new();
     let file = File::open(host_proc.join(pid.to_string()).join("cmdline")).ok()?;
     file.take(LIMIT).read_to_end(&mut bytes).ok()?;
-    let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-    Some(bytes.split(|byte| *byte == 0).map(text).collect())
+    Some(split_args(&bytes))
 }
 
 fn capabilities(set: u64) -> Vec<String> {

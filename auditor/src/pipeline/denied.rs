@@ -3,15 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
-use auditor_common::{DeniedRecord, prefix};
+use auditor_common::{DeniedRecord, TaskContext, prefix};
 use uuid::Uuid;
 
-use super::{Pipeline, actor::doubt, files::TokenFile, knowledge, opens::access};
+use super::{
+    Pipeline, actor::doubt, files::TokenFile, knowledge, namespaces::pod_of, opens::access,
+};
 use crate::{
     audit::{Actor, DeniedCase, IsToken, is_token_file, judge_denied},
     cluster::Pod,
     event::{Attribution, Body, Relation, TokenOpen},
-    node::{Clock, VolumeOwner, parse_cgroup_path},
+    node::{Clock, INIT_PID_NS, VolumeOwner, ns_pids, read_proc_file},
 };
 
 const PROJECTED: &str = "kubernetes.io~projected";
@@ -49,8 +51,7 @@ impl Pipeline {
         let uid = match of_process.filter(|pid| *pid != "self" && *pid != "thread-self") {
             None => None,
             Some(pid) => {
-                let Some(uid) = pod_of_process(&self.settings.host_proc, record.task.pid, pid)
-                else {
+                let Some(uid) = pod_of_process(&self.settings.host_proc, &record.task, pid) else {
                     self.count_only();
                     return;
                 };
@@ -169,19 +170,31 @@ fn below_process_root(path: &str) -> (&str, Option<&str>) {
     (rest, of)
 }
 
-/// Pod of process `pid`, as the opener's own `/proc` numbers it.
-fn pod_of_process(host_proc: &Path, opener: u32, pid: &str) -> Option<String> {
-    if pid.is_empty() || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+/// Pod of process `pid`, as the opener's pid namespace numbers it. By the host's own `/proc`: what the opener has at `/proc` is
+/// what somebody mounted there, and may be a fifo, a file without end, or another pod's name.
+fn pod_of_process(host_proc: &Path, opener: &TaskContext, pid: &str) -> Option<String> {
+    if !pid.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let path = host_proc
-        .join(opener.to_string())
-        .join("root/proc")
-        .join(pid)
-        .join("cgroup");
-    let cgroups = std::fs::read_to_string(path).ok()?;
-    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    parse_cgroup_path(path).map(|owner| owner.pod_uid)
+    let pid: u32 = pid.parse().ok()?;
+    if opener.pid_ns == INIT_PID_NS {
+        return pod_of(&host_proc.join(pid.to_string()));
+    }
+    let namespace = format!("pid:[{}]", opener.pid_ns);
+    let number = |process: &Path| {
+        let status = read_proc_file(&process.join("status")).ok()?;
+        ns_pids(&status)?.last().copied()
+    };
+    let entries = std::fs::read_dir(host_proc).ok()?;
+    let process = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|process| {
+            std::fs::read_link(process.join("ns/pid"))
+                .is_ok_and(|link| link.as_os_str() == namespace.as_str())
+        })
+        .find(|process| number(process) == Some(pid))?;
+    pod_of(&process)
 }
 
 /// By the mounts of one container of the pod's spec, or of all where it is not known which.
@@ -236,6 +249,8 @@ fn below_timestamp(file: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros as _;
+
     use super::*;
     use crate::cluster::{Container, Mount, ProjectedVolume, TokenSource, testing::pod};
 
@@ -314,6 +329,53 @@ mod tests {
             if let Some(claim) = claim {
                 assert_eq!((&*claim.pod_uid, &*claim.volume), ("0a1b", "aws"));
             }
+        }
+    }
+
+    /// A host's /proc with processes of two pid namespaces that both have a 7.
+    #[test]
+    fn a_process_is_found_by_its_openers_numbers_and_in_no_proc_of_its_making() {
+        const WEB: &str = "11111111-1111-4111-8111-111111111111";
+        const API: &str = "22222222-2222-4222-8222-222222222222";
+        let proc = tempfile::tempdir().unwrap();
+        for (pid, namespace, pids, uid) in [
+            (70, 40, "70\t7", WEB),
+            (80, 50, "80\t7", API),
+            (7, 9, "7", API),
+        ] {
+            let process = proc.path().join(pid.to_string());
+            std::fs::create_dir_all(process.join("ns")).unwrap();
+            let link = format!("pid:[{namespace}]");
+            std::os::unix::fs::symlink(link, process.join("ns/pid")).unwrap();
+            // Names need not be UTF-8.
+            let status = [
+                b"Name:\t\xff\n".as_slice(),
+                b"NSpid:\t",
+                pids.as_bytes(),
+                b"\n",
+            ];
+            std::fs::write(process.join("status"), status.concat()).unwrap();
+            let cgroup = format!("0::/kubepods/pod{uid}/x\n");
+            std::fs::write(process.join("cgroup"), cgroup).unwrap();
+        }
+        let mut opener = TaskContext::new_zeroed();
+        (opener.pid, opener.pid_ns) = (70, 40);
+        // Whoever opens this waits for ever.
+        let own = proc.path().join("70/root/proc/7");
+        std::fs::create_dir_all(&own).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, own.join("cgroup"), fifo, 0o600.into(), 0).unwrap();
+        for (namespace, pid, expected) in [
+            (40, "7", Some(WEB)),
+            (50, "7", Some(API)),
+            (INIT_PID_NS, "70", Some(WEB)),
+            (40, "8", None),
+            (40, "", None),
+            (40, "99999999999", None),
+        ] {
+            opener.pid_ns = namespace;
+            let found = pod_of_process(proc.path(), &opener, pid);
+            assert_eq!(found.as_deref(), expected, "{namespace} {pid}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::node::{Budget, Rate, parse_cgroup_path};
+use crate::node::{Budget, Rate, cgroup_of, parse_cgroup_path};
 
 /// Three containers a pod, 250 pods, and those that are gone.
 const REMEMBERED: usize = 4096;
@@ -146,10 +146,8 @@ fn is_in(process: &Path, namespace: u32) -> bool {
 }
 
 /// By the process's cgroup.
-fn pod_of(process: &Path) -> Option<String> {
-    let cgroups = std::fs::read_to_string(process.join("cgroup")).ok()?;
-    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    parse_cgroup_path(path).map(|owner| owner.pod_uid)
+pub(super) fn pod_of(process: &Path) -> Option<String> {
+    parse_cgroup_path(&cgroup_of(process)?).map(|owner| owner.pod_uid)
 }
 
 #[cfg(test)]

@@ -12,6 +12,11 @@ const KIND_UNION: u32 = 5;
 const KIND_FUNC: u32 = 12;
 /// Typedefs and qualifiers in a row, and anonymous members in one another: the kernel has no more than a handful.
 const MAX_DEPTH: u32 = 32;
+/// Members that one question looks at. `task_struct` with all that it has inside has some 400; anonymous members that hold each
+/// other twice over have 2 to the depth.
+const MAX_MEMBERS: u32 = 1 << 16;
+/// `BTF_NAME`s are identifiers: kernel/bpf/btf.c `KSYM_NAME_LEN`.
+const MAX_NAME: usize = 512;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
@@ -101,8 +106,9 @@ impl<'a> Btf<'a> {
         let mut parts = path.split('.');
         let mut id = *self.structs.get(parts.next()?.as_bytes())?;
         let mut bits = 0_u32;
+        let mut left = MAX_MEMBERS;
         for part in parts {
-            let (offset, member) = self.member(self.resolve(id)?, part.as_bytes(), 0)?;
+            let (offset, member) = self.member(self.resolve(id)?, part.as_bytes(), 0, &mut left)?;
             bits = bits.checked_add(offset)?;
             id = member;
         }
@@ -118,11 +124,12 @@ impl<'a> Btf<'a> {
     }
 
     /// Looks through anonymous structs and unions, as C does.
-    fn member(&self, of: Type, name: &[u8], depth: u32) -> Option<(u32, u32)> {
+    fn member(&self, of: Type, name: &[u8], depth: u32, left: &mut u32) -> Option<(u32, u32)> {
         if depth > MAX_DEPTH || (of.kind != KIND_STRUCT && of.kind != KIND_UNION) {
             return None;
         }
         (0..of.members as usize).find_map(|index| {
+            *left = left.checked_sub(1)?;
             let at = of.body + 12 * index;
             let id = word(self.types, at + 4)?;
             let raw = word(self.types, at + 8)?;
@@ -130,7 +137,7 @@ impl<'a> Btf<'a> {
             match self.name(word(self.types, at)?)? {
                 found if found == name => Some((bits, id)),
                 b"" => {
-                    let (inner, id) = self.member(self.resolve(id)?, name, depth + 1)?;
+                    let (inner, id) = self.member(self.resolve(id)?, name, depth + 1, left)?;
                     Some((bits.checked_add(inner)?, id))
                 }
                 _ => None,
@@ -168,6 +175,7 @@ impl<'a> Btf<'a> {
 
     fn name(&self, at: u32) -> Option<&'a [u8]> {
         let tail = self.strings.get(at as usize..)?;
+        let tail = tail.get(..MAX_NAME).unwrap_or(tail);
         tail.get(..tail.iter().position(|byte| *byte == 0)?)
     }
 }
@@ -260,6 +268,18 @@ mod tests {
         let tgid = btf.offset("task_struct.tgid").unwrap();
         assert_eq!(btf.offset("task_struct.pid"), Some(tgid - 4));
         assert!(btf.offset("sizeof task_struct").unwrap() > tgid);
+    }
+
+    #[test]
+    fn anonymous_members_that_hold_each_other_end() {
+        // 1: struct file { <2>; <2> }, 2: union { <2>; <2> }: 2 to the 32 ways to nothing.
+        let pair = |name, kind| [name, kind | 2, 8, 0, 2, 0, 0, 2, 0];
+        let types: Vec<u32> = [pair(1, STRUCT), pair(0, UNION)].concat();
+        let bytes = blob(&types, b"\0file\0");
+        let begun = std::time::Instant::now();
+        let btf = Btf::parse(&bytes).unwrap();
+        assert_eq!(btf.offset("file.f_path"), None);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(1));
     }
 
     proptest! {

@@ -14,6 +14,11 @@ mod record;
 mod survey;
 mod verified;
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    pub use super::btf::{Btf, BtfError};
+}
+
 pub use backend::{Backend, Hook, HookReport};
 pub use canary::{CanaryError, FileCanary, Proof, prove};
 pub use coverage::coverage;

@@ -13,7 +13,7 @@ pub const LINE_LIMIT: usize = 16 * 1024;
 
 /// Writes into the same buffer again and again.
 #[derive(Debug, Default)]
-pub(super) struct Encoder {
+pub(crate) struct Encoder {
     buffer: Vec<u8>,
 }
 
@@ -82,7 +82,7 @@ impl Formatter for OneLine {
 }
 
 /// All in the basic plane. What JSON must escape, serde_json escapes.
-fn must_escape(c: char) -> bool {
+pub(crate) fn must_escape(c: char) -> bool {
     matches!(c,
         '\u{7f}'..='\u{9f}'                       // DEL and the C1 controls: NEL, CSI
         | '\u{61c}' | '\u{200e}' | '\u{200f}'     // directional marks

@@ -45,7 +45,7 @@ impl Envelope {
         &self.run_id
     }
 
-    pub(super) fn line(&self, seq: u64, time: Timestamp, id: Uuid, body: Body) -> Line {
+    pub(crate) fn line(&self, seq: u64, time: Timestamp, id: Uuid, body: Body) -> Line {
         Line {
             schema: SCHEMA,
             id: id.to_string(),

@@ -1,15 +1,18 @@
 //! Lines to test with.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "for tests and fuzz targets alone; clippy sees the first only"
+)]
+
 use std::{collections::BTreeMap, sync::Arc};
 
-use uuid::Uuid;
-
-use super::Envelope;
 use crate::event::*;
 
-pub fn envelope() -> Envelope {
-    Envelope::new(
-        Uuid::now_v7(),
+#[cfg(test)]
+pub fn envelope() -> super::Envelope {
+    super::Envelope::new(
+        uuid::Uuid::now_v7(),
         Arc::from("node-1"),
         Some(Arc::from("prod")),
         None,

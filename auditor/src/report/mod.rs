@@ -19,10 +19,12 @@ mod writer;
 use std::time::Duration;
 
 pub use encode::LINE_LIMIT;
+pub(crate) use encode::must_escape;
 pub use envelope::Envelope;
 pub use output::{Output, OutputError};
 pub use reporter::{Finished, QUEUE_CAPACITY, Reporter};
 pub use shared::SinkTotals;
+pub(crate) use trim::cut_map;
 
 use crate::event::{Body, Finding, Severity, Verdict};
 
@@ -99,7 +101,11 @@ impl Rank {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fixture;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    pub(crate) use super::{encode::Encoder, fixture::*};
+}
 #[cfg(test)]
 mod tests;

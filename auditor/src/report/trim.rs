@@ -6,6 +6,8 @@ use super::encode::{escaped_char_len, escaped_len};
 
 /// Room that the mark takes at most.
 const MARK: usize = 40;
+/// Key of a map's mark.
+const CUT: &str = "…";
 
 pub(super) fn cut(s: &mut String, cap: usize) {
     if let Some(end) = cut_at(s, cap) {
@@ -52,16 +54,21 @@ pub(super) fn cut_list(list: &mut Vec<String>, cap: usize) {
     list.push(mark);
 }
 
-pub(super) fn cut_map(map: &mut BTreeMap<String, String>, cap: usize) {
+pub(crate) fn cut_map(map: &mut BTreeMap<String, String>, cap: usize) {
     const PUNCTUATION: usize = 6;
     let cost = |(k, v): (&String, &String)| escaped_len(k) + escaped_len(v) + PUNCTUATION;
     if map.iter().map(cost).sum::<usize>() <= cap {
         return;
     }
+    // What was cut before is counted with what goes now.
+    let earlier = map.remove(CUT).and_then(|mark| {
+        let count = mark.strip_prefix('[')?.strip_suffix(" more cut]")?;
+        count.parse::<usize>().ok()
+    });
     let (before, mut left) = (map.len(), cap.saturating_sub(MARK));
     map.retain(|k, v| take(&mut left, cost((k, v))));
-    let mark = format!("[{} more cut]", before - map.len());
-    map.insert("…".to_owned(), mark);
+    let gone = (before - map.len()).saturating_add(earlier.unwrap_or_default());
+    map.insert(CUT.to_owned(), format!("[{gone} more cut]"));
 }
 
 pub(super) fn cut_numbers(map: &mut BTreeMap<String, u32>, cap: usize) {
@@ -114,5 +121,8 @@ mod tests {
         cut_map(&mut map, 60);
         assert_eq!(map.len(), 3);
         assert_eq!(map["…"], "[48 more cut]");
+        map.insert("1".repeat(60), String::new());
+        cut_map(&mut map, 60);
+        assert_eq!(map["…"], "[49 more cut]", "the first cut counts too");
     }
 }

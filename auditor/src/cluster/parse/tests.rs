@@ -121,6 +121,24 @@ fn takes_every_way_of_writing_objects() {
 }
 
 #[test]
+fn megabytes_of_labels_are_not_kept() {
+    let labels: Vec<String> = (0..20_000)
+        .map(|n| format!(r#""label-{n}":"{}""#, "x".repeat(60)))
+        .collect();
+    let text = format!(
+        r#"{{"kind":"Pod","metadata":{{"name":"a","uid":"u","labels":{{{}}}}}}}"#,
+        labels.join(",")
+    );
+    let pod = parse(text.as_bytes()).unwrap().pods.remove(0);
+    let kept: usize = pod.labels.iter().map(|(k, v)| k.len() + v.len()).sum();
+    assert!((8 << 10..16 << 10).contains(&kept), "{kept}");
+    assert_eq!(
+        pod.labels["…"],
+        format!("[{} more cut]", 20_000 - (pod.labels.len() - 1))
+    );
+}
+
+#[test]
 fn a_wrong_shape_names_its_place() {
     for (text, parts) in [
         ("", vec!["is empty"]),

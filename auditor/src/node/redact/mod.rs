@@ -32,7 +32,10 @@ fn redact(args: &[String]) -> Vec<String> {
     args.iter()
         .map(|arg| {
             let is_script = shell.next_is_script(arg);
-            redactor.argument(arg, is_script)
+            let masked = redactor.argument(arg, is_script);
+            // Also one without a word in it: the first argument is whatever the caller of execve(2) made it.
+            redactor.past_program = true;
+            masked
         })
         .collect()
 }

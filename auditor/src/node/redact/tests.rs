@@ -11,6 +11,8 @@ fn of(args: &[&str]) -> Vec<String> {
 fn secrets_are_masked() {
     #[rustfmt::skip]
     let cases: &[(&[&str], &[&str])] = &[
+        (&["", "--password", "x"], &["", "--password", "***"]),
+        (&[" ", "-u", "a:b"], &[" ", "-u", "a:***"]),
         (&["app", "--password=x y"], &["app", "--password=***"]),
         (&["app", "--db-password", "x", "y"], &["app", "--db-password", "***", "y"]),
         (&["app", "--token", "-x1y", "y"], &["app", "--token", "***", "y"]),

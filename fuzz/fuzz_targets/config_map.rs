@@ -1,0 +1,83 @@
+//! The ConfigMap that `auditor sync-associations` writes: lines `key=value`, an empty line, then the document.
+#![no_main]
+
+use auditor::association::config_map::{DOCUMENT, decode, encode};
+use k8s_openapi::{ByteString, api::core::v1::ConfigMap};
+use libfuzzer_sys::fuzz_target;
+
+// Where no line says `hash`, the one that belongs to the document; where none says `format`, those that every sheet has. A
+// document that begins with a brace is compressed first.
+fuzz_target!(|data: &[u8]| {
+    let at = data.windows(2).position(|pair| pair == b"\n\n");
+    let (head, document) = match at {
+        Some(at) => (&data[..at], &data[at + 2..]),
+        None => (&b""[..], data),
+    };
+    let compressed = if document.starts_with(b"{") {
+        zstd::bulk::compress(document, 1).expect("it is in memory")
+    } else {
+        document.to_vec()
+    };
+    let mut object = ConfigMap::default();
+    let values = object.data.get_or_insert_default();
+    for line in String::from_utf8_lossy(head).lines() {
+        if let Some((key, value)) = line.split_once('=') {
+            values.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    for (key, value) in [
+        ("format", "1"),
+        ("generation", "7"),
+        ("startedAt", "2026-09-21T14:13:20Z"),
+        ("complete", "true"),
+        ("source", "eks"),
+    ] {
+        if !head.starts_with(b"format") {
+            values.entry(key.to_owned()).or_insert(value.to_owned());
+        }
+    }
+    if !values.contains_key("hash") {
+        // The decoder tells the hash that it found.
+        values.insert("hash".to_owned(), String::new());
+        object.binary_data = Some([(DOCUMENT.to_owned(), ByteString(compressed))].into());
+        if let Err(auditor::association::config_map::DecodeError::Hash { found, .. }) =
+            decode(&object)
+        {
+            object
+                .data
+                .get_or_insert_default()
+                .insert("hash".to_owned(), found);
+        }
+    } else {
+        object.binary_data = Some([(DOCUMENT.to_owned(), ByteString(compressed))].into());
+    }
+    // The document is 64 MiB at most, and its buffer may be twice that while it grows; what is parsed of it is paid by the
+    // input's bytes only where they are not compressed, so that bound is the document's.
+    let Ok(sheet) = fuzz::bounded(512 << 20, || decode(&object)) else {
+        return;
+    };
+    let Ok((values, binary)) = encode(&sheet) else {
+        return;
+    };
+    // What was read is written in today's words, with the hash of those.
+    let mut again = ConfigMap {
+        data: Some(values),
+        binary_data: Some(binary),
+        ..ConfigMap::default()
+    };
+    let hash = match decode(&again) {
+        Err(auditor::association::config_map::DecodeError::Hash { found, .. }) => found,
+        other => {
+            let other = other.expect("what was written is read");
+            assert_eq!(other, sheet);
+            return;
+        }
+    };
+    again
+        .data
+        .get_or_insert_default()
+        .insert("hash".to_owned(), hash);
+    let mut read = decode(&again).expect("what was written is read");
+    read.ledger.hash.clone_from(&sheet.ledger.hash);
+    assert_eq!(read, sheet);
+});
