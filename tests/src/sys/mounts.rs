@@ -70,7 +70,9 @@ pub struct MountEntry {
 
 /// The mounts that this process sees, oldest first.
 pub fn list() -> Result<Vec<MountEntry>> {
-    let text = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+    let bytes = fs::read("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+    // Others' mount points may hold any bytes; the lab's own are UTF-8.
+    let text = String::from_utf8_lossy(&bytes);
     Ok(text.lines().filter_map(parse_mountinfo).collect())
 }
 
