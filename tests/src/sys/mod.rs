@@ -8,6 +8,7 @@ pub mod raw;
 pub mod ring;
 pub mod seccomp;
 
+pub mod bpf;
 pub mod capabilities;
 pub mod deaf;
 pub mod fork;
