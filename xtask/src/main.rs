@@ -11,6 +11,7 @@ mod lint;
 mod node;
 mod process;
 mod setup;
+mod soak;
 mod suite;
 mod summary;
 mod test;
@@ -59,8 +60,11 @@ enum Task {
     E2e(e2e::Args),
     /// Boots a distribution's kernel in QEMU (no KVM needed) and plays the scenes there.
     VmTest(vm::Args),
-    /// Measures cost per open, cost per probe run, and resident memory. Needs root and a quiet machine.
+    /// Measures what the auditor costs, beside other tools and beside its goals; writes docs/benchmarks.md. Needs root and a
+    /// quiet machine.
     Bench(bench::Args),
+    /// The auditor under mixed load for minutes: nothing may grow, no theft be lost. Ends with `N passed, N failed, N skipped`.
+    Soak(soak::Args),
     /// The timed loop of `bench`: opens and closes PATH, prints ns per iteration for each batch.
     #[command(hide = true)]
     BenchLoop(bench::open_loop::Args),
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Task::E2e(args) => e2e::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Soak(args) => soak::run(&args),
         Task::BenchLoop(args) => bench::open_loop::run(&args),
     };
     result.unwrap_or_else(|error| {

@@ -2,6 +2,7 @@
 
 mod arch;
 mod console;
+mod counted;
 mod cpio;
 mod cross;
 mod guest;
@@ -31,6 +32,7 @@ use arch::Arch;
 use guest::{Binaries, Guest, Report, Target};
 use matrix::Matrix;
 
+pub use counted::{Counted, run as counted};
 pub use verified::check_here;
 
 #[derive(clap::Args)]
