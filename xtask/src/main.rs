@@ -35,7 +35,9 @@ use clap::{Parser, Subcommand};
   cargo xtask demo -- --scene own-irsa --keep        arguments after -- go to `lab play`
   cargo xtask test                                   unit, property, end-to-end and two VM kernels
   cargo xtask e2e containerd                         real containers, 1,000 short-lived ones among them
-  cargo xtask vm-test --kernel 6.12 --backend kprobe"
+  cargo xtask vm-test --kernel 6.12 --backend kprobe
+  cargo xtask bench --quick                          what the auditor costs, beside other tools and its goals
+  cargo xtask soak --minutes 30                      mixed load; nothing may grow, no theft be lost"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -65,9 +67,6 @@ enum Task {
     Bench(bench::Args),
     /// The auditor under mixed load for minutes: nothing may grow, no theft be lost. Ends with `N passed, N failed, N skipped`.
     Soak(soak::Args),
-    /// The timed loop of `bench`: opens and closes PATH, prints ns per iteration for each batch.
-    #[command(hide = true)]
-    BenchLoop(bench::open_loop::Args),
 }
 
 fn main() -> ExitCode {
@@ -82,7 +81,6 @@ fn main() -> ExitCode {
         Task::VmTest(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Soak(args) => soak::run(&args),
-        Task::BenchLoop(args) => bench::open_loop::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::Read,
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, ChildStdout, Stdio},
     sync::{
@@ -19,6 +20,9 @@ use serde_json::Value;
 
 use super::{Subject, flood::realtime, glance::Glance};
 use crate::{auditor, node::Lab, patience};
+
+/// What a `loss` and a `summary` line may call their number of events.
+const COUNTS: [&str; 3] = ["count", "repeats", "folded"];
 
 /// A line that was parsed whole.
 #[derive(Clone, Debug)]
@@ -82,7 +86,7 @@ impl Seen {
         }
         // Also a line that is no JSON: the caller finds it by its null event.
         let line: Value = serde_json::from_slice(line).unwrap_or_default();
-        let count = line["count"].as_u64().or_else(|| line["repeats"].as_u64());
+        let count = COUNTS.iter().find_map(|name| line[name].as_u64());
         match glance.event {
             "loss" => self.lost += count.unwrap_or_default(),
             "summary" => self.folded += count.unwrap_or_default(),
@@ -118,6 +122,15 @@ impl Stream {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?);
+        // A session is a group of its own for the scheduler (sched(7), autogroup), as a unit or a pod is with weights: without it
+        // the auditor would be one of thousands of equal processes when pods take all there is.
+        // SAFETY: between fork and exec there is one system call, which touches no memory of this process.
+        unsafe {
+            command.pre_exec(|| {
+                rustix::process::setsid()?;
+                Ok(())
+            });
+        }
         let mut child = command.spawn().context("start the auditor")?;
         let stdout = child.stdout.take().context("no standard output")?;
         let seen = Arc::default();

@@ -95,8 +95,7 @@ mod tests {
             took_seconds: 61,
         };
         let page = page(&run, &[section]);
-        let row =
-            "| delay | 3.00 ms | at most 2.00 ms | **missed** | `cargo xtask bench --only burst` |";
+        let row = "| delay | 3 ms | at most 2 ms | **missed** | `cargo xtask bench --only burst` |";
         assert!(page.contains(row), "{page}");
         assert!(page.contains("one run of 2 minutes"));
     }

@@ -6,9 +6,9 @@ pub mod lab;
 mod machine;
 mod markdown;
 mod memory;
-pub mod open_loop;
 mod opens;
 mod paced;
+mod part;
 mod programs;
 mod rest;
 mod section;
@@ -16,9 +16,9 @@ mod stage;
 pub mod svg;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -34,7 +34,8 @@ use crate::{
 };
 use machine::Machine;
 use markdown::Run;
-use section::{Figure, Section, Table};
+use part::Part;
+use section::Section;
 use stage::Stage;
 
 const PODS: u32 = 250;
@@ -61,8 +62,8 @@ pub struct Args {
     #[arg(long)]
     runs: Option<u32>,
     /// Opens in each run of `burst`.
-    #[arg(long, default_value_t = 1_000_000)]
-    opens: u64,
+    #[arg(long)]
+    opens: Option<u64>,
     /// Seconds that a node is watched at rest against an API server.
     #[arg(long)]
     rest: Option<u32>,
@@ -73,33 +74,12 @@ pub struct Args {
     output: Option<PathBuf>,
 }
 
-/// A part of the benchmark, in the order in which they run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// Memory and processor time of an auditor that has nothing to do.
-    Rest,
-    /// What each BPF program takes, as the kernel counts it.
-    Programs,
-    /// What an open+close costs more, beside other tools.
-    Opens,
-    /// Delay and processor time at 100 and 1,000 matching opens a second.
-    Pace,
-    /// A million opens of one pod, and a theft.
-    Burst,
-    /// 200,000 matching opens a second of 2,000 keys.
-    Flood,
-    /// The cost of an open+close with fentry, counted in a virtual machine.
-    Instructions,
-    /// What one node asks of an API server.
-    Api,
-}
-
 /// What is measured, and with what.
 struct Subject {
     auditor: PathBuf,
     lab: PathBuf,
-    /// An optimised xtask, for its `bench-loop`.
-    opener: PathBuf,
+    /// The lab's `flood`, which opens files in a loop.
+    flood: PathBuf,
     node: Node,
     backend: &'static str,
 }
@@ -109,14 +89,11 @@ impl Subject {
         Daemon::start(&self.auditor, &self.node, self.backend)
     }
 
-    /// Nanoseconds per open+close of a path, one for each batch.
-    fn time_opens(
-        &self,
-        path: &std::path::Path,
-        iterations: u32,
-        batches: u32,
-    ) -> Result<Vec<f64>> {
-        open_loop::measure(&self.opener, path, iterations, batches)
+    /// Opens and closes a file so often.
+    fn open(&self, path: &Path, opens: u32) -> Result<()> {
+        let mut flood = Command::new(&self.flood);
+        flood.arg("time").arg(path).args([&opens.to_string(), "1"]);
+        process::capture(&mut flood).map(drop)
     }
 }
 
@@ -125,17 +102,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if !process::is_root() {
         bail!("the benchmark loads BPF and mounts token volumes: run `cargo xtask bench` as root");
     }
-    if args.rounds == Some(0) || args.runs == Some(0) || args.opens == 0 {
+    if args.rounds == Some(0) || args.runs == Some(0) || args.opens == Some(0) {
         bail!("--rounds 0, --runs 0 and --opens 0 measure nothing");
     }
     if let Err(error) = apt::ensure_program("bpftool", "bpftool", "names of BPF programs") {
         println!("programs will have no names: {error:#}");
     }
     let built = build::release()?;
-    let opener = build::optimised_xtask()?;
     let machine = Machine::this();
     let begun = Instant::now();
-    let sections = measure(args, &built, opener)?;
+    let sections = measure(args, &built)?;
     for section in &sections {
         print!("{}", section.text());
     }
@@ -158,7 +134,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Every part that is asked for; one that fails says so in its place, and the others go on.
-fn measure(args: &Args, built: &Built, opener: PathBuf) -> Result<Vec<Section>> {
+fn measure(args: &Args, built: &Built) -> Result<Vec<Section>> {
     let stage = Stage::mount()?;
     let node = Node::create(&stage.directory().join("node"), PODS, ASSOCIATIONS)?;
     let tokens = (0..PODS).map(|pod| node.mount_token(pod));
@@ -167,106 +143,22 @@ fn measure(args: &Args, built: &Built, opener: PathBuf) -> Result<Vec<Section>> 
     let subject = Subject {
         auditor: built.auditor.clone(),
         lab: built.lab.clone(),
-        opener,
+        flood: built.lab.with_file_name("flood"),
         node,
         backend: args.backend.name(),
     };
-    let mut sections = Vec::new();
-    for part in Part::value_variants() {
-        if !args.only.is_empty() && !args.only.contains(part) {
-            continue;
-        }
-        let name = part.to_possible_value();
-        let name = name
-            .map(|name| name.get_name().to_owned())
-            .unwrap_or_default();
-        let measured = process::step(&name, "part of the benchmark", || {
-            one(*part, args, &subject, built, token)
+    let is_asked = |part: &&Part| args.only.is_empty() || args.only.contains(part);
+    let parts = Part::value_variants().iter().filter(is_asked);
+    let sections = parts.map(|part| {
+        let measured = process::step(part.name(), "part of the benchmark", || {
+            part.measure(args, &subject, built, token)
         });
-        sections.push(measured.unwrap_or_else(|error| {
-            println!("{name} could not be measured: {error:#}");
-            failed(*part, &error)
-        }));
-    }
-    Ok(sections)
-}
-
-fn one(
-    part: Part,
-    args: &Args,
-    subject: &Subject,
-    built: &Built,
-    token: &std::path::Path,
-) -> Result<Section> {
-    let quick = args.quick;
-    let of = |full: u32, less: u32| if quick { less } else { full };
-    match part {
-        Part::Rest => rest::measure(subject, Duration::from_secs(of(60, 10).into())),
-        Part::Programs => programs::section(subject, token),
-        Part::Opens => opens::native(subject, args.rounds.unwrap_or(of(8, 1))),
-        Part::Pace => paced::pace(subject, f64::from(of(30, 5))),
-        Part::Burst => burst::measure(subject, args.runs.unwrap_or(of(25, 3)), args.opens),
-        Part::Flood => paced::flood(subject, f64::from(of(10, 5))),
-        Part::Instructions if quick && args.only.is_empty() => {
-            let goal = "unrelated open+close with fentry, in instructions";
-            Ok(Section {
-                name: "instructions",
-                title: "Cost of an open+close with fentry, in instructions",
-                figures: vec![Figure::unmeasured(goal, "as of a whole run", "--quick")],
-                ..Section::default()
-            })
-        }
-        Part::Instructions => counted::measure(built, of(2, 1)),
-        Part::Api => api(subject, args.rest.unwrap_or(of(125, 10))),
-    }
-}
-
-fn failed(part: Part, error: &anyhow::Error) -> Section {
-    let name = match part {
-        Part::Rest => "rest",
-        Part::Programs => "programs",
-        Part::Opens => "opens",
-        Part::Pace => "pace",
-        Part::Burst => "burst",
-        Part::Flood => "flood",
-        Part::Instructions => "instructions",
-        Part::Api => "api",
-    };
-    Section {
-        name,
-        title: name,
-        how: "It could not be measured.".to_owned(),
-        figures: vec![Figure::unmeasured(
-            name,
-            "all of this part",
-            &format!("{error:#}"),
-        )],
-        ..Section::default()
-    }
-}
-
-/// `lab load`, as it prints it.
-fn api(subject: &Subject, rest: u32) -> Result<Section> {
-    let mut lab = Command::new(&subject.lab);
-    lab.arg("load").arg("--auditor").arg(&subject.auditor);
-    lab.args(["--backend", subject.backend, "--rest", &rest.to_string()]);
-    println!("$ {}", process::shown(&lab));
-    let printed = process::capture(&mut lab)?;
-    let mut table = Table::new(["what one node asks of an API server"]);
-    for line in printed.lines().filter(|line| !line.trim().is_empty()) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        table.rows.push(vec![words.join(" ")]);
-    }
-    Ok(Section {
-        name: "api",
-        title: "What one node asks of an API server",
-        how: format!(
-            "The lab's API server with {PODS} fat pods, and `sync-associations` with {ASSOCIATIONS} associations beside it; \
-             {rest} s at rest."
-        ),
-        tables: vec![table],
-        ..Section::default()
-    })
+        measured.unwrap_or_else(|error| {
+            println!("{} could not be measured: {error:#}", part.name());
+            part.failed(&error)
+        })
+    });
+    Ok(sections.collect())
 }
 
 /// The command line, as one would type it.
@@ -276,9 +168,7 @@ fn shown(args: &Args) -> String {
         command.push_str(" --quick");
     }
     for part in &args.only {
-        if let Some(name) = part.to_possible_value() {
-            command.push_str(&format!(" --only {}", name.get_name()));
-        }
+        command.push_str(&format!(" --only {}", part.name()));
     }
     if let Some(runs) = args.runs {
         command.push_str(&format!(" --runs {runs}"));

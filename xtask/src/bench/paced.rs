@@ -174,7 +174,7 @@ mod tests {
         );
         assert_eq!(untold("x", &json!({})).word(), "not measured");
         let table = table(&[("a", &figures)]);
-        assert_eq!(table.rows[0], ["opens", "7.00"]);
-        assert_eq!(table.rows.last().unwrap()[1], "6.00");
+        assert_eq!(table.rows[0], ["opens", "7"]);
+        assert_eq!(table.rows.last().unwrap()[1], "6");
     }
 }

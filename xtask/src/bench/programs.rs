@@ -66,7 +66,7 @@ fn measure(subject: &Subject, unrelated: &Path, token: &Path) -> Result<Costs> {
     let daemon = subject.start()?;
     let costs = |path: &Path| -> Result<Vec<Cost>> {
         let before = counters(daemon.pid())?;
-        subject.time_opens(path, OPENS, 1)?;
+        subject.open(path, OPENS)?;
         let after = counters(daemon.pid())?;
         Ok(difference(&before, &after))
     };

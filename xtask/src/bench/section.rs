@@ -140,13 +140,13 @@ pub fn with_unit(value: f64, unit: &str) -> String {
     format!("{}{blank}{unit}", number(value))
 }
 
-/// Three digits that say something; `-` for what is no number.
+/// Three digits that say something, whole numbers whole; `-` for what is no number.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return "-".to_owned();
     }
     match value.abs() {
-        0.0 => "0".to_owned(),
+        whole if whole.fract() == 0.0 => grouped(value as i64),
         100.0.. => grouped(value.round() as i64),
         10.0.. => format!("{value:.1}"),
         1.0.. => format!("{value:.2}"),
@@ -199,6 +199,7 @@ mod tests {
     fn numbers_have_three_digits_that_say_something() {
         let shown = [
             0.0,
+            7.0,
             0.1234,
             1.234,
             12.34,
@@ -210,6 +211,7 @@ mod tests {
         .map(number);
         let expected = [
             "0",
+            "7",
             "0.123",
             "1.23",
             "12.3",
