@@ -59,7 +59,7 @@ pub struct Measured {
     theft_ms_max: f64,
     /// Runs whose lines and folded opens are what was opened, exactly.
     totals_exact: usize,
-    /// Runs whose lines, folded and lost opens are what was opened, exactly.
+    /// Runs whose lines, folded and lost opens are what was opened, exactly; the theft too, where it has no line.
     totals_accounted: usize,
     lost: u64,
     lost_share: f64,
@@ -200,7 +200,11 @@ fn summarise(burst: &Burst, each: Vec<Run>, peak_mib: f64, seen: &Seen) -> Resul
         theft_ms_p50: quantile(&thefts, 0.5),
         theft_ms_max: quantile(&thefts, 1.0),
         totals_exact: count(&|run| run.lines + run.folded == burst.opens),
-        totals_accounted: count(&|run| run.lines + run.folded + run.lost == burst.opens),
+        totals_accounted: count(&|run| {
+            // A theft without a line must be among the lost.
+            let thefts = u64::from(run.theft_ms.is_none());
+            run.lines + run.folded + run.lost == burst.opens + thefts
+        }),
         lost,
         lost_share: lost as f64 / (burst.opens as f64 * each.len().max(1) as f64),
         opens_per_second: quantile(&speeds, 0.5),

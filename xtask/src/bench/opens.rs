@@ -126,7 +126,7 @@ pub fn native(subject: &Subject, rounds: u32) -> Result<Section> {
          {rounds} rounds, in each of which every tool is started, measured in both cells and stopped. Unrelated: a process of the \
          host opens a file of the disk. Matching: a pod opens its own token. {} backend. `path compare` is a bpftrace program by \
          hand that compares the path with the kubelet's directory and the tokens' place in containers; audit has one watch on the \
-         kubelet's directory, and no auditd to fetch its records. The tool's own time is what its process took beside that.",
+         kubelet's directory, and no auditd to fetch its records. The tool's own time is what its process took beside that, in steps of 10 ms.",
         subject.backend
     );
     section.plots = vec![plot(

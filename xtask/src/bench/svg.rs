@@ -107,7 +107,7 @@ pub fn points(
             (x_of(value), HEIGHT - BOTTOM + 18.0),
             "middle",
             12,
-            &number(value),
+            &tick_name(value),
         );
     }
     if let Some((value, _)) = goal {
@@ -169,7 +169,13 @@ fn frame(axes: &Axes<'_>, top: f64, legend: &[(String, &str)]) -> String {
             r#"<line x1="{LEFT}" y1="{y:.1}" x2="{:.1}" y2="{y:.1}" stroke="{grey}"/>"#,
             WIDTH - RIGHT
         );
-        text(&mut svg, (LEFT - 8.0, y + 4.0), "end", 12, &number(value));
+        text(
+            &mut svg,
+            (LEFT - 8.0, y + 4.0),
+            "end",
+            12,
+            &tick_name(value),
+        );
     }
     let middle = (TOP + HEIGHT - BOTTOM) / 2.0;
     let _ = writeln!(
@@ -204,6 +210,15 @@ fn colour(index: usize) -> &'static str {
         .get(index % COLOURS.len())
         .copied()
         .unwrap_or("#000000")
+}
+
+/// Without zeroes that say nothing: `0.6`.
+fn tick_name(value: f64) -> String {
+    let shown = number(value);
+    match shown.contains('.') {
+        true => shown.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => shown,
+    }
 }
 
 fn y_of(value: f64, top: f64) -> f64 {
@@ -249,6 +264,14 @@ mod tests {
     fn axes_end_at_a_round_number() {
         let rounded = [0.0, 0.9, 1.2, 31.0, 412.0, 1_000.0, f64::NAN].map(round_up);
         assert_eq!(rounded, [1.0, 1.0, 1.5, 40.0, 500.0, 1_000.0, 1.0]);
+    }
+
+    #[test]
+    fn ticks_have_no_zeroes_that_say_nothing() {
+        assert_eq!(
+            [0.6, 1.2, 30.0, 2.5].map(tick_name),
+            ["0.6", "1.2", "30", "2.5"]
+        );
     }
 
     #[test]
