@@ -8,6 +8,7 @@
 //! - [`evasion`]: ways around a watcher (`tests/evasion`), and what each backend must see of them.
 //! - [`check`]: what `auditor check` must find proven.
 //! - [`load`]: what one node asks of an API server.
+//! - [`measure`], [`soak`]: what the auditor costs, and what it does for half an hour.
 //! - [`service`]: what answers: the Pod Identity agent, instance metadata, a Kubernetes API server, the EKS API; [`serve`]: by hand.
 //! - [`guest`]: the same as PID 1 of a virtual machine.
 //! - `src/bin`: the programs that run in the lab. They know nothing of the auditor.
@@ -25,6 +26,7 @@ pub mod guest;
 pub mod http;
 pub mod kubernetes;
 pub mod load;
+pub mod measure;
 pub mod network;
 pub mod node;
 pub mod play;
@@ -33,6 +35,7 @@ pub mod report;
 pub mod scene;
 pub mod serve;
 pub mod service;
+pub mod soak;
 pub mod sys;
 pub mod token;
 pub mod userspace_tcp;

@@ -12,12 +12,14 @@ use lab::{
     evasion::{self, Evade},
     guest, helpers_beside_self, kubernetes,
     load::{self, Load},
+    measure::{Subject, burst, cost, paced, tool::Tool},
     node::NODE_NAME,
     play::{self, Play, Score, refusal},
     probes,
     report::{Color, Paint},
     scene,
     serve::{self, Serve},
+    soak,
 };
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -117,6 +119,20 @@ enum Action {
         #[arg(long, default_value_t = 60)]
         interval: u64,
     },
+    /// Figures of the auditor, as one JSON object on the last line.
+    #[command(subcommand)]
+    Measure(Measure),
+    /// Mixed load for minutes on end: own opens, thefts, connects, changing pods and files, a reader that falls asleep. Prints a
+    /// line a check, a JSON object with samples of the auditor's memory, and ends with `N passed, N failed`.
+    Soak {
+        #[command(flatten)]
+        auditor: AuditorArgs,
+        #[arg(long, default_value_t = 30.0)]
+        minutes: f64,
+        /// Seconds between two samples.
+        #[arg(long, default_value_t = 4.0)]
+        interval: f64,
+    },
     /// Be a Kubernetes API server with pods of one node, for `auditor run --cluster kube`; prints its kubeconfig's path.
     Apiserver {
         #[arg(long, default_value_t = 250)]
@@ -139,6 +155,50 @@ enum Action {
     },
     /// Be PID 1 of a virtual machine and run the jobs of /job.
     Guest,
+}
+
+#[derive(Subcommand)]
+enum Measure {
+    /// What an open+close costs more with a tool attached, in turns.
+    Cost {
+        #[command(flatten)]
+        auditor: AuditorArgs,
+        /// Separated by commas.
+        #[arg(long, value_delimiter = ',', default_value = "none,empty,auditor")]
+        tools: Vec<Tool>,
+        /// A file that concerns no tool.
+        #[arg(long, value_name = "PATH", default_value_os = cost::default_unrelated().as_os_str())]
+        unrelated: PathBuf,
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// Opens in a batch.
+        #[arg(long, default_value_t = 2_000)]
+        opens: u32,
+        #[arg(long, default_value_t = 20)]
+        batches: u32,
+    },
+    /// One pod opens its token a million times while another steals one.
+    Burst {
+        #[command(flatten)]
+        auditor: AuditorArgs,
+        #[arg(long, default_value_t = 10)]
+        runs: u32,
+        #[arg(long, default_value_t = 1_000_000)]
+        opens: u64,
+    },
+    /// So many matching opens a second, spread over pods and executables.
+    Paced {
+        #[command(flatten)]
+        auditor: AuditorArgs,
+        #[arg(long, default_value_t = 10)]
+        pods: usize,
+        #[arg(long, default_value_t = 10)]
+        executables: usize,
+        #[arg(long, default_value_t = 1_000.0)]
+        rate: f64,
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+    },
 }
 
 #[derive(Subcommand)]
@@ -189,6 +249,13 @@ struct AuditorArgs {
 }
 
 impl AuditorArgs {
+    fn subject(self) -> Result<Subject> {
+        Ok(Subject {
+            auditor: self.options()?,
+            helpers: helpers_beside_self()?,
+        })
+    }
+
     fn options(self) -> Result<Options> {
         let program = std::path::absolute(self.auditor)?;
         Ok(Options {
@@ -385,6 +452,26 @@ fn act(command: Action) -> Result<bool> {
             println!("{}", load::run(&load)?);
             Ok(true)
         }
+        Action::Measure(what) => {
+            clean_up_on_signals()?;
+            println!("{}", measure(what)?);
+            Ok(true)
+        }
+        Action::Soak {
+            auditor,
+            minutes,
+            interval,
+        } => {
+            clean_up_on_signals()?;
+            let soak = soak::Soak {
+                subject: auditor.subject()?,
+                length: Duration::try_from_secs_f64(minutes * 60.0)?,
+                interval: Duration::try_from_secs_f64(interval)?,
+            };
+            let (report, score) = soak::run(&soak)?;
+            println!("{}", serde_json::to_string(&report)?);
+            Ok(summary(score))
+        }
         Action::Apiserver {
             pods,
             node,
@@ -407,6 +494,49 @@ fn act(command: Action) -> Result<bool> {
         }
         Action::Guest => guest::run().map(|()| true),
     }
+}
+
+/// A figure's JSON.
+fn measure(what: Measure) -> Result<String> {
+    Ok(match what {
+        Measure::Cost {
+            auditor,
+            tools,
+            unrelated,
+            rounds,
+            opens,
+            batches,
+        } => serde_json::to_string(&cost::run(&cost::Cost {
+            subject: auditor.subject()?,
+            tools,
+            unrelated,
+            rounds,
+            opens,
+            batches,
+        })?)?,
+        Measure::Burst {
+            auditor,
+            runs,
+            opens,
+        } => serde_json::to_string(&burst::run(&burst::Burst {
+            subject: auditor.subject()?,
+            runs,
+            opens,
+        })?)?,
+        Measure::Paced {
+            auditor,
+            pods,
+            executables,
+            rate,
+            seconds,
+        } => serde_json::to_string(&paced::run(&paced::Paced {
+            subject: auditor.subject()?,
+            pods,
+            executables,
+            rate,
+            seconds,
+        })?)?,
+    })
 }
 
 /// Prints the line that ends a run; whether all was as it should be.

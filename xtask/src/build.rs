@@ -36,12 +36,6 @@ pub fn release() -> Result<Built> {
     build(true)
 }
 
-/// xtask itself with optimisation, for timed loops.
-pub fn optimised_xtask() -> Result<PathBuf> {
-    let mut binaries = cargo_build(&["xtask"], &["--release"], &[])?;
-    take(&mut binaries, "xtask")
-}
-
 /// An optimised build for another target, by `environment`'s linker and compiler.
 ///
 /// # Errors

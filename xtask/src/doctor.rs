@@ -179,6 +179,9 @@ fn tools() -> Vec<Check> {
         program("xz", "vm-test", false, "xz", "xz-utils"),
         program("dpkg", "vm-test", false, "dpkg", "dpkg"),
         program("opensnoop.bt", "bench", false, "opensnoop.bt", "bpftrace"),
+        program("opensnoop", "bench", false, "opensnoop", "libbpf-tools"),
+        program("fatrace", "bench", false, "fatrace", "fatrace"),
+        program("auditctl", "bench", false, "auditctl", "auditd"),
         program("bpftool", "bench", false, "bpftool", "bpftool"),
     ]
 }

@@ -12,6 +12,7 @@ mod lint;
 mod node;
 mod process;
 mod setup;
+mod soak;
 mod suite;
 mod summary;
 mod test;
@@ -36,7 +37,9 @@ use clap::{Parser, Subcommand};
   cargo xtask test                                   unit, property, end-to-end and two VM kernels
   cargo xtask fuzz --seconds 600 --target cluster    one decoder for ten minutes
   cargo xtask e2e containerd                         real containers, 1,000 short-lived ones among them
-  cargo xtask vm-test --kernel 6.12 --backend kprobe"
+  cargo xtask vm-test --kernel 6.12 --backend kprobe
+  cargo xtask bench --quick                          what the auditor costs, beside other tools and its goals
+  cargo xtask soak --minutes 30                      mixed load; nothing may grow, no theft be lost"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -63,11 +66,11 @@ enum Task {
     E2e(e2e::Args),
     /// Boots a distribution's kernel in QEMU (no KVM needed) and plays the scenes there.
     VmTest(vm::Args),
-    /// Measures cost per open, cost per probe run, and resident memory. Needs root and a quiet machine.
+    /// Measures what the auditor costs, beside other tools and beside its goals; writes docs/benchmarks.md. Needs root and a
+    /// quiet machine.
     Bench(bench::Args),
-    /// The timed loop of `bench`: opens and closes PATH, prints ns per iteration for each batch.
-    #[command(hide = true)]
-    BenchLoop(bench::open_loop::Args),
+    /// The auditor under mixed load for minutes: nothing may grow, no theft be lost. Ends with `N passed, N failed, N skipped`.
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -82,7 +85,7 @@ fn main() -> ExitCode {
         Task::E2e(args) => e2e::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),
-        Task::BenchLoop(args) => bench::open_loop::run(&args),
+        Task::Soak(args) => soak::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -11,6 +11,7 @@ pub mod seccomp;
 pub mod bpf;
 pub mod capabilities;
 pub mod deaf;
+pub mod empty_program;
 pub mod fork;
 pub mod machine;
 pub mod memory;

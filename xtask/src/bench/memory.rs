@@ -1,6 +1,6 @@
-//! Resident memory of a running auditor, from /proc/PID/status.
+//! Resident memory and processor time of a running auditor, from /proc.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -22,6 +22,19 @@ pub fn read(pid: u32) -> Result<Memory> {
         now: mib("VmRSS:")?,
         peak: mib("VmHWM:")?,
     })
+}
+
+/// User and system time of all threads, also of those that have ended.
+pub fn processor(pid: u32) -> Result<Duration> {
+    let file = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&file);
+    let stat = stat.with_context(|| format!("{file}: the auditor has ended"))?;
+    // utime and stime, fields 14 and 15; the second, the program's name in parentheses, may hold anything.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    // USER_HZ is 100 on every architecture that this runs on.
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 fn parse_kib(status: &str, key: &str) -> Option<f64> {

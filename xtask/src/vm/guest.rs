@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What the lab makes its node of and the cloud kernel has as modules.
-const MODULES: [&str; 3] = ["veth", "overlay", "dummy"];
+pub const MODULES: [&str; 3] = ["veth", "overlay", "dummy"];
 /// No scene is so long without a line, even one whose lines do not come.
 const SILENCE: Duration = Duration::from_secs(300);
 /// Played with `--backend auto`, which must choose by itself.
@@ -163,6 +163,7 @@ fn boot(guest: &Guest, args: &Args) -> Result<Report> {
         kernel: &guest.kernel.image,
         initramfs: &guest.initramfs.path(),
         processors: args.smp,
+        counted: false,
     };
     let limit = Duration::from_secs(args.timeout);
     let limits = qemu::Limits {

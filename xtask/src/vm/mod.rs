@@ -2,6 +2,7 @@
 
 mod arch;
 mod console;
+mod counted;
 mod cpio;
 mod cross;
 mod guest;
@@ -32,6 +33,7 @@ use guest::{Binaries, Guest, Report, Target};
 use kernels::Line;
 use matrix::Matrix;
 
+pub use counted::{Counted, run as counted};
 pub use verified::check_here;
 
 #[derive(clap::Args)]

@@ -25,6 +25,8 @@ pub struct Machine<'a> {
     /// Uncompressed.
     pub initramfs: &'a Path,
     pub processors: u32,
+    /// The guest's clock ticks once for each instruction: its times are counts. One processor only.
+    pub counted: bool,
 }
 
 /// How a boot ended.
@@ -118,13 +120,24 @@ fn command(machine: &Machine<'_>) -> Command {
         kernel,
         initramfs,
         processors,
+        counted,
     } = machine;
     // Ctrl-C reaches QEMU, too; by SIGTERM or SIGKILL this process would leave it behind. The signal comes at the end of the
     // thread that started it, which is the one that waits for it.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", arch.qemu().0]);
     // Emulation, never KVM: the same everywhere, nested CI machines included.
-    command.args(["-accel", "tcg,thread=multi"]);
+    if *counted {
+        // An idle guest's clock jumps to its next timer.
+        command.args([
+            "-accel",
+            "tcg,thread=single",
+            "-icount",
+            "shift=0,sleep=off",
+        ]);
+    } else {
+        command.args(["-accel", "tcg,thread=multi"]);
+    }
     command.args(arch.machine());
     command.args(["-smp", &processors.to_string(), "-m", "1024"]);
     command.args([
@@ -306,6 +319,7 @@ mod tests {
             kernel: Path::new("/k"),
             initramfs: Path::new("/i"),
             processors: 1,
+            counted: false,
         };
         let shown = process::shown(&command(&machine));
         assert!(shown.starts_with("setpriv --pdeathsig KILL qemu-system-x86_64 "));

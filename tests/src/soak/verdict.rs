@@ -1,0 +1,120 @@
+//! Whether a soak went as it must: each check is a row, `ok` or `FAIL`.
+
+use std::collections::BTreeMap;
+
+use super::{Report, late, load::Cast};
+use crate::{measure::stream::Seen, play::Score};
+
+/// MiB a minute that a long run's last half may seem to grow by: a megabyte in a quarter of an hour is the allocator's noise.
+const GROWTH: f64 = 1.0 / 15.0;
+/// The same where the last half is younger than what is kept of gone pods (15 minutes): that legitimately still fills up.
+const GROWTH_WHILE_FILLING: f64 = 1.0;
+const FILLED_AFTER_MINUTES: f64 = 15.0;
+/// Files that are read just now.
+const DESCRIPTORS: u64 = 8;
+const THREADS: u64 = 4;
+
+/// How many of each finding the lines have.
+pub fn findings(seen: &Seen) -> BTreeMap<String, u64> {
+    let mut found = BTreeMap::new();
+    for whole in &seen.whole {
+        for one in whole.line["findings"].as_array().into_iter().flatten() {
+            let id = one["id"].as_str().unwrap_or("?").to_owned();
+            *found.entry(id).or_default() += 1;
+        }
+    }
+    found
+}
+
+/// Prints the rows.
+pub fn judge(report: &Report, seen: &Seen, cast: &Cast) -> Score {
+    let mut score = Score::default();
+    let mut check = |name: &str, is_so: bool, detail: String| {
+        let (mark, count) = match is_so {
+            true => ("ok  ", &mut score.passed),
+            false => ("FAIL", &mut score.failed),
+        };
+        *count += 1;
+        println!("{mark} {name:<22} {detail}");
+    };
+    let done = &report.done;
+
+    let stolen = seen.of("token_open").filter(|whole| {
+        whole.line["pod"]["uid"] == cast.thief.spec.uid && whole.line["verdict"] == "violation"
+    });
+    let stolen = stolen.count() as u64;
+    let detail = format!("{} thefts, {stolen} lines of them", done.thefts);
+    check("thefts", stolen == done.thefts, detail);
+
+    let others: Vec<String> = findings(seen)
+        .iter()
+        .filter(|(id, _)| !["foreign-token-open", "token-harvest"].contains(&id.as_str()))
+        .map(|(id, count)| format!("{count} {id}"))
+        .collect();
+    let detail = match others.is_empty() {
+        true => format!("{} findings, all of the thefts", report.findings),
+        false => format!("besides the thefts' there are {}", others.join(", ")),
+    };
+    check("findings", others.is_empty(), detail);
+
+    let told = seen.allowed_opens + seen.folded + seen.lost;
+    let exact = told == done.opens || (seen.lost > 0 && told > done.opens);
+    let detail = format!(
+        "{} own opens: {} lines, {} folded; {} lost of all events",
+        done.opens, seen.allowed_opens, seen.folded, seen.lost
+    );
+    check("own opens", exact, detail);
+
+    let connects = seen
+        .by_event
+        .get("credential_connect")
+        .copied()
+        .unwrap_or_default();
+    let detail = format!("{} connects, {connects} lines of them", done.connects);
+    let exact =
+        connects == done.connects || (seen.lost > 0 && connects + seen.lost >= done.connects);
+    check("connects", exact, detail);
+
+    let detail = format!(
+        "matched {} = accounted for, off by {}",
+        report.totals.matched, report.unaccounted
+    );
+    check("accounting", report.unaccounted == 0, detail);
+
+    let detail = format!("{} numbers left out, {} lost", report.holes, report.lost);
+    check("seq", report.holes <= report.lost, detail);
+
+    let bound = match report.minutes / 2.0 >= FILLED_AFTER_MINUTES {
+        true => GROWTH,
+        false => GROWTH_WHILE_FILLING,
+    };
+    let at = |first: bool| {
+        let sample = if first {
+            report.samples.first()
+        } else {
+            report.samples.last()
+        };
+        sample.map_or(f64::NAN, |sample| sample.resident)
+    };
+    let detail = format!(
+        "{:.1} MiB at the start, {:.1} at the end, peak {:.1}; {:+.3} MiB a minute in the last half (bound {bound:.3})",
+        at(true),
+        at(false),
+        report.peak_mib,
+        report.growth
+    );
+    check("memory", report.growth <= bound, detail);
+
+    let late = late(&report.samples);
+    let grown = |of: fn(&super::Sample) -> u64| {
+        let (first, last) = (late.first().map(of), late.last().map(of));
+        (first.unwrap_or_default(), last.unwrap_or_default())
+    };
+    let (first, last) = grown(|sample| sample.descriptors);
+    let detail = format!("{first} at half time, {last} at the end");
+    check("descriptors", last <= first + DESCRIPTORS, detail);
+    let (first, last) = grown(|sample| sample.threads);
+    let detail = format!("{first} at half time, {last} at the end");
+    check("threads", last <= first + THREADS, detail);
+    score
+}
