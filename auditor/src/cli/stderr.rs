@@ -3,7 +3,10 @@
 use std::{
     io::{self, Write},
     os::fd::AsFd,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -13,6 +16,9 @@ const CHUNK: usize = 4096;
 
 /// Messages that found no room, since the last that did.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Who has it writes. Another process on the same pipe does not ask for it: give the auditor a stderr of its own.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Writes a message where there is room for it, and otherwise counts it.
 #[derive(Debug, Default)]
@@ -30,7 +36,9 @@ impl Write for Stderr {
 
 /// Always takes the whole of `message`, or none of it where there is no room.
 fn write(to: &impl AsFd, message: &[u8], dropped: &AtomicU64) -> io::Result<usize> {
-    if !has_room(to) {
+    // Two that saw the same last room would both write, and the second would wait.
+    let turn = TURN.try_lock();
+    if turn.is_err() || !has_room(to) {
         dropped.fetch_add(1, Ordering::Relaxed);
         return Ok(message.len());
     }

@@ -51,13 +51,13 @@ use crate::{
     metrics::Metrics,
     node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes, WantedVolumes},
     probe::{Maps, Record, decode},
-    report::{QUEUE_CAPACITY, Reporter, SinkTotals},
+    report::{Reporter, SinkTotals},
 };
 
-/// Lines that wait while more is read: half of the sink's queue.
-const CROWDED: usize = QUEUE_CAPACITY / 2;
 /// At the end what is read must be written, too, and what is not read is counted: little may lie between.
 const NEARLY_OUT: usize = 64;
+/// For the writer to get on.
+const BREATHER: Duration = Duration::from_millis(1);
 
 /// What does not change during a run.
 #[derive(Debug)]
@@ -242,15 +242,6 @@ impl Pipeline {
         self.reporter.failing()
     }
 
-    /// The lines that wait are many, and the writer gets on with them: what is in the rings is better off there for a moment.
-    pub fn should_wait(&self) -> bool {
-        let lines = match self.drain_until {
-            None => CROWDED,
-            Some(_) => NEARLY_OUT,
-        };
-        self.reporter.is_busy(lines)
-    }
-
     /// From here on nothing waits in the rings for its turn, and what is left is to be written by `deadline`: so it may wait for
     /// a writer that gets on.
     pub fn drain_until(&mut self, deadline: Instant) {
@@ -284,12 +275,12 @@ impl Pipeline {
         (reporter, untold, last)
     }
 
-    /// For the writer to get on.
-    pub const BREATHER: Duration = Duration::from_millis(1);
-
+    /// While events come in, nobody waits for the sink: what has no room there is lost by rank, and the rings know none.
     pub(crate) fn emit(&self, time: Timestamp, id: Uuid, body: Body) {
-        while self.should_wait() && self.drain_until.is_some_and(|until| Instant::now() < until) {
-            std::thread::sleep(Self::BREATHER);
+        while self.drain_until.is_some_and(|until| Instant::now() < until)
+            && self.reporter.is_busy(NEARLY_OUT)
+        {
+            std::thread::sleep(BREATHER);
         }
         self.reporter.emit(time, id, body);
     }

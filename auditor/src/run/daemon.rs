@@ -277,10 +277,6 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             }
         }
         if more {
-            if pipeline.should_wait() {
-                tokio::time::sleep(Pipeline::BREATHER).await;
-                continue;
-            }
             more = drain(&mut rings, &mut pipeline, BATCH);
         }
     };
