@@ -159,6 +159,10 @@ impl<K: DeserializeOwned> ListWatch<K> {
                 // At once: nothing is wrong with the server.
                 return Ok(());
             }
+            // It answers: what it did before counts no more.
+            if was_listed && failure.needs_listing() {
+                self.backoff.reset();
+            }
         }
         let description = failure.describe(&self.resource, "list and watch");
         if let Some(text) = self.trouble.failed(&failure, description) {
