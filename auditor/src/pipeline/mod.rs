@@ -49,7 +49,7 @@ use crate::{
     audit::{Harvests, History, Knowledge, Use},
     event::{Body, Health, Stopped},
     metrics::Metrics,
-    node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes, WantedVolumes},
+    node::{ArgsMode, Cgroups, Clock, Kubelet, News, Volumes, WantedVolumes},
     probe::{Maps, Record, decode},
     report::{QUEUE_CAPACITY, Reporter, SinkTotals},
 };
@@ -176,6 +176,7 @@ impl Pipeline {
             String::from_utf8_lossy(prefix(&record.path, record.path_len)).into_owned()
         };
         match decode(bytes) {
+            Ok(Record::Exec(record)) => self.sessions.note(record),
             Ok(Record::CgroupMkdir(record) | Record::CgroupAttach(record)) => {
                 self.cgroups.made(record.cgroup_id, &path(record));
             }
@@ -185,6 +186,20 @@ impl Pipeline {
             }
             Ok(_) => self.undecodable(&"a record of another ring"),
             Err(error) => self.undecodable(&error),
+        }
+        self.tell_cgroups();
+    }
+
+    /// The kernel half tells a pod's own from strangers by it.
+    fn tell_cgroups(&mut self) {
+        for news in self.cgroups.take_news() {
+            match news {
+                News::Pod(cgroup_id, pod) => {
+                    // Where there is no room its processes are strangers, which costs nothing but that.
+                    let _ = self.maps.set_cgroup_pod(cgroup_id, pod);
+                }
+                News::Gone(cgroup_id) => self.maps.remove_cgroup_pod(cgroup_id),
+            }
         }
     }
 
@@ -197,7 +212,6 @@ impl Pipeline {
             Ok(Record::Closed(record)) => self.on_closed(record),
             Ok(Record::Accept(record)) => self.on_accept(record),
             Ok(Record::Listen(record)) => self.on_listen(record),
-            Ok(Record::Exec(record)) => self.sessions.note(record),
             Ok(Record::Denied(record)) => self.on_denied(record),
             Ok(Record::Memory(record)) => self.on_memory(record),
             Ok(Record::SocketCreate(record)) => self.on_socket_create(record),
@@ -210,6 +224,7 @@ impl Pipeline {
 
     /// Mounts came or went.
     pub fn on_mounts_changed(&mut self) {
+        self.tell_cgroups();
         self.volumes.rescan(&mut self.maps);
     }
 
@@ -221,6 +236,7 @@ impl Pipeline {
     /// Several times a second: time limits, losses, sources.
     pub fn on_tick(&mut self) {
         self.clock = Clock::now();
+        self.tell_cgroups();
         self.refresh_sources();
         self.retry_held(false);
         self.retry_connects(false);
