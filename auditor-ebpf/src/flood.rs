@@ -4,7 +4,7 @@ use auditor_common::{Bucket, FloodKey, FloodState, PER_CGROUP, PER_EXECUTABLE, P
 use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns};
 
 use crate::{
-    kernel::forget,
+    kernel::{forget, setting},
     maps::{CGROUP_PODS, FLOOD, add_one},
     task::own_executable,
 };
@@ -41,6 +41,9 @@ fn forget_bucket(bucket: Bucket) -> Bucket {
 /// Whether one more of `current`'s doings of that kind is folded. The verifier knows nothing of the answer.
 #[inline(always)]
 pub unsafe fn is_folded(kind: u16, object: u64, dev: u32, stranger: u32) -> bool {
+    if setting!(no_flood_control) != 0 {
+        return false;
+    }
     let now = unsafe { bpf_ktime_get_boot_ns() };
     let mut key = FloodKey {
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },

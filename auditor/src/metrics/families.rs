@@ -315,6 +315,7 @@ impl Observer for Metrics {
             Body::Posture(_)
             | Body::Ready(_)
             | Body::Stopped(_)
+            | Body::Summary(_)
             | Body::Loss(_)
             | Body::Health(_) => {}
         }

@@ -9,6 +9,7 @@ mod containers;
 mod denied;
 mod fair;
 mod files;
+mod floods;
 mod forgotten;
 mod held;
 mod listens;
@@ -37,8 +38,9 @@ use uuid::Uuid;
 
 use self::{
     accepts::Accepts, agent::Agent, connects::Connects, containers::Containers, files::TokenFiles,
-    held::Held, listens::Listens, loss::LossWatch, memory::Memory, namespaces::MountNamespaces,
-    older::Told, posture::Postures, sessions::Sessions, socket_creates::SocketCreates,
+    floods::Floods, held::Held, listens::Listens, loss::LossWatch, memory::Memory,
+    namespaces::MountNamespaces, older::Told, posture::Postures, sessions::Sessions,
+    socket_creates::SocketCreates,
 };
 pub use self::{
     connects::Endpoint,
@@ -103,6 +105,7 @@ pub struct Pipeline {
     sockets: SocketCreates,
     containers: Containers,
     namespaces: MountNamespaces,
+    floods: Floods,
     loss: LossWatch,
     totals: Totals,
     /// Nothing new comes in: until then, lines wait for room in the sink's queue.
@@ -165,6 +168,7 @@ impl Pipeline {
             sockets: SocketCreates::default(),
             containers: Containers::default(),
             namespaces: MountNamespaces::default(),
+            floods: Floods::default(),
             totals: Totals::default(),
             drain_until: None,
         }
@@ -247,6 +251,7 @@ impl Pipeline {
         self.retry_memory(false);
         self.retry_sockets(false);
         self.agent.sample(&self.maps);
+        self.sweep_floods(false);
         self.report_losses();
         self.sources.measure(&self.metrics);
         self.metrics.set_folded(totals::folded(&self.maps));
@@ -288,6 +293,7 @@ impl Pipeline {
         self.retry_accepts(true);
         self.retry_memory(true);
         self.retry_sockets(true);
+        self.sweep_floods(true);
         self.report_losses();
         let untold = self.take_losses();
         let Self {

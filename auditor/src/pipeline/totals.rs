@@ -125,6 +125,7 @@ impl Totals {
             lines: sink.written_events,
             counted_only: self.counted_only,
             folded: folded(maps),
+            flooded: flooded(maps),
             merged: self.merged,
             lost: in_rings + self.undecodable + self.crowded_out + sink.lost_events,
             queued,

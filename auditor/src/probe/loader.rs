@@ -87,6 +87,8 @@ pub struct LoadOptions {
     pub own_tgid: u32,
     /// Also watch refused opens: every system call's exit runs a program then.
     pub watch_denied: bool,
+    /// Tell of each event of a flood.
+    pub no_flood_control: bool,
 }
 
 /// Maps that userspace writes to.
@@ -272,7 +274,7 @@ impl Opened {
         let config = Config {
             syscalls: syscall_numbers(),
             own_tgid: options.own_tgid,
-            reserved: 0,
+            no_flood_control: u32::from(options.no_flood_control),
         };
         let mut loader = EbpfLoader::new();
         if !options.watch_denied {
