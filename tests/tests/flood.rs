@@ -8,7 +8,7 @@ use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use lab::{
-    node::{Pod, PodSpec},
+    node::Pod,
     scene::{associated, host_path_of},
 };
 use serde_json::Value;

@@ -115,7 +115,7 @@ impl Metrics {
         );
         ours.register(
             "events_folded",
-            "Events that an earlier one stands for",
+            "Events that an earlier one stands for, or a summary tells of",
             all.folded.clone(),
         );
         ours.register(
