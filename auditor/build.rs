@@ -6,6 +6,10 @@
 use anyhow::{Context as _, anyhow};
 use aya_build::{Package, Toolchain, build_ebpf};
 
+/// Crates that may use BPF inline assembly, which is unstable: `.cargo/config.toml` names aya-ebpf alone, since whatever is set there
+/// for one crate more builds all crates again.
+const BOOTSTRAP: &str = "aya_ebpf,auditor_ebpf";
+
 fn main() -> anyhow::Result<()> {
     println!("cargo:rerun-if-env-changed=EBPF_TOOLCHAIN");
     let root = std::path::PathBuf::from(
@@ -30,6 +34,8 @@ fn main() -> anyhow::Result<()> {
     } else {
         &[]
     };
+    // SAFETY: nothing else runs in this process yet.
+    unsafe { std::env::set_var("RUSTC_BOOTSTRAP", BOOTSTRAP) };
     build_ebpf(
         [Package {
             name: "auditor-ebpf",

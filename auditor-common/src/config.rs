@@ -19,5 +19,6 @@ pub struct Config {
     pub syscalls: SyscallNumbers,
     /// The auditor's own tgid in the initial pid namespace: canaries count only from it.
     pub own_tgid: u32,
-    pub reserved: u32,
+    /// 1: nothing is folded.
+    pub no_flood_control: u32,
 }

@@ -48,6 +48,9 @@ pub struct ConnectState {
     pub tuple: Tuple,
     pub net_ns: u32,
     pub endpoint: u32,
+    /// 1 where flood control folded the connect, and so what comes of it.
+    pub folded: u32,
+    pub reserved: u32,
 }
 
 /// Value of `ATTEMPTS`: a connect that has not sent a SYN yet. The source is what the socket is bound to, 0 where it is not.
@@ -69,9 +72,14 @@ pub const TUPLES: u32 = 16_384;
 #[repr(C)]
 pub struct TupleState {
     pub key: ConnectKey,
+    /// The connect's.
+    pub cgroup_id: u64,
     /// Of the connecting socket.
     pub net_ns: u32,
     pub endpoint: u32,
+    /// As in [`ConnectState`].
+    pub folded: u32,
+    pub reserved: u32,
 }
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -39,7 +39,21 @@ pub enum Counter {
     /// Connects to a watched endpoint that ended before a SYN, canaries not counted. Apart from `ConnectMatched`, which tells how much
     /// `CONNECTS` and `TUPLES` had to remember: these are free to make, and never there.
     ConnectAttempted = 18,
+    /// Opens that flood control folded.
+    OpenFolded = 19,
+    /// Connects that it folded, and those that ended before a SYN.
+    ConnectFolded = 20,
+    /// Outcomes and closes of folded connects.
+    OutcomeFolded = 21,
+    /// What was accepted of folded connects.
+    AcceptFolded = 22,
+    /// Descriptors that arrived and that flood control folded.
+    ReceivedFolded = 23,
+    /// Records that found the strangers' ring full.
+    StrangerRingFull = 24,
+    /// Own canaries that found a ring full: nobody's events, and no loss.
+    CanaryRingFull = 25,
 }
 
 /// Number of slots.
-pub const COUNTERS: u32 = 19;
+pub const COUNTERS: u32 = 26;

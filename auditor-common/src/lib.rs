@@ -11,6 +11,7 @@ mod connect;
 mod counters;
 mod denied;
 mod exec;
+mod flood;
 mod lifecycle;
 mod maps;
 mod memory;
@@ -30,6 +31,7 @@ pub use connect::{
 pub use counters::{COUNTERS, Counter};
 pub use denied::{DENIED_PATH_LEN, DeniedRecord};
 pub use exec::ExecRecord;
+pub use flood::{Bucket, FLOOD_KEYS, FloodKey, FloodState, PER_CGROUP, PER_EXECUTABLE, PER_VICTIM};
 pub use lifecycle::{CGROUP_PATH_LEN, CgroupRecord};
 pub use maps::{VolumeEntry, VolumeIdentity, class};
 pub use memory::{MEMORY_FOLD_NS, MemoryKey, MemoryRecord, OtherTask, TakenFrom, ptrace_mode};

@@ -39,6 +39,8 @@ impl VolumeIdentity {
 #[repr(C)]
 pub struct VolumeEntry {
     pub identity: VolumeIdentity,
+    /// The id that userspace gave the pod whose volume it is, as in `CGROUP_PODS`; 0 unknown.
+    pub owner: u64,
     /// See [`class`].
     pub class: u32,
     pub reserved: u32,

@@ -8,8 +8,9 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{
     connect::{IPPROTO_TCP, TCP_ESTABLISHED, net_ns, tuple},
+    flood,
     kernel::{Address, off, pointer, read},
-    maps::{ENDPOINTS, EVENTS, TUPLES, count, header},
+    maps::{ENDPOINTS, EVENTS, TUPLES, count, count_full_at, header},
     task::describe,
 };
 
@@ -70,8 +71,16 @@ unsafe fn on_accept(sk: Address) {
         dst_port: tuple.src_port,
     };
     let found = unsafe { TUPLES.get(mirrored) };
+    // Its connect is only counted: it must not look like one that none was seen of.
+    if let Some(found) = found
+        && found.folded != 0
+        && flood::fold_with_connect(kind::ACCEPT, found.cgroup_id)
+    {
+        count(Counter::AcceptFolded);
+        return;
+    }
     let Some(mut entry) = EVENTS.reserve::<AcceptRecord>(0) else {
-        count(Counter::EventRingFull);
+        count_full_at(endpoint);
         return;
     };
     let record = entry.as_mut_ptr();
@@ -120,7 +129,7 @@ unsafe fn on_listen(sk: Address) {
         Counter::ListenMatched
     });
     let Some(mut entry) = EVENTS.reserve::<ListenRecord>(0) else {
-        count(Counter::EventRingFull);
+        count_full_at(endpoint);
         return;
     };
     let record = entry.as_mut_ptr();

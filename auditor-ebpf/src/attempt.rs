@@ -12,9 +12,9 @@ use aya_ebpf::{
 };
 
 use crate::{
-    connect::{TCP_CLOSE, count_at, mapped, net_ns, tuple},
+    connect::{TCP_CLOSE, count_at, is_connect_folded, mapped, net_ns, tuple},
     kernel::{Address, argument, read, result},
-    maps::{ATTEMPTS, ENDPOINTS, EVENTS, count, header},
+    maps::{ATTEMPTS, ENDPOINTS, EVENTS, count, count_full_at, header},
     task::describe,
 };
 
@@ -158,8 +158,13 @@ unsafe fn end(result: i32, by: u16) {
         socket: attempt.socket,
         time: attempt.time,
     };
+    if unsafe { is_connect_folded(attempt.endpoint) } {
+        count(Counter::ConnectAttempted);
+        count(Counter::ConnectFolded);
+        return;
+    }
     let Some(mut entry) = EVENTS.reserve::<ConnectRecord>(0) else {
-        count(Counter::EventRingFull);
+        count_full_at(attempt.endpoint);
         count_at(attempt.endpoint, Counter::ConnectAttempted);
         return;
     };
@@ -177,7 +182,7 @@ unsafe fn end(result: i32, by: u16) {
     count_at(attempt.endpoint, Counter::ConnectAttempted);
     count_at(attempt.endpoint, Counter::OutcomeMatched);
     let Some(mut entry) = EVENTS.reserve::<OutcomeRecord>(0) else {
-        count(Counter::EventRingFull);
+        count_full_at(attempt.endpoint);
         return;
     };
     let record = entry.as_mut_ptr();

@@ -12,9 +12,11 @@ use aya_ebpf::{
 
 use crate::{
     attempt::forget_attempt,
+    flood,
     kernel::{Address, off, pointer, read},
-    maps::{CONNECTS, ENDPOINTS, EVENTS, TUPLES, count, header},
+    maps::{CONNECTS, ENDPOINTS, EVENTS, TUPLES, count, count_full_at, header},
     task::describe,
+    token_file::is_own,
 };
 
 /// include/net/tcp_states.h
@@ -112,6 +114,15 @@ pub fn count_at(endpoint: u32, counter: Counter) {
     });
 }
 
+/// Whether one more connect of `current`'s is folded; never the auditor's own.
+#[inline(always)]
+pub unsafe fn is_connect_folded(endpoint: u32) -> bool {
+    if endpoint == CANARY_ENDPOINT || is_own() {
+        return false;
+    }
+    unsafe { flood::is_folded(kind::CONNECT, u64::from(endpoint), 0, 0) }
+}
+
 #[inline(always)]
 unsafe fn on_connect(sk: Address, by: u16) {
     // Reading an MPTCP socket as a TCP one yields rubbish.
@@ -133,17 +144,24 @@ unsafe fn on_connect(sk: Address, by: u16) {
     count_at(endpoint, Counter::ConnectMatched);
     let header = header::<ConnectRecord>(kind::CONNECT, by);
     let net_ns = unsafe { net_ns(sk) };
+    let folded = unsafe { is_connect_folded(endpoint) };
     let state = ConnectState {
         time: header.time,
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
         tuple,
         net_ns,
         endpoint,
+        folded: u32::from(folded),
+        reserved: 0,
     };
     // Before anything can drop the event: an unseen connect must not look like a stealthy one.
     let _ = CONNECTS.insert(sk as u64, state, 0);
+    if folded {
+        count(Counter::ConnectFolded);
+        return;
+    }
     let Some(mut entry) = EVENTS.reserve::<ConnectRecord>(0) else {
-        count(Counter::EventRingFull);
+        count_full_at(endpoint);
         return;
     };
     let record = entry.as_mut_ptr();
@@ -182,15 +200,20 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
                 socket,
                 time: state.time,
             },
+            cgroup_id: state.cgroup_id,
             net_ns: state.net_ns,
             endpoint: state.endpoint,
+            folded: state.folded,
+            reserved: 0,
         };
         let _ = TUPLES.insert(state.tuple, established, 0);
     }
     count_at(state.endpoint, Counter::OutcomeMatched);
-    if let Some(mut entry) = EVENTS.reserve::<OutcomeRecord>(0) {
+    let kind = if outcome { kind::OUTCOME } else { kind::CLOSED };
+    if state.folded != 0 && flood::fold_with_connect(kind, state.cgroup_id) {
+        count(Counter::OutcomeFolded);
+    } else if let Some(mut entry) = EVENTS.reserve::<OutcomeRecord>(0) {
         let record = entry.as_mut_ptr();
-        let kind = if outcome { kind::OUTCOME } else { kind::CLOSED };
         unsafe {
             (*record).header = header::<OutcomeRecord>(kind, backend::TRACEPOINT);
             (*record).key = ConnectKey {
@@ -211,7 +234,7 @@ unsafe fn on_change(sk: Address, old: i32, new: i32) {
         }
         entry.submit(0);
     } else {
-        count(Counter::EventRingFull);
+        count_full_at(state.endpoint);
     }
     if new != TCP_ESTABLISHED {
         // A refused one put nothing there, and must not take away what another socket did.

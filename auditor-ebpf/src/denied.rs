@@ -76,7 +76,11 @@ unsafe fn emit(regs: Address, nr: u64, at: bool, errno: u32) {
     let third = unsafe { argument::<2>(regs) };
     let path = if at { second } else { first };
     let Some(mut entry) = DENIED.reserve::<DeniedRecord>(0) else {
-        count(Counter::DeniedRingFull);
+        count(if own {
+            Counter::CanaryRingFull
+        } else {
+            Counter::DeniedRingFull
+        });
         return;
     };
     let record = entry.as_mut_ptr();

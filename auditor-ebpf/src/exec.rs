@@ -5,7 +5,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{
     kernel::{Address, Reader, Typed, off, read},
-    maps::{EVENTS, count, header, is_live},
+    maps::{LIFECYCLE, count, header, is_live},
     task::{command_line, enters_container},
 };
 
@@ -29,7 +29,8 @@ unsafe fn emit(task: Address) {
     if !is_live() {
         return;
     }
-    let Some(mut entry) = EVENTS.reserve::<ExecRecord>(0) else {
+    // With what is always read first: an open that is told in either ring is judged by what its session ran.
+    let Some(mut entry) = LIFECYCLE.reserve::<ExecRecord>(0) else {
         count(Counter::SessionRingFull);
         return;
     };

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use crate::{
     kernel::{Address, Probed, Reader, Typed, off, pointer, read, syscall},
     log::log_match,
-    maps::{EVENTS, count, header},
+    maps::{EVENTS, STRANGERS, count, header},
     task::describe,
     token_file::{FMODE_PATH, TokenFile, is_own, token_file},
 };
@@ -96,9 +96,26 @@ unsafe fn inspect<R: Reader>(file: Address, by: u16) -> bool {
 
 #[inline(always)]
 unsafe fn emit(file: &TokenFile, by: u16) {
-    let Some(mut entry) = EVENTS.reserve::<OpenRecord>(0) else {
-        count(Counter::EventRingFull);
+    let stranger = file.stranger();
+    if unsafe { file.is_folded(kind::OPEN, stranger) } {
+        count(Counter::OpenFolded);
+        count(Counter::OpenMatched);
+        return;
+    }
+    let entry = if stranger != 0 {
+        STRANGERS.reserve::<OpenRecord>(0)
+    } else {
+        EVENTS.reserve::<OpenRecord>(0)
+    };
+    let Some(mut entry) = entry else {
         count_open(file.class);
+        count(if file.class == class::CANARY {
+            Counter::CanaryRingFull
+        } else if stranger != 0 {
+            Counter::StrangerRingFull
+        } else {
+            Counter::EventRingFull
+        });
         return;
     };
     let record = entry.as_mut_ptr();

@@ -136,6 +136,8 @@ unsafe fn learn_connection(file: Address, task: Address) {
         tuple,
         net_ns: unsafe { net_ns(sk) },
         endpoint,
+        folded: 0,
+        reserved: 0,
     };
     if CONNECTS.insert(sk as u64, connect, BPF_NOEXIST).is_err() {
         return;
@@ -146,8 +148,11 @@ unsafe fn learn_connection(file: Address, task: Address) {
                 socket: sk as u64,
                 time: connect.time,
             },
+            cgroup_id: connect.cgroup_id,
             net_ns: connect.net_ns,
             endpoint,
+            folded: 0,
+            reserved: 0,
         };
         let _ = TUPLES.insert(tuple, established, BPF_NOEXIST);
     }

@@ -17,7 +17,7 @@ pub static CONFIG: Global<Config> = Global::new(Config {
         open_by_handle_at: u64::MAX,
     },
     own_tgid: 0,
-    reserved: 0,
+    no_flood_control: 0,
 });
 
 /// The 32-bit word at byte `at` of a global: one field at a time, or all of them land on the 512-byte stack.

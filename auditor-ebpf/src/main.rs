@@ -2,6 +2,7 @@
 //! whose a token is or whether an access was allowed; they never block, never sleep, never touch a token's contents.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![expect(
     clippy::undocumented_unsafe_blocks,
     reason = "all of them read kernel memory through addresses that may be null or stale (`kernel::Address`), which is what \
@@ -14,6 +15,7 @@ mod connect;
 mod denied;
 mod exec;
 mod file_open;
+mod flood;
 mod held;
 mod kernel;
 mod lifecycle;

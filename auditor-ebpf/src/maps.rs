@@ -1,14 +1,17 @@
 //! All maps of the kernel half, and the counters.
 
 use auditor_common::{
-    COUNTERS, ConnectAttempt, ConnectState, Counter, EndpointKey, Header, HeldRecord, MemoryKey,
-    SocketKey, TUPLES as TUPLE_COUNT, TakenFrom, Tuple, TupleState, VolumeEntry,
+    CANARY_ENDPOINT, COUNTERS, ConnectAttempt, ConnectState, Counter, EndpointKey, FLOOD_KEYS,
+    FloodKey, FloodState, Header, HeldRecord, MemoryKey, SocketKey, TUPLES as TUPLE_COUNT,
+    TakenFrom, Tuple, TupleState, VolumeEntry,
 };
 use aya_ebpf::{
     helpers::bpf_ktime_get_boot_ns,
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
+
+use crate::token_file::is_own;
 
 /// Superblock's `s_dev` to what it is. Userspace writes it; some 4 volumes a pod, 110 pods, and room for churn.
 #[map]
@@ -42,9 +45,22 @@ pub static TAKEN_FROM: LruHashMap<u32, TakenFrom> = LruHashMap::with_max_entries
 #[map]
 pub static SOCKETS_SEEN: LruHashMap<SocketKey, u64> = LruHashMap::with_max_entries(1024, 0);
 
+/// Cgroup to the id that userspace gave the pod it is of. Containers, their pods' own cgroups, and what they make inside.
+#[map]
+pub static CGROUP_PODS: HashMap<u64, u64> = HashMap::with_max_entries(16384, BPF_F_NO_PREALLOC);
+
+/// Token buckets, and what did not fit into them.
+#[map]
+pub static FLOOD: HashMap<FloodKey, FloodState> = HashMap::with_max_entries(FLOOD_KEYS, 0);
+
 /// Opens, connects and their outcomes, in the order of this CPU's events.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// Opens by whoever the kernel half does not know to be of the volume's own pod, and descriptors that arrive: apart, so that no noise
+/// that a pod makes with what is its own crowds out a theft.
+#[map]
+pub static STRANGERS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 
 /// Cgroups made, removed, entered: apart, so that no flood of opens can hide whose they are.
 #[map]
@@ -67,16 +83,46 @@ pub static LIVE: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS, 0);
 
+/// include/uapi/linux/bpf.h
+const BPF_F_NO_PREALLOC: u32 = 1;
+
 #[inline(always)]
 pub fn is_live() -> bool {
     LIVE.get(0).is_some_and(|live| *live != 0)
 }
 
+/// The same for one whose endpoint tells whether it is a canary's.
+#[inline(always)]
+pub fn count_full_at(endpoint: u32) {
+    count(if endpoint == CANARY_ENDPOINT {
+        Counter::CanaryRingFull
+    } else {
+        Counter::EventRingFull
+    });
+}
+
+/// Atomically, as BPF_XADD does on every kernel. The compiler offers no such addition for a target without compare-and-swap.
+#[inline(always)]
+pub unsafe fn add_one(to: *mut u64) {
+    unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) to, in(reg) 1_u64) };
+}
+
 #[inline(always)]
 pub fn count(counter: Counter) {
     if let Some(slot) = COUNTS.get_ptr_mut(counter as u32) {
-        unsafe { *slot += 1 };
+        // Where the kernel preempts a program, another on this CPU adds to the same slot.
+        unsafe { add_one(slot) };
     }
+}
+
+/// The event ring was full for a record of `current`'s: one of the auditor's is no loss, and in nobody's account.
+#[inline(always)]
+pub fn count_full() {
+    count(if is_own() {
+        Counter::CanaryRingFull
+    } else {
+        Counter::EventRingFull
+    });
 }
 
 #[inline(always)]

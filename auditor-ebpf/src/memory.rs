@@ -13,7 +13,7 @@ use aya_ebpf::{
 use crate::{
     kernel::{Address, Probed, Reader, Typed, argument, off, pointer, read, setting},
     log::log_match,
-    maps::{EVENTS, MEMORY_SEEN, TAKEN_FROM, count, header, is_live},
+    maps::{EVENTS, MEMORY_SEEN, TAKEN_FROM, count, count_full, header, is_live},
     system_call::system_call,
     task::{cgroup_id, describe, describe_target, is_kernel_thread, own_start},
 };
@@ -109,7 +109,7 @@ unsafe fn note_taken_from(tid: u32, child: Address, target: u32) {
 #[inline(always)]
 unsafe fn emit(child: Address, mode: u32, by: u16) -> bool {
     let Some(mut entry) = EVENTS.reserve::<MemoryRecord>(0) else {
-        count(Counter::EventRingFull);
+        count_full();
         return false;
     };
     let record = entry.as_mut_ptr();

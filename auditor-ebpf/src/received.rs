@@ -11,9 +11,10 @@ use aya_ebpf::{
 };
 
 use crate::{
+    flood,
     kernel::{Address, Probed, off, pointer, read},
     log::log_match,
-    maps::{CONNECTS, EVENTS, TAKEN_FROM, count, header},
+    maps::{CONNECTS, STRANGERS, TAKEN_FROM, count, header},
     system_call::system_call,
     task::describe,
     token_file::{FMODE_PATH, S_IFMT, is_own, token_file},
@@ -82,9 +83,15 @@ unsafe fn token(file: Address, by: u16) -> bool {
     if file.class == class::CANARY && !is_own() {
         return false;
     }
-    let Some(mut entry) = EVENTS.reserve::<ReceivedRecord>(0) else {
-        count(Counter::EventRingFull);
+    let stranger = file.stranger();
+    if unsafe { file.is_folded(kind::RECEIVED_FILE, stranger) } {
+        count(Counter::ReceivedFolded);
+        count(Counter::ReceivedMatched);
+        return true;
+    }
+    let Some(mut entry) = STRANGERS.reserve::<ReceivedRecord>(0) else {
         count_received(file.class == class::CANARY);
+        count_full(file.class == class::CANARY);
         return true;
     };
     let record = entry.as_mut_ptr();
@@ -112,9 +119,16 @@ unsafe fn connection(file: Address, by: u16) -> bool {
     if state.endpoint == CANARY_ENDPOINT && !is_own() {
         return false;
     }
-    let Some(mut entry) = EVENTS.reserve::<ReceivedRecord>(0) else {
-        count(Counter::EventRingFull);
+    // Whoever made it: who may have it is the receiver's pod or a stranger, which userspace tells apart.
+    let endpoint = u64::from(state.endpoint);
+    if !is_own() && unsafe { flood::is_folded(kind::RECEIVED_SOCKET, endpoint, 0, 0) } {
+        count(Counter::ReceivedFolded);
+        count(Counter::ReceivedMatched);
+        return true;
+    }
+    let Some(mut entry) = STRANGERS.reserve::<ReceivedRecord>(0) else {
         count_received(state.endpoint == CANARY_ENDPOINT);
+        count_full(state.endpoint == CANARY_ENDPOINT);
         return true;
     };
     let record = entry.as_mut_ptr();
@@ -141,6 +155,15 @@ fn count_received(is_canary: bool) {
         Counter::Canary
     } else {
         Counter::ReceivedMatched
+    });
+}
+
+#[inline(always)]
+fn count_full(is_canary: bool) {
+    count(if is_canary {
+        Counter::CanaryRingFull
+    } else {
+        Counter::StrangerRingFull
     });
 }
 

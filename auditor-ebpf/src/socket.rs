@@ -11,7 +11,7 @@ use aya_ebpf::{
 use crate::{
     kernel::{Address, argument, forget, setting},
     log::log_match,
-    maps::{EVENTS, SOCKETS_SEEN, count, header, is_live},
+    maps::{EVENTS, SOCKETS_SEEN, count, count_full, header, is_live},
     task::{describe, own_executable},
 };
 
@@ -108,7 +108,7 @@ unsafe fn inspect(family: u32, socket_type: u32, protocol: u32, kern: u32, by: u
 #[inline(always)]
 unsafe fn emit(socket: SocketKind, by: u16) -> bool {
     let Some(mut entry) = EVENTS.reserve::<SocketRecord>(0) else {
-        count(Counter::EventRingFull);
+        count_full();
         return false;
     };
     let record = entry.as_mut_ptr();

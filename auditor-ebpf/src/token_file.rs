@@ -4,6 +4,7 @@ use auditor_common::{FileInfo, VOLUME_PATH_LEN, class};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 
 use crate::{
+    flood,
     kernel::{Address, Reader, off, read, setting},
     maps::{VOLUMES, is_live},
     path::{Names, within_superblock},
@@ -26,6 +27,8 @@ pub struct TokenFile {
     dev: u32,
     /// See [`class`].
     pub class: u32,
+    /// See [`VolumeEntry::owner`](auditor_common::VolumeEntry).
+    owner: u64,
 }
 
 /// `None` for what is not to be told of. A canary counts whoever has it: see [`is_own`].
@@ -42,12 +45,14 @@ pub unsafe fn token_file<R: Reader>(file: Address) -> Option<TokenFile> {
     let dev = unsafe { R::read::<u32>(sb, off!(sb_dev)) };
     let dentry = unsafe { R::pointer(file, off!(file_dentry)) };
     // A device number that went to another volume since is as good as unknown.
-    let class = match unsafe { VOLUMES.get(dev) } {
-        Some(entry) if entry.identity.same_as(&unsafe { identity(sb) }) => entry.class,
+    let (class, owner) = match unsafe { VOLUMES.get(dev) } {
+        Some(entry) if entry.identity.same_as(&unsafe { identity(sb) }) => {
+            (entry.class, entry.owner)
+        }
         // The kernel's own tmpfs is never unmounted, so its device number is never another's; and statfs(2) tells no fsid of
         // it before 5.13.
-        Some(entry) if entry.class == class::CANARY => class::CANARY,
-        _ => class::UNCLASSIFIED,
+        Some(entry) if entry.class == class::CANARY => (class::CANARY, 0),
+        _ => (class::UNCLASSIFIED, 0),
     };
     match class {
         class::IGNORE => return None,
@@ -68,6 +73,7 @@ pub unsafe fn token_file<R: Reader>(file: Address) -> Option<TokenFile> {
         dentry,
         dev,
         class,
+        owner,
     })
 }
 
@@ -78,6 +84,21 @@ pub fn is_own() -> bool {
 }
 
 impl TokenFile {
+    /// See [`flood::stranger`].
+    #[inline(always)]
+    pub fn stranger(&self) -> u32 {
+        flood::stranger(self.owner)
+    }
+
+    /// Whether one more of `current`'s doings of that kind with this volume is folded: never the auditor's own, canaries among them.
+    #[inline(always)]
+    pub unsafe fn is_folded(&self, kind: u16, stranger: u32) -> bool {
+        if is_own() {
+            return false;
+        }
+        unsafe { flood::is_folded(kind, self.sb as u64, self.dev, stranger) }
+    }
+
     /// Writes the class, before anything else is: what the verifier knows of it in a register, it would follow for each class
     /// through all that comes after, and of what it reads back from the record it knows nothing.
     #[inline(always)]

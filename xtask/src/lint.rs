@@ -76,6 +76,8 @@ fn clippy_probes(toolchain: &Toolchain) -> Result<()> {
     // As aya-build sets it; the macros choose registers by it.
     let arch = format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH);
     command.env("CARGO_ENCODED_RUSTFLAGS", arch);
+    // As auditor/build.rs sets it.
+    command.env("RUSTC_BOOTSTRAP", "aya_ebpf,auditor_ebpf");
     process::run(command.args(["--", "-D", "warnings"]))
 }
 

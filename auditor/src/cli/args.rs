@@ -176,6 +176,10 @@ pub struct RunArgs {
     #[arg(long, help_heading = "What is watched")]
     pub watch_denied: bool,
 
+    /// Report each event of a flood: then only the ring buffers' size bounds what one pod may take of them
+    #[arg(long, hide = true, help_heading = "What is watched")]
+    pub no_flood_control: bool,
+
     /// Format of the events: `json`, one object a line. `ocsf` and `text` come with a later version [default: json]
     #[arg(long, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<String>,

@@ -70,6 +70,7 @@ pub struct RunConfig {
     pub agent_netns: PathBuf,
     pub backend: Backend,
     pub watch_denied: bool,
+    pub no_flood_control: bool,
     /// Besides [`super::BUILT_IN`].
     pub endpoints: Vec<Endpoint>,
     pub output: OutputFormat,
@@ -155,6 +156,7 @@ impl RunConfig {
             backend,
             endpoint: endpoints,
             watch_denied,
+            no_flood_control,
             output,
             output_file,
             args,
@@ -184,6 +186,7 @@ impl RunConfig {
             cgroup_root,
             backend,
             watch_denied,
+            no_flood_control,
             endpoints: endpoint::parse_all(&endpoints)?,
             output,
             output_file,

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    Access, Attribution, Binding, Connection, Container, Evidence, Finding, OwnerRef, PodRef,
-    Process, Relation, TokenRef, Verdict,
+    Access, Attribution, Binding, Connection, Container, Evidence, Finding, InodeId, OwnerRef,
+    PodRef, Process, Relation, TokenRef, Verdict,
 };
 
 /// Version of the event contract.
@@ -52,6 +52,7 @@ pub enum Body {
     SocketCreate(Box<SocketCreate>),
     #[serde(rename = "finding")]
     Posture(Box<Posture>),
+    Summary(Box<Summary>),
     Loss(Loss),
     Health(Health),
 }
@@ -371,11 +372,52 @@ pub struct Stopped {
     /// Known and not reported one by one: the kubelet's reads, allowed ServiceAccount tokens, files that are no tokens.
     pub counted_only: u64,
     pub folded: u64,
+    /// Of those, what flood control folded: the counts of all `summary` lines add up to it.
+    pub flooded: u64,
     /// Outcomes that were written as part of their connect's line.
     pub merged: u64,
     pub lost: u64,
     pub queued: u64,
     pub uptime_seconds: u64,
+}
+
+/// What flood control folded in the kernel, by one key: nothing else is known of each one. The counts of all summaries of a run add
+/// up to what `stopped` says was `flooded`.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Summary {
+    /// The event that each would have been: `token_open`, `token_received`, `credential_connect`, `connect_outcome`,
+    /// `connection_closed`, `agent_accept`. Null where the key was forgotten as it was counted: then only `count` holds.
+    pub of: Option<String>,
+    /// Since the last summary of that key.
+    pub count: u64,
+    /// Since the key is counted: it is forgotten when it has been idle.
+    pub total: u64,
+    /// When the first of `count` was; where the key was told of before, when the last that was told then was.
+    #[schemars(with = "String")]
+    pub first: Timestamp,
+    #[schemars(with = "String")]
+    pub last: Timestamp,
+    /// The kernel half did not know them to be of the pod whose token it is.
+    pub stranger: bool,
+    /// As of a `token_open`; null for connections.
+    pub relation: Option<Relation>,
+    /// Of whoever did it.
+    pub cgroup_id: Option<u64>,
+    /// The cgroup's; null where it is no pod's, or one that the cluster has not told of.
+    pub pod: Option<PodRef>,
+    /// The executable's; null where they may be several.
+    pub exe_inode: Option<InodeId>,
+    /// Null where they may be several, and for connections.
+    pub token: Option<SummaryToken>,
+    /// As `connection.endpoint` of a connect; null where they may be several, and for tokens.
+    pub endpoint: Option<String>,
+}
+
+/// A token volume. Which of its files is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SummaryToken {
+    pub volume: Option<String>,
+    pub owner: Option<OwnerRef>,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]

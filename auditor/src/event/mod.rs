@@ -17,7 +17,7 @@ pub use identity::{
 pub use line::{
     AgentAccept, Body, ConnectionClosed, CredentialConnect, Health, HookStatus, Line, Listen,
     ListenSocket, Loss, MemoryAccess, MemoryMode, MemoryVia, OtherProcess, Posture, PostureState,
-    PostureSubject, RawSocket, Ready, ReceivedConnection, SCHEMA, SocketCreate, Stopped, TokenOpen,
-    TokenReceived,
+    PostureSubject, RawSocket, Ready, ReceivedConnection, SCHEMA, SocketCreate, Stopped, Summary,
+    SummaryToken, TokenOpen, TokenReceived,
 };
 pub use process::{InodeId, Namespaces, Parent, Process};

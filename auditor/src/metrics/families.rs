@@ -115,7 +115,7 @@ impl Metrics {
         );
         ours.register(
             "events_folded",
-            "Events that an earlier one stands for",
+            "Events that an earlier one stands for, or a summary tells of",
             all.folded.clone(),
         );
         ours.register(
@@ -315,6 +315,7 @@ impl Observer for Metrics {
             Body::Posture(_)
             | Body::Ready(_)
             | Body::Stopped(_)
+            | Body::Summary(_)
             | Body::Loss(_)
             | Body::Health(_) => {}
         }

@@ -100,6 +100,11 @@ impl EventLabels {
             Body::Posture(posture) => ("finding", String::new(), word(&posture.state)),
             Body::Ready(_) => ("ready", String::new(), String::new()),
             Body::Stopped(_) => ("stopped", String::new(), String::new()),
+            Body::Summary(summary) => (
+                "summary",
+                String::new(),
+                summary.of.clone().unwrap_or_default(),
+            ),
             Body::Loss(_) => ("loss", String::new(), String::new()),
             Body::Health(_) => ("health", String::new(), String::new()),
         };
@@ -141,7 +146,11 @@ impl FindingLabels {
             }
             Body::SocketCreate(create) => (&create.findings, &create.pod, &None),
             Body::Posture(posture) => return Self::of_posture(posture),
-            Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {
+            Body::Ready(_)
+            | Body::Stopped(_)
+            | Body::Summary(_)
+            | Body::Loss(_)
+            | Body::Health(_) => {
                 return Vec::new();
             }
         };

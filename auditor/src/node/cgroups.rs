@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -45,6 +46,21 @@ pub enum Member {
     Unknown,
 }
 
+/// What the kernel half knows of a cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The cgroup's id, and its pod's.
+    Pod(u64, u64),
+    Gone(u64),
+}
+
+/// A pod's id in the kernel half; never 0, which is none's.
+pub fn pod_id(uid: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    uid.hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
 #[derive(Debug)]
 struct Entry {
     path: Arc<str>,
@@ -61,6 +77,8 @@ pub struct Cgroups {
     prefix: String,
     entries: HashMap<u64, Entry>,
     removed: VecDeque<u64>,
+    /// What the kernel half has not been told of yet.
+    news: Vec<News>,
     walks: Budget<()>,
 }
 
@@ -100,6 +118,7 @@ impl Cgroups {
             prefix,
             entries: HashMap::new(),
             removed: VecDeque::new(),
+            news: Vec::new(),
             walks: Budget::new(WALKS, WALKS, Instant::now()),
         };
         // kernfs numbers the hierarchy's root 1, wherever it is mounted (fs/kernfs/dir.c).
@@ -157,6 +176,9 @@ impl Cgroups {
         }
         let below_root = path.strip_prefix(self.prefix.as_str()).unwrap_or(path);
         let owner = parse(below_root).map(Arc::new);
+        if let Some(owner) = &owner {
+            self.news.push(News::Pod(id, pod_id(&owner.pod_uid)));
+        }
         self.entries.insert(
             id,
             Entry {
@@ -168,12 +190,18 @@ impl Cgroups {
 
     /// It was removed; ids are never reused while the machine is up (fs/kernfs/dir.c: the upper half is a generation).
     pub fn removed(&mut self, id: u64) {
+        self.news.push(News::Gone(id));
         self.removed.push_back(id);
         if self.removed.len() > REMOVED
             && let Some(oldest) = self.removed.pop_front()
         {
             self.entries.remove(&oldest);
         }
+    }
+
+    /// What the kernel half is to be told of since the last time, in that order.
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 
     pub fn member(&self, id: u64) -> Member {

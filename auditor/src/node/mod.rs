@@ -18,7 +18,7 @@ mod volumes;
 
 pub use budget::{Budget, Rate};
 pub use cgroup_path::{CgroupOwner, parse as parse_cgroup_path};
-pub use cgroups::{CgroupError, Cgroups, Member, find_root as find_cgroup_root};
+pub use cgroups::{CgroupError, Cgroups, Member, News, find_root as find_cgroup_root, pod_id};
 pub use clock::Clock;
 pub use kubelet::{Kubelet, KubeletUnknown};
 pub use listeners::{FoundListener, find as find_listeners};

@@ -16,6 +16,7 @@ use std::{
 use auditor_common::{FileInfo, VolumeEntry, VolumeIdentity, class, components};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::cgroups::pod_id;
 use super::mountinfo::{self, Mount};
 use crate::probe::{Device, Maps, fsid};
 
@@ -278,6 +279,7 @@ impl Volumes {
     fn pass_over(&mut self, device: Device, identity: VolumeIdentity, kernel: &mut impl Classify) {
         let entry = VolumeEntry {
             identity,
+            owner: 0,
             class: class::IGNORE,
             reserved: 0,
         };
@@ -305,6 +307,7 @@ impl Volumes {
     fn learn(&mut self, device: Device, known: Known, kernel: &mut impl Classify) {
         let entry = VolumeEntry {
             identity: known.identity,
+            owner: pod_id(&known.owner.pod_uid),
             class: known.owner.class(),
             reserved: 0,
         };

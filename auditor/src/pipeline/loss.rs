@@ -25,6 +25,7 @@ const PLACES: [Place; RINGS.len() + 2] = [
     Place::Ring(RINGS[1]),
     Place::Ring(RINGS[2]),
     Place::Ring(RINGS[3]),
+    Place::Ring(RINGS[4]),
     Place::Decode,
     Place::Queue,
 ];

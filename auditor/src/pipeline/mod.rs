@@ -9,6 +9,7 @@ mod containers;
 mod denied;
 mod fair;
 mod files;
+mod floods;
 mod forgotten;
 mod held;
 mod listens;
@@ -37,8 +38,9 @@ use uuid::Uuid;
 
 use self::{
     accepts::Accepts, agent::Agent, connects::Connects, containers::Containers, files::TokenFiles,
-    held::Held, listens::Listens, loss::LossWatch, memory::Memory, namespaces::MountNamespaces,
-    older::Told, posture::Postures, sessions::Sessions, socket_creates::SocketCreates,
+    floods::Floods, held::Held, listens::Listens, loss::LossWatch, memory::Memory,
+    namespaces::MountNamespaces, older::Told, posture::Postures, sessions::Sessions,
+    socket_creates::SocketCreates,
 };
 pub use self::{
     connects::Endpoint,
@@ -49,7 +51,7 @@ use crate::{
     audit::{Harvests, History, Knowledge, Use},
     event::{Body, Health, Stopped},
     metrics::Metrics,
-    node::{ArgsMode, Cgroups, Clock, Kubelet, Volumes, WantedVolumes},
+    node::{ArgsMode, Cgroups, Clock, Kubelet, News, Volumes, WantedVolumes},
     probe::{Maps, Record, decode},
     report::{Reporter, SinkTotals},
 };
@@ -103,6 +105,7 @@ pub struct Pipeline {
     sockets: SocketCreates,
     containers: Containers,
     namespaces: MountNamespaces,
+    floods: Floods,
     loss: LossWatch,
     totals: Totals,
     /// Nothing new comes in: until then, lines wait for room in the sink's queue.
@@ -165,6 +168,7 @@ impl Pipeline {
             sockets: SocketCreates::default(),
             containers: Containers::default(),
             namespaces: MountNamespaces::default(),
+            floods: Floods::default(),
             totals: Totals::default(),
             drain_until: None,
         }
@@ -176,6 +180,7 @@ impl Pipeline {
             String::from_utf8_lossy(prefix(&record.path, record.path_len)).into_owned()
         };
         match decode(bytes) {
+            Ok(Record::Exec(record)) => self.sessions.note(record),
             Ok(Record::CgroupMkdir(record) | Record::CgroupAttach(record)) => {
                 self.cgroups.made(record.cgroup_id, &path(record));
             }
@@ -185,6 +190,20 @@ impl Pipeline {
             }
             Ok(_) => self.undecodable(&"a record of another ring"),
             Err(error) => self.undecodable(&error),
+        }
+        self.tell_cgroups();
+    }
+
+    /// The kernel half tells a pod's own from strangers by it.
+    fn tell_cgroups(&mut self) {
+        for news in self.cgroups.take_news() {
+            match news {
+                News::Pod(cgroup_id, pod) => {
+                    // Where there is no room its processes are strangers, which costs nothing but that.
+                    let _ = self.maps.set_cgroup_pod(cgroup_id, pod);
+                }
+                News::Gone(cgroup_id) => self.maps.remove_cgroup_pod(cgroup_id),
+            }
         }
     }
 
@@ -197,7 +216,6 @@ impl Pipeline {
             Ok(Record::Closed(record)) => self.on_closed(record),
             Ok(Record::Accept(record)) => self.on_accept(record),
             Ok(Record::Listen(record)) => self.on_listen(record),
-            Ok(Record::Exec(record)) => self.sessions.note(record),
             Ok(Record::Denied(record)) => self.on_denied(record),
             Ok(Record::Memory(record)) => self.on_memory(record),
             Ok(Record::SocketCreate(record)) => self.on_socket_create(record),
@@ -210,6 +228,7 @@ impl Pipeline {
 
     /// Mounts came or went.
     pub fn on_mounts_changed(&mut self) {
+        self.tell_cgroups();
         self.volumes.rescan(&mut self.maps);
     }
 
@@ -221,6 +240,7 @@ impl Pipeline {
     /// Several times a second: time limits, losses, sources.
     pub fn on_tick(&mut self) {
         self.clock = Clock::now();
+        self.tell_cgroups();
         self.refresh_sources();
         self.retry_held(false);
         self.retry_connects(false);
@@ -231,6 +251,7 @@ impl Pipeline {
         self.retry_memory(false);
         self.retry_sockets(false);
         self.agent.sample(&self.maps);
+        self.sweep_floods(false);
         self.report_losses();
         self.sources.measure(&self.metrics);
         self.metrics.set_folded(totals::folded(&self.maps));
@@ -263,6 +284,7 @@ impl Pipeline {
         self.retry_accepts(true);
         self.retry_memory(true);
         self.retry_sockets(true);
+        self.sweep_floods(true);
         self.report_losses();
         let untold = self.take_losses();
         let Self {

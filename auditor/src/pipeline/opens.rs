@@ -56,6 +56,9 @@ impl Pipeline {
             };
         }
         let volume = found.owner.as_ref().map(|(volume, _)| volume);
+        if let Some(volume) = volume {
+            self.floods.learn_volume(&record.file, volume);
+        }
         if record.task.pid == self.settings.own_tgid
             || self.settings.own_cgroup == Some(record.task.cgroup_id)
             || volume.is_some_and(|volume| !volume.may_hold_tokens())

@@ -23,6 +23,15 @@ const MATCHED: [Counter; 10] = [
 /// Of those, the ones that an earlier event stands for.
 const FOLDED: [Counter; 2] = [Counter::MemoryFolded, Counter::SocketFolded];
 
+/// The ones that flood control folded, which summaries tell of.
+const FLOODED: [Counter; 5] = [
+    Counter::OpenFolded,
+    Counter::ConnectFolded,
+    Counter::OutcomeFolded,
+    Counter::AcceptFolded,
+    Counter::ReceivedFolded,
+];
+
 /// A ring buffer that was full.
 #[derive(Clone, Copy, Debug)]
 pub struct Ring {
@@ -35,7 +44,13 @@ pub struct Ring {
     pub holds_history: bool,
 }
 
-pub const RINGS: [Ring; 4] = [
+pub const RINGS: [Ring; 5] = [
+    Ring {
+        counter: Counter::StrangerRingFull,
+        name: "strangers",
+        holds_events: true,
+        holds_history: true,
+    },
     Ring {
         counter: Counter::EventRingFull,
         name: "events",
@@ -48,7 +63,7 @@ pub const RINGS: [Ring; 4] = [
         holds_events: false,
         holds_history: true,
     },
-    // Commands of exec sessions, which share the ring of the events. A probe's argv is no open that was missed.
+    // Commands of exec sessions, which share the ring of the lifecycle. A probe's argv is no open that was missed.
     Ring {
         counter: Counter::SessionRingFull,
         name: "exec-sessions",
@@ -78,9 +93,15 @@ pub struct Totals {
     pub found: u64,
 }
 
-/// What an earlier event stands for, since the start.
+/// What an earlier event stands for, or a summary tells of, since the start.
 pub fn folded(maps: &Maps) -> u64 {
-    FOLDED.iter().map(|counter| maps.count(*counter)).sum()
+    let earlier: u64 = FOLDED.iter().map(|counter| maps.count(*counter)).sum();
+    earlier + flooded(maps)
+}
+
+/// What flood control folded, since the start.
+pub fn flooded(maps: &Maps) -> u64 {
+    FLOODED.iter().map(|counter| maps.count(*counter)).sum()
 }
 
 impl Totals {
@@ -104,6 +125,7 @@ impl Totals {
             lines: sink.written_events,
             counted_only: self.counted_only,
             folded: folded(maps),
+            flooded: flooded(maps),
             merged: self.merged,
             lost: in_rings + self.undecodable + self.crowded_out + sink.lost_events,
             queued,

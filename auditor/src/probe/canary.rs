@@ -248,6 +248,7 @@ fn with_memfd<T>(
         device,
         VolumeEntry {
             identity,
+            owner: 0,
             class: class::CANARY,
             reserved: 0,
         },

@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use auditor_common::{COUNTERS, Config, Counter, EndpointKey, SyscallNumbers, VolumeEntry};
+use auditor_common::{
+    COUNTERS, Config, Counter, EndpointKey, FloodKey, FloodState, SyscallNumbers, VolumeEntry,
+};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
     programs::{Program, ProgramError},
 };
-use zerocopy::IntoBytes as _;
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::{
     backend::{Backend, Hook, HookReport, Way},
@@ -89,12 +91,16 @@ pub struct LoadOptions {
     pub own_tgid: u32,
     /// Also watch refused opens: every system call's exit runs a program then.
     pub watch_denied: bool,
+    /// Tell of each event of a flood.
+    pub no_flood_control: bool,
 }
 
 /// Maps that userspace writes to.
 pub struct Maps {
     volumes: HashMap<MapData, u32, [u8; size_of::<VolumeEntry>()]>,
     endpoints: HashMap<MapData, [u8; size_of::<EndpointKey>()], u32>,
+    cgroup_pods: HashMap<MapData, u64, u64>,
+    flood: HashMap<MapData, [u8; size_of::<FloodKey>()], [u8; size_of::<FloodState>()]>,
     counts: PerCpuArray<MapData, u64>,
     live: Array<MapData, u32>,
     /// By counter, when the hooks became live.
@@ -113,6 +119,35 @@ impl Maps {
     /// A device that is not there is no error.
     pub fn remove_volume(&mut self, device: Device) {
         let _ = self.volumes.remove(&device.kernel());
+    }
+
+    /// `pod`: see [`crate::node::pod_id`]. False where there is no room: then its processes are strangers to all volumes.
+    pub fn set_cgroup_pod(&mut self, cgroup_id: u64, pod: u64) -> bool {
+        self.cgroup_pods.insert(cgroup_id, pod, 0).is_ok()
+    }
+
+    pub fn remove_cgroup_pod(&mut self, cgroup_id: u64) {
+        let _ = self.cgroup_pods.remove(&cgroup_id);
+    }
+
+    /// What flood control holds now. One that comes or goes meanwhile may be missed until the next time.
+    pub fn flood(&self) -> Vec<(FloodKey, FloodState)> {
+        let entries = self.flood.iter().filter_map(Result::ok);
+        entries
+            .filter_map(|(key, state)| {
+                let key = FloodKey::read_from_bytes(&key).ok()?;
+                Some((key, FloodState::read_from_bytes(&state).ok()?))
+            })
+            .collect()
+    }
+
+    /// Forgets a key whose bucket is full again. Gives its last value where it was counted in meanwhile.
+    pub fn remove_flood(&mut self, key: &FloodKey) -> Option<FloodState> {
+        let mut bytes = [0; size_of::<FloodKey>()];
+        bytes.copy_from_slice(key.as_bytes());
+        let last = self.flood.get(&bytes, 0).ok();
+        let _ = self.flood.remove(&bytes);
+        FloodState::read_from_bytes(&last?).ok()
     }
 
     pub fn set_endpoint(&mut self, address: SocketAddr, index: u32) -> Result<(), String> {
@@ -243,7 +278,7 @@ impl Opened {
         let config = Config {
             syscalls: syscall_numbers(),
             own_tgid: options.own_tgid,
-            reserved: 0,
+            no_flood_control: u32::from(options.no_flood_control),
         };
         let mut loader = EbpfLoader::new();
         if !options.watch_denied {
@@ -262,11 +297,14 @@ impl Opened {
         let maps = Maps {
             volumes: take(&mut ebpf, "VOLUMES")?,
             endpoints: take(&mut ebpf, "ENDPOINTS")?,
+            cgroup_pods: take(&mut ebpf, "CGROUP_PODS")?,
+            flood: take(&mut ebpf, "FLOOD")?,
             counts: take(&mut ebpf, "COUNTS")?,
             live: take(&mut ebpf, "LIVE")?,
             before_live: [0; COUNTERS as usize],
         };
         let rings = Rings::new(
+            take::<RingBuf<MapData>>(&mut ebpf, "STRANGERS")?,
             take::<RingBuf<MapData>>(&mut ebpf, "EVENTS")?,
             take::<RingBuf<MapData>>(&mut ebpf, "LIFECYCLE")?,
             take::<RingBuf<MapData>>(&mut ebpf, "DENIED")?,

@@ -8,8 +8,10 @@ use tokio::io::{Interest, unix::AsyncFd};
 /// As many records of others as a canary looks through: some 9 MB of the biggest.
 const BACKLOG: usize = 4096;
 
-/// The ring buffers. Lifecycle records are always read first: they tell whose cgroup an event's is; refused opens last.
+/// The ring buffers. Lifecycle records are always read first: they tell whose cgroup an event's is. Then what strangers did, which no
+/// noise may hold up; refused opens last.
 pub struct Rings {
+    strangers: RingBuf<MapData>,
     events: RingBuf<MapData>,
     lifecycle: RingBuf<MapData>,
     denied: RingBuf<MapData>,
@@ -27,11 +29,13 @@ pub struct Drained {
 
 impl Rings {
     pub(super) fn new(
+        strangers: RingBuf<MapData>,
         events: RingBuf<MapData>,
         lifecycle: RingBuf<MapData>,
         denied: RingBuf<MapData>,
     ) -> Self {
         Self {
+            strangers,
             events,
             lifecycle,
             denied,
@@ -60,6 +64,11 @@ impl Rings {
             }
             if let Some(words) = self.backlog.pop_front() {
                 event(state, zerocopy::IntoBytes::as_bytes(words.as_slice()));
+            } else if let Some(item) = self.strangers.next() {
+                while let Some(item) = self.lifecycle.next() {
+                    lifecycle(state, &item);
+                }
+                event(state, &item);
             } else if let Some(item) = self.events.next() {
                 // The record's cgroup was made before it opened anything, but perhaps after the look above.
                 while let Some(item) = self.lifecycle.next() {
@@ -79,8 +88,9 @@ impl Rings {
     }
 
     /// Takes event records until `wanted` says yes; the others are kept for the pipeline.
-    pub(super) fn find(&mut self, wanted: impl FnMut(&[u8]) -> Found) -> bool {
-        find(&mut self.events, &mut self.backlog, wanted)
+    pub(super) fn find(&mut self, mut wanted: impl FnMut(&[u8]) -> Found) -> bool {
+        find(&mut self.strangers, &mut self.backlog, &mut wanted)
+            || find(&mut self.events, &mut self.backlog, wanted)
     }
 
     /// The same among refused opens.
@@ -96,6 +106,7 @@ impl Rings {
     /// Watches all rings for the runtime that this is called in.
     pub fn watch(&self) -> std::io::Result<RingWatch> {
         Ok(RingWatch {
+            strangers: register(self.strangers.as_fd())?,
             events: register(self.events.as_fd())?,
             lifecycle: register(self.lifecycle.as_fd())?,
             denied: register(self.denied.as_fd())?,
@@ -148,6 +159,7 @@ fn register(fd: BorrowedFd<'_>) -> std::io::Result<AsyncFd<OwnedFd>> {
 
 /// Readiness of the rings.
 pub struct RingWatch {
+    strangers: AsyncFd<OwnedFd>,
     events: AsyncFd<OwnedFd>,
     lifecycle: AsyncFd<OwnedFd>,
     denied: AsyncFd<OwnedFd>,
@@ -157,6 +169,7 @@ impl RingWatch {
     /// Returns once any ring has records that came after the last call.
     pub async fn readable(&self) -> std::io::Result<()> {
         tokio::select! {
+            ready = self.strangers.readable() => ready?.clear_ready(),
             ready = self.events.readable() => ready?.clear_ready(),
             ready = self.lifecycle.readable() => ready?.clear_ready(),
             ready = self.denied.readable() => ready?.clear_ready(),
@@ -169,7 +182,8 @@ impl std::fmt::Debug for RingWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "RingWatch({}, {}, {})",
+            "RingWatch({}, {}, {}, {})",
+            self.strangers.as_raw_fd(),
             self.events.as_raw_fd(),
             self.lifecycle.as_raw_fd(),
             self.denied.as_raw_fd()

@@ -34,6 +34,7 @@ pub fn verified() -> Result<Vec<Verified>, LoadError> {
         endpoints: Vec::new(),
         own_tgid: std::process::id(),
         watch_denied: true,
+        no_flood_control: false,
     })?;
     let mut found = Vec::new();
     for hook in Hook::ALL {

@@ -7,7 +7,8 @@ use crate::event::{
     Access, AgentAccept, Attribution, Binding, Body, Connection, ConnectionClosed, Container,
     CredentialConnect, Evidence, Finding, Health, HookStatus, Injected, Listen, ListenSocket, Loss,
     MemoryAccess, OtherProcess, OwnerRef, PodRef, Posture, PostureSubject, Process, RawSocket,
-    Ready, ReceivedConnection, SocketCreate, Stopped, TokenOpen, TokenReceived, TokenRef,
+    Ready, ReceivedConnection, SocketCreate, Stopped, Summary, SummaryToken, TokenOpen,
+    TokenReceived, TokenRef,
 };
 
 /// How many bytes of JSON each kind of field may take.
@@ -355,11 +356,35 @@ pub(super) fn body(body: &mut Body, caps: Caps) {
             lines: _,
             counted_only: _,
             folded: _,
+            flooded: _,
             merged: _,
             lost: _,
             queued: _,
             uptime_seconds: _,
         }) => cut(reason, caps.text),
+        Body::Summary(summary) => {
+            let Summary {
+                of,
+                count: _,
+                total: _,
+                first: _,
+                last: _,
+                stranger: _,
+                relation: _,
+                cgroup_id: _,
+                pod,
+                exe_inode: _,
+                token,
+                endpoint,
+            } = &mut **summary;
+            each(of, |s| cut(s, caps.name));
+            each(pod, |p| cut_pod(p, caps));
+            each(token, |SummaryToken { volume, owner }| {
+                each(volume, |s| cut(s, caps.name));
+                each(owner, |owner| cut_owner(owner, caps));
+            });
+            each(endpoint, |s| cut(s, caps.name));
+        }
         Body::Loss(Loss {
             reason,
             ring,

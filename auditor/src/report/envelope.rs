@@ -87,6 +87,7 @@ fn binding(body: &Body) -> Option<&Binding> {
         | Body::SocketCreate(_)
         | Body::Ready(_)
         | Body::Stopped(_)
+        | Body::Summary(_)
         | Body::Loss(_)
         | Body::Health(_) => None,
     }
@@ -115,6 +116,7 @@ fn pod_region(body: &Body) -> Option<&str> {
         | Body::Listen(_)
         | Body::Ready(_)
         | Body::Stopped(_)
+        | Body::Summary(_)
         | Body::Loss(_)
         | Body::Health(_) => return None,
     };

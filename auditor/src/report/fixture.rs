@@ -199,6 +199,7 @@ pub fn bodies(text: &str, many: usize) -> Vec<Body> {
         "connect_outcome",
         "cgroup_lifecycle",
     ];
+    let (summary_pod, summary_owner) = (pod.clone(), token.owner.clone());
     vec![
         Body::TokenOpen(Box::new(open)),
         Body::ConnectionClosed(Box::new(ConnectionClosed {
@@ -346,6 +347,23 @@ pub fn bodies(text: &str, many: usize) -> Vec<Body> {
             reason: text.to_owned(),
             ..Stopped::default()
         }),
+        Body::Summary(Box::new(Summary {
+            of: Some(text.to_owned()),
+            count: u64::MAX,
+            total: u64::MAX,
+            first: "2026-11-22T12:00:00Z".parse().unwrap(),
+            last: "2026-11-22T12:00:01Z".parse().unwrap(),
+            stranger: true,
+            relation: Some(Relation::OtherPod),
+            cgroup_id: Some(u64::MAX),
+            pod: summary_pod,
+            exe_inode: None,
+            token: Some(SummaryToken {
+                volume: Some(text.to_owned()),
+                owner: summary_owner,
+            }),
+            endpoint: Some(text.to_owned()),
+        })),
         Body::Loss(Loss {
             reason: text.to_owned(),
             ring: Some(text.to_owned()),

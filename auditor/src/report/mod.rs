@@ -49,9 +49,12 @@ fn is_event(body: &Body) -> bool {
         | Body::TokenReceived(_)
         | Body::MemoryAccess(_)
         | Body::SocketCreate(_) => true,
-        Body::Posture(_) | Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {
-            false
-        }
+        Body::Posture(_)
+        | Body::Ready(_)
+        | Body::Stopped(_)
+        | Body::Summary(_)
+        | Body::Loss(_)
+        | Body::Health(_) => false,
     }
 }
 
@@ -84,6 +87,9 @@ impl Rank {
             Body::TokenReceived(received) => (received.verdict, &received.findings),
             Body::MemoryAccess(access) => (access.verdict, &access.findings),
             Body::SocketCreate(create) => (create.verdict, &create.findings),
+            // A pod's own flood is no news; a stranger's is what its first opens were told as.
+            Body::Summary(summary) if summary.stranger => return Self::Violation,
+            Body::Summary(_) => return Self::Plain,
             Body::Posture(_)
             | Body::Ready(_)
             | Body::Stopped(_)

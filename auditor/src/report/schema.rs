@@ -21,6 +21,8 @@ pub fn generate() -> serde_json::Result<String> {
     schema["properties"]["schema"]["const"] = json!(SCHEMA);
     for time in [
         "/properties/time",
+        "/$defs/Summary/properties/first",
+        "/$defs/Summary/properties/last",
         "/$defs/Loss/properties/from",
         "/$defs/Loss/properties/to",
         "/$defs/Process/properties/start_time",

@@ -270,6 +270,7 @@ pub fn load_options(config: &RunConfig, endpoints: &[Endpoint], own_tgid: u32) -
             .collect::<Vec<SocketAddr>>(),
         own_tgid,
         watch_denied: config.watch_denied,
+        no_flood_control: config.no_flood_control,
     }
 }
 

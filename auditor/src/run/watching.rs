@@ -97,8 +97,17 @@ impl Watching {
 }
 
 fn play(hook: Hook, maps: &mut Maps, rings: &mut Rings, own_tgid: u32) -> Outcome {
-    let lost =
-        |maps: &Maps| maps.count(Counter::EventRingFull) + maps.count(Counter::DeniedRingFull);
+    let lost = |maps: &Maps| {
+        [
+            Counter::EventRingFull,
+            Counter::StrangerRingFull,
+            Counter::DeniedRingFull,
+            Counter::CanaryRingFull,
+        ]
+        .map(|counter| maps.count(counter))
+        .iter()
+        .sum::<u64>()
+    };
     let before = lost(maps);
     match probe::prove(hook, maps, rings, own_tgid) {
         Ok(Proof::None) => Outcome::Untested,

@@ -32,9 +32,11 @@ use crate::support::{self, backend, get, helpers};
 
 pub struct Stage {
     pub lab: Lab,
-    noisy: Pod,
-    victim: Pod,
-    thief: Pod,
+    pub noisy: Pod,
+    pub victim: Pod,
+    pub thief: Pod,
+    /// Off, each open of a flood is a line: what is tested then is what comes behind.
+    pub flood_control: bool,
 }
 
 /// How the opener fared.
@@ -57,10 +59,11 @@ impl Stage {
             noisy,
             victim,
             thief,
+            flood_control: false,
         })
     }
 
-    fn own_token(&self) -> Result<String> {
+    pub fn own_token(&self) -> Result<String> {
         Ok(self.noisy.spec.token(IRSA).context("no token")?.path())
     }
 
@@ -116,6 +119,7 @@ impl Stage {
             .arg("run")
             .args(flags)
             .args(["--backend", &backend()])
+            .args((!self.flood_control).then_some("--no-flood-control"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
