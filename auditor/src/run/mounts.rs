@@ -7,8 +7,8 @@ use tokio::{
     time::Instant,
 };
 
-/// A pod's start changes some 30 mounts, and each look reads all of mountinfo: 2 ms where there are 400. So looks are at least this
-/// far apart, and take at most a tenth of the time. Meanwhile the kernel half tells by itself where an unknown volume is mounted.
+/// A pod's start changes many mounts, and each look reads all of mountinfo. So looks are at least this far apart, and take at most a
+/// tenth of the time. Meanwhile the kernel half tells by itself where an unknown volume is mounted.
 const APART: Duration = Duration::from_millis(20);
 const SHARE: u32 = 10;
 
