@@ -119,7 +119,7 @@ pub unsafe fn read<T: Copy + Default>(base: Address, offset: u32) -> T {
 }
 
 /// The same value, of which the verifier knows nothing any more: what comparisons taught it, it would follow to the program's end, each
-/// combination by itself. For what is still needed there; some 20 ns.
+/// combination by itself. For what is still needed there: it costs a helper call.
 #[inline(always)]
 pub fn forget<T: Copy + Default>(value: T) -> T {
     unsafe { read((&raw const value).cast(), 0) }
