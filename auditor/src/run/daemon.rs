@@ -17,6 +17,7 @@ use super::{
     host,
     older::{self, Look, OlderWatch},
     setup,
+    trim::trim,
     watching::{self, Watching},
 };
 use crate::{
@@ -112,7 +113,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let endpoints = setup::endpoints(&config);
     let probes = setup::probes(&config, &endpoints, own_tgid)?;
     let live_since = Timestamp::now();
-    setup::trim_heap();
+    trim();
     let (mut programs, maps, mut rings, hooks, canary) = probes.into_parts();
     let watch = host::watch_rings(&rings)?;
 
@@ -261,7 +262,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                 if !is_told && pipeline.is_told() {
                     is_told = true;
                     // A listing is much longer on the wire than what is kept of it.
-                    setup::trim_heap();
+                    trim();
                 }
                 readiness.set(not_ready(is_told, &watching, &pipeline));
                 programs.flush_log();
