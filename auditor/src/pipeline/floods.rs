@@ -17,8 +17,10 @@ use crate::{
 };
 
 const SWEEP: Duration = Duration::from_secs(1);
-/// A flood that goes on is told of at once, and then so often.
+/// A flood that goes on is told of at once, and then so often; when it has ended, at once.
 const AGAIN: Duration = Duration::from_secs(10);
+/// It has ended when nothing was folded for so long.
+const ENDED_NS: u64 = 1_000_000_000;
 /// A bucket that has been full for so long is as good as a new one.
 const IDLE_NS: u64 = 10_000_000_000;
 /// Places in the sink's queue that summaries leave free: they can wait, and what others wait for is not theirs to take.
@@ -105,7 +107,8 @@ impl Pipeline {
             let idle = state.tat.max(state.last).saturating_add(IDLE_NS) < boot;
             // What has ended is told of to its end; and a summary is never refused, but waits for room.
             let may_tell = last || self.reporter.free() > LEAVE_FREE;
-            if may_tell && (last || idle || self.floods.is_due(&key, now)) {
+            let has_ended = state.last.saturating_add(ENDED_NS) < boot;
+            if may_tell && (last || has_ended || self.floods.is_due(&key, now)) {
                 self.tell_of_flood(&key, &state, now);
             }
             let is_told = self.floods.news(&key, &state).is_none();
