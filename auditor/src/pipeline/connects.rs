@@ -31,8 +31,8 @@ use crate::{
 
 /// A connect without an outcome by then is written as pending.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Connects that wait, for their outcome or for their pod: 8 MB. When one more comes, the oldest of whoever has most go out as
-/// they are.
+/// Connects that wait, for their outcome or for their pod: 8 MB of records. When one more comes, the oldest of whoever has most go
+/// out as they are.
 const WAITING: usize = 4096;
 /// As many at once: who they are is not looked up for each.
 const OUT_AT_ONCE: usize = 64;
@@ -113,7 +113,14 @@ impl Pipeline {
             self.undecodable(&"a connect to an endpoint that was never registered");
             return;
         };
-        if self.is_agents_own(record, endpoint.kind) {
+        self.refresh_sources();
+        // Now, not with the outcome: who waits for it may be gone by then.
+        let attributed = self.attribute(&record.task);
+        // The agent connects to its own addresses for its probes, every few seconds.
+        if endpoint.kind == EndpointKind::PodIdentityAgent
+            && let Some(pod) = attributed.who.pod()
+            && self.sources.policy().is_agent(pod)
+        {
             self.count_only();
             return;
         }
@@ -122,7 +129,7 @@ impl Pipeline {
         let waiting = Waiting {
             record: *record,
             latency_us,
-            attributed: None,
+            attributed: Some(attributed),
             next_look: None,
             outcome: None,
             closed: None,
@@ -142,17 +149,6 @@ impl Pipeline {
         let key = waiting.record.key;
         self.connects.waiting.insert(key, waiting);
         self.connects.order.push_back(key);
-    }
-
-    /// The agent connects to its own addresses for its probes, every few seconds.
-    fn is_agents_own(&mut self, record: &ConnectRecord, kind: EndpointKind) -> bool {
-        if kind != EndpointKind::PodIdentityAgent {
-            return false;
-        }
-        self.refresh_sources();
-        let who = self.attribute(&record.task).who;
-        who.pod()
-            .is_some_and(|pod| self.sources.policy().is_agent(pod))
     }
 
     pub(super) fn on_outcome(&mut self, record: &OutcomeRecord) {
@@ -226,13 +222,8 @@ impl Pipeline {
             return;
         };
         self.refresh_sources();
-        let attributed = match waiting.attributed.take() {
-            Some(attributed) => attributed,
-            None => self.attribute(&waiting.record.task),
-        };
-        if attributed.is_settled() {
-            waiting.attributed = Some(attributed.clone());
-        }
+        let attributed = self.attribute_again(&waiting.record.task, waiting.attributed.take());
+        waiting.attributed = Some(attributed.clone());
         let Attributed {
             who,
             by,

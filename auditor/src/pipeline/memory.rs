@@ -105,10 +105,7 @@ impl Pipeline {
     fn consider_memory(&mut self, mut waiting: Waiting<Access>, attempt: Attempt) {
         let Access { record, of } = &*waiting.event;
         self.refresh_sources();
-        let attributed = match waiting.attributed.take() {
-            Some(attributed) => attributed,
-            None => self.attribute(&record.task),
-        };
+        let attributed = self.attribute_again(&record.task, waiting.attributed.take());
         if matches!(attributed.who, Who::Host)
             && is_runtime(&attributed.process, record.task.pid, &record.target)
         {
@@ -142,7 +139,7 @@ impl Pipeline {
                 _ => Class::Stranger,
             };
             let party = self.party(record.task.cgroup_id, class);
-            waiting.attributed = attributed.is_settled().then_some(attributed);
+            waiting.attributed = Some(attributed);
             if let Some(oldest) = self.memory.hold(party, waiting, Instant::now()) {
                 self.consider_memory(oldest, Attempt::Last);
             }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Pipeline,
-    actor::{Attributed, doubt},
+    actor::{Attributed, doubt, is_surely_own},
     held::{Attempt, Found},
     knowledge,
     opens::{NO_VOLUME, access, class_of},
@@ -85,13 +85,8 @@ impl Pipeline {
     ) {
         let time = self.clock.wall(record.header.time);
         let source = found.owner.as_ref().map(|(_, source)| *source);
-        let attributed = match found.attributed.take() {
-            Some(attributed) => attributed,
-            None => self.attribute(&record.task),
-        };
-        if attributed.is_settled() {
-            found.attributed = Some(attributed.clone());
-        }
+        let attributed = self.attribute_again(&record.task, found.attributed.take());
+        found.attributed = Some(attributed.clone());
         let whose = match &token.owner {
             Some(of) => ReceivedOwner::Pod {
                 owner: of,
@@ -194,7 +189,7 @@ impl Pipeline {
             (&maker, judgement.relation),
             (Maker::Host, Some(Relation::Host))
         );
-        if judgement.relation == Some(Relation::Own) || is_hosts_own {
+        if is_surely_own(attributed.by, judgement.relation) || is_hosts_own {
             self.count_only();
             return;
         }

@@ -45,10 +45,7 @@ impl Pipeline {
     fn consider_socket(&mut self, mut waiting: Waiting<SocketRecord>, attempt: Attempt) {
         let record = &*waiting.event;
         self.refresh_sources();
-        let attributed = match waiting.attributed.take() {
-            Some(attributed) => attributed,
-            None => self.attribute(&record.task),
-        };
+        let attributed = self.attribute_again(&record.task, waiting.attributed.take());
         let time = self.clock.wall(record.header.time);
         let family = family(record.kind);
         let mut judgement = judge_socket(&SocketCase {
@@ -66,7 +63,7 @@ impl Pipeline {
         if attempt != Attempt::Last && self.may_become_clear(&judgement, record.header.time) {
             // A socket is nobody's but its maker's: all of them have the whole queue.
             let party = self.party(record.task.cgroup_id, Class::Stranger);
-            waiting.attributed = attributed.is_settled().then_some(attributed);
+            waiting.attributed = Some(attributed);
             if let Some(oldest) = self.sockets.hold(party, waiting, Instant::now()) {
                 self.consider_socket(oldest, Attempt::Last);
             }

@@ -15,7 +15,7 @@ const CAPACITY: usize = 256;
 #[derive(Debug)]
 pub struct Waiting<T> {
     pub event: Box<T>,
-    /// Where a later look would find the same.
+    /// As the last look found.
     pub attributed: Option<Attributed>,
     next_look: Option<NextLook>,
 }
