@@ -37,10 +37,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::{
-    accepts::Accepts, agent::Agent, connects::Connects, containers::Containers, files::TokenFiles,
-    floods::Floods, held::Held, listens::Listens, loss::LossWatch, memory::Memory,
-    namespaces::MountNamespaces, older::Told, posture::Postures, sessions::Sessions,
-    socket_creates::SocketCreates,
+    accepts::Accepts, agent::Agent, connects::Connects, containers::Containers, denied::Denied,
+    files::TokenFiles, floods::Floods, held::Held, listens::Listens, loss::LossWatch,
+    memory::Memory, namespaces::MountNamespaces, older::Told, posture::Postures,
+    sessions::Sessions, socket_creates::SocketCreates,
 };
 pub use self::{
     connects::Endpoint,
@@ -104,6 +104,7 @@ pub struct Pipeline {
     memory: Memory,
     sockets: SocketCreates,
     containers: Containers,
+    denied: Denied,
     namespaces: MountNamespaces,
     floods: Floods,
     loss: LossWatch,
@@ -167,6 +168,7 @@ impl Pipeline {
             memory: Memory::default(),
             sockets: SocketCreates::default(),
             containers: Containers::default(),
+            denied: Denied::default(),
             namespaces: MountNamespaces::default(),
             floods: Floods::default(),
             totals: Totals::default(),
