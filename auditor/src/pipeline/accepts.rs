@@ -188,7 +188,13 @@ impl Pipeline {
             },
         };
         let time = self.clock.wall(record.header.time);
-        self.emit(time, Uuid::now_v7(), Body::AgentAccept(Box::new(line)));
+        let party = party(record).id;
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::AgentAccept(Box::new(line)),
+        );
     }
 
     /// Who listens where nobody is the agent.

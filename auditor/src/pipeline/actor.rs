@@ -284,11 +284,16 @@ impl Pipeline {
 
     /// Whose share of a queue something of this cgroup takes.
     pub(super) fn party(&self, cgroup_id: u64, class: Class) -> Party {
-        let id = match self.cgroups.member(cgroup_id) {
+        let id = self.party_id(cgroup_id);
+        Party { class, id }
+    }
+
+    /// The same number for all containers of a pod.
+    pub(super) fn party_id(&self, cgroup_id: u64) -> u64 {
+        match self.cgroups.member(cgroup_id) {
             Member::Pod(owner) => id_of_pod(&owner.pod_uid),
             Member::Host | Member::Unknown => cgroup_id,
-        };
-        Party { class, id }
+        }
     }
 
     fn name_of(&self, pod_uid: &str) -> String {

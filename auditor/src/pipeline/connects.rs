@@ -291,7 +291,13 @@ impl Pipeline {
             },
             repeats: 0,
         };
-        self.emit(time, id, Body::CredentialConnect(Box::new(line)));
+        let party = self.party_id(cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            id,
+            Body::CredentialConnect(Box::new(line)),
+        );
         let closed = waiting.closed;
         let is_pending = connection.outcome == Outcome::Pending;
         let goes_on = is_pending || connection.outcome == Outcome::Established;

@@ -10,8 +10,7 @@ use auditor_common::{DeniedRecord, TaskContext, prefix};
 use uuid::Uuid;
 
 use super::{
-    Pipeline, actor::doubt, fair::Class, files::TokenFile, knowledge, namespaces::pod_of,
-    opens::access,
+    Pipeline, actor::doubt, files::TokenFile, knowledge, namespaces::pod_of, opens::access,
 };
 use crate::{
     audit::{Actor, DeniedCase, IsToken, is_token_file, judge_denied},
@@ -148,12 +147,18 @@ impl Pipeline {
             },
             repeats: 0,
         };
-        self.emit(time, Uuid::now_v7(), Body::TokenOpen(Box::new(line)));
+        let party = self.party_id(record.task.cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::TokenOpen(Box::new(line)),
+        );
     }
 
     /// What `path` claims below the root of process `pid`, as the opener numbers it.
     fn claim_in(&mut self, opener: &TaskContext, pid: &str, path: &str) -> Option<Claim> {
-        let party = self.party(opener.cgroup_id, Class::Stranger).id;
+        let party = self.party_id(opener.cgroup_id);
         let (cluster, host_proc) = (self.sources.cluster(), &self.settings.host_proc);
         let look = || {
             if !is_tokens_anywhere(cluster.pods().map(|pod| &**pod), path) {

@@ -134,7 +134,8 @@ impl Pipeline {
         self.floods.told.insert(*key, told);
         self.floods.total += count;
         let summary = self.summary(key, state, count, first);
-        self.emit(
+        self.emit_of(
+            Some(self.party_id(key.cgroup_id)),
             summary.last,
             Uuid::now_v7(),
             Body::Summary(Box::new(summary)),

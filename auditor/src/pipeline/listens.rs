@@ -274,7 +274,13 @@ impl Pipeline {
                 reason: who.reason().map(str::to_owned),
             },
         };
-        self.emit(time, Uuid::now_v7(), Body::Listen(Box::new(line)));
+        let party = self.party_id(cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::Listen(Box::new(line)),
+        );
         true
     }
 

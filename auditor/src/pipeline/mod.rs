@@ -300,13 +300,19 @@ impl Pipeline {
     }
 
     /// While events come in, nobody waits for the sink: what has no room there is lost by rank, and the rings know none.
-    pub(crate) fn emit(&self, time: Timestamp, id: Uuid, body: Body) {
+    /// `party`: whose doing it is, as [`Pipeline::party_id`] names it.
+    fn emit_of(&self, party: Option<u64>, time: Timestamp, id: Uuid, body: Body) {
         while self.drain_until.is_some_and(|until| Instant::now() < until)
             && self.reporter.is_busy(NEARLY_OUT)
         {
             std::thread::sleep(BREATHER);
         }
-        self.reporter.emit(time, id, body);
+        self.reporter.emit(party, time, id, body);
+    }
+
+    /// What the auditor says of itself, and of states.
+    pub(crate) fn emit(&self, time: Timestamp, id: Uuid, body: Body) {
+        self.emit_of(None, time, id, body);
     }
 
     pub(crate) fn health(&self, health: Health) {

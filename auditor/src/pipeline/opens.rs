@@ -258,7 +258,13 @@ impl Pipeline {
             attribution,
             repeats: 0,
         };
-        self.emit(time, Uuid::now_v7(), Body::TokenOpen(Box::new(open)));
+        let party = self.party_id(record.task.cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::TokenOpen(Box::new(open)),
+        );
     }
 }
 

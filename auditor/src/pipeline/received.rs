@@ -136,6 +136,7 @@ impl Pipeline {
                 .map(str::to_owned),
         };
         self.write_received(
+            record.task.cgroup_id,
             time,
             attributed,
             judgement,
@@ -220,6 +221,7 @@ impl Pipeline {
         };
         let from = self.taken_from(record, via);
         self.write_received(
+            record.task.cgroup_id,
             time,
             attributed,
             judgement,
@@ -234,6 +236,7 @@ impl Pipeline {
     #[expect(clippy::too_many_arguments, reason = "the parts of one line")]
     fn write_received(
         &mut self,
+        cgroup_id: u64,
         time: jiff::Timestamp,
         attributed: Attributed,
         judgement: crate::audit::Judgement,
@@ -265,7 +268,13 @@ impl Pipeline {
             attribution,
             repeats: 0,
         };
-        self.emit(time, Uuid::now_v7(), Body::TokenReceived(Box::new(line)));
+        let party = self.party_id(cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::TokenReceived(Box::new(line)),
+        );
     }
 
     /// The process that pidfd_getfd(2) took the descriptor from: it asked for the right to right before.

@@ -102,7 +102,13 @@ impl Pipeline {
             },
             repeats: 0,
         };
-        self.emit(time, Uuid::now_v7(), Body::SocketCreate(Box::new(line)));
+        let party = self.party_id(record.task.cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::SocketCreate(Box::new(line)),
+        );
     }
 }
 
