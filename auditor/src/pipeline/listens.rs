@@ -10,7 +10,7 @@ use super::{
     Pipeline,
     actor::{Attributed, Who, doubt},
     agent::Holder,
-    fair::{Class, Fair},
+    fair::{Class, Fair, about},
     knowledge,
     tuple::socket,
 };
@@ -20,7 +20,7 @@ use crate::{
     node::{Clock, FoundListener, Member},
 };
 
-/// Listeners whose pod the cluster has not told of yet. One more, and the oldest of whoever has most goes out as it is.
+/// Listeners whose pod the cluster has not told of yet. One more, and one of whoever has most goes out as it is.
 const WAITING: usize = 64;
 
 /// How long the first listing may take: the jitter of its start, and as long again.
@@ -75,7 +75,8 @@ impl Pipeline {
     /// Looks again at those whose pod was not known; `last`: nothing may wait any longer.
     pub(super) fn retry_listens(&mut self, last: bool) {
         self.consider_older(last);
-        for waiting in self.listens.waiting.take(|_| true) {
+        let most = self.room_for_retries(last);
+        for waiting in self.listens.waiting.take(most, |_| true) {
             self.consider_listen(&waiting.record, Some(waiting.attributed), last);
         }
     }
@@ -117,8 +118,10 @@ impl Pipeline {
                 record: Box::new(*record),
                 attributed,
             };
-            if let Some(oldest) = self.listens.waiting.hold(party, waiting) {
-                self.consider_listen(&oldest.record, Some(oldest.attributed), true);
+            let task = &record.task;
+            let about = about((task.exe_dev, task.exe_ino, record.endpoint, record.net_ns));
+            if let Some(spare) = self.listens.waiting.hold(party, about, waiting) {
+                self.consider_listen(&spare.record, Some(spare.attributed), true);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::{
     Pipeline,
     actor::{Attributed, Who, doubt},
     containers::{Home, Inhabitant},
-    fair::Class,
+    fair::{Class, about},
     held::Attempt,
     knowledge,
     waiting::{Queue, Waiting},
@@ -73,7 +73,8 @@ impl Pipeline {
 
     /// Looks again at those whose time has come; `last`: nothing may wait any longer.
     pub(super) fn retry_memory(&mut self, last: bool) {
-        for waiting in self.memory.take_due(Instant::now(), last) {
+        let most = self.room_for_retries(last);
+        for waiting in self.memory.take_due(Instant::now(), last, most) {
             self.consider_memory(waiting, Attempt::again(last));
         }
     }
@@ -140,8 +141,10 @@ impl Pipeline {
             };
             let party = self.party(record.task.cgroup_id, class);
             waiting.attributed = Some(attributed);
-            if let Some(oldest) = self.memory.hold(party, waiting, Instant::now()) {
-                self.consider_memory(oldest, Attempt::Last);
+            let (task, target) = (&record.task, &record.target);
+            let about = about((task.exe_dev, task.exe_ino, target.pid, target.start_time));
+            if let Some(spare) = self.memory.hold(party, about, waiting, Instant::now()) {
+                self.consider_memory(spare, Attempt::Last);
             }
             return;
         }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Pipeline,
     actor::{Attributed, doubt},
-    fair::Class,
+    fair::{Class, about},
     held::Attempt,
     knowledge,
     memory::backend_name,
@@ -37,7 +37,8 @@ impl Pipeline {
 
     /// Looks again at those whose time has come; `last`: nothing may wait any longer.
     pub(super) fn retry_sockets(&mut self, last: bool) {
-        for waiting in self.sockets.take_due(Instant::now(), last) {
+        let most = self.room_for_retries(last);
+        for waiting in self.sockets.take_due(Instant::now(), last, most) {
             self.consider_socket(waiting, Attempt::again(last));
         }
     }
@@ -64,8 +65,16 @@ impl Pipeline {
             // A socket is nobody's but its maker's: all of them have the whole queue.
             let party = self.party(record.task.cgroup_id, Class::Stranger);
             waiting.attributed = Some(attributed);
-            if let Some(oldest) = self.sockets.hold(party, waiting, Instant::now()) {
-                self.consider_socket(oldest, Attempt::Last);
+            let (task, kind) = (&record.task, record.kind);
+            let about = about((
+                task.exe_dev,
+                task.exe_ino,
+                kind.family,
+                kind.socket_type,
+                kind.protocol,
+            ));
+            if let Some(spare) = self.sockets.hold(party, about, waiting, Instant::now()) {
+                self.consider_socket(spare, Attempt::Last);
             }
             return;
         }
