@@ -9,7 +9,7 @@ use auditor_common::{FileInfo, FloodKey, FloodState, kind};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Pipeline, totals};
+use super::{LEAVE_FREE, Pipeline, totals};
 use crate::{
     event::{Body, InodeId, OwnerRef, Relation, Summary, SummaryToken},
     node::{Clock, Member, VolumeOwner},
@@ -23,8 +23,6 @@ const AGAIN: Duration = Duration::from_secs(10);
 const ENDED_NS: u64 = 1_000_000_000;
 /// A bucket that has been full for so long is as good as a new one.
 const IDLE_NS: u64 = 10_000_000_000;
-/// Places in the sink's queue that summaries leave free: they can wait, and what others wait for is not theirs to take.
-const LEAVE_FREE: usize = crate::report::QUEUE_CAPACITY / 4;
 /// Superblocks that are remembered by their address: those of 110 pods, and room for churn.
 const VOLUMES: usize = 4096;
 
@@ -137,7 +135,8 @@ impl Pipeline {
         self.floods.told.insert(*key, told);
         self.floods.total += count;
         let summary = self.summary(key, state, count, first);
-        self.emit(
+        self.emit_of(
+            Some(self.party_id(key.cgroup_id)),
             summary.last,
             Uuid::now_v7(),
             Body::Summary(Box::new(summary)),
