@@ -26,7 +26,7 @@ use crate::{
     metrics::{self, Listener, Metrics, Readiness},
     node::{Member, find_listeners},
     pipeline::{Parts, Pipeline, Settings},
-    probe::{Programs, Rings},
+    probe::{Programs, Rings, decode},
     report::{Envelope, Output, QUEUE_CAPACITY, Reporter},
     state::StateDir,
 };
@@ -293,10 +293,11 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         pipeline.on_older(found);
     }
     let mut queued = 0;
-    while rings
-        .drain(BATCH, &mut queued, |_, _| {}, |queued, _| *queued += 1)
-        .more
-    {}
+    let count = |queued: &mut u64, bytes: &[u8]| {
+        let is_canary = decode(bytes).is_ok_and(|record| record.is_canary(own_tgid));
+        *queued += u64::from(!is_canary);
+    };
+    while rings.drain(BATCH, &mut queued, |_, _| {}, count).more {}
     stop.cancel();
     if let Some(Err(error)) = state
         .as_ref()
