@@ -253,8 +253,11 @@ mod tests {
     #[test]
     fn a_flood_does_not_push_out_what_its_own_pod_did_before() {
         let mut queue = Fair::new(16);
-        let noise =
-            |queue: &mut Fair<_>| (0..100).for_each(|_| drop(queue.hold(own(1), 0, "noise")));
+        let noise = |queue: &mut Fair<_>| {
+            for _ in 0..100 {
+                queue.hold(own(1), 0, "noise");
+            }
+        };
         noise(&mut queue);
         queue.hold(own(1), 1, "violation");
         noise(&mut queue);
