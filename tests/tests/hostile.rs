@@ -4,6 +4,7 @@
 mod support;
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::ffi::OsStrExt as _,
     path::Path,
@@ -22,21 +23,25 @@ use serde_json::{Value, json};
 use support::{Inputs, Running, auditor, finish, get, helpers, is_root};
 
 /// A newline and what looks like a line of ours, the screen cleared, the title set, an 8-bit CSI, the reading direction
-/// turned, and no UTF-8.
+/// turned (U+202E, 061C, 200E, 200F), what is not seen (U+200B, 2060, 00AD, FEFF), and no UTF-8.
 const HOSTILE: &[u8] =
-    b"x\n{\"event\":\"health\"}\r\x1b[2J\x1b]0;owned\x07\xc2\x9b1A\xe2\x80\xae\xff\xfe";
+    b"x\n{\"event\":\"health\"}\r\x1b[2J\x1b]0;owned\x07\xc2\x9b1A\xe2\x80\xae\xd8\x9c\xe2\x80\x8e\xe2\x80\x8f\
+      \xe2\x80\x8b\xe2\x81\xa0\xc2\xad\xef\xbb\xbf\xff\xfe";
 
 /// For the shell's printf.
 fn octal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("\\{byte:03o}")).collect()
 }
 
-/// Nothing that a terminal obeys, but for the ends of lines.
+/// Nothing that a terminal obeys, that turns the reading direction (Unicode's Bidi_Control) or is not seen, but for the ends of
+/// lines.
 fn assert_plain(what: &str, text: &[u8]) {
     let text = std::str::from_utf8(text).unwrap_or_else(|error| panic!("{what}: {error}"));
     let bad = text.chars().find(|c| {
         (c.is_control() && *c != '\n')
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c,
+                '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
     });
     assert_eq!(bad, None, "{what}: {text:?}");
 }
@@ -49,11 +54,16 @@ fn peak_kib(pid: u32) -> u64 {
     number.and_then(|kib| kib.parse().ok()).expect("a peak")
 }
 
-fn series(ready: &Value) -> usize {
+/// Names with their labels.
+fn series(ready: &Value) -> BTreeSet<String> {
     let (status, body) = get(ready, "/metrics");
     assert_eq!(status, 200);
     assert_plain("metrics", body.as_bytes());
-    body.lines().filter(|line| !line.starts_with('#')).count()
+    body.lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(series, _)| series.to_owned())
+        .collect()
 }
 
 /// The next theft by `thief`.
@@ -150,14 +160,16 @@ fn whatever_a_thief_calls_itself_its_theft_is_told_in_one_plain_line() -> Result
         theft(&mut auditor, &thief)?;
     }
     let after = series(&ready);
-    // A series for something else may have begun meanwhile.
-    ensure!(after < before + 10, "{before} series became {after}");
+    let new: Vec<_> = after.difference(&before).collect();
+    ensure!(new.is_empty(), "{new:?}");
     let peak = peak_kib(auditor.pid());
     auditor.stop()?;
     let written = fs::read(&options.output)?;
     assert_plain("lines", &written);
     assert_plain("log", &fs::read(lab.dir().join("auditor.log"))?);
-    ensure!(peak < 128 << 10, "{peak} KiB resident");
+    println!("peak: {peak} KiB");
+    // A debug build had 74 MiB.
+    ensure!(peak < 96 << 10, "{peak} KiB resident");
     Ok(())
 }
 
@@ -206,8 +218,9 @@ fn megabytes_of_labels_make_no_longer_line_and_keep_no_memory() -> Result<()> {
     auditor.stop()?;
     assert_plain("lines", &fs::read(&options.output)?);
     assert_plain("log", &fs::read(lab.dir().join("auditor.log"))?);
-    ensure!(peak < 128 << 10, "{peak} KiB resident");
     println!("peak: {peak} KiB");
+    // A debug build had 80 MiB.
+    ensure!(peak < 96 << 10, "{peak} KiB resident");
     Ok(())
 }
 
@@ -257,15 +270,18 @@ fn hostile_files_are_refused_in_plain_words_and_what_was_known_stays() {
     inputs.write("cluster.json", &bomb(9));
     auditor.until(|line| line["component"] == "cluster" && line["state"] == "reload-refused");
     let peak = peak_kib(auditor.child.id());
+    let begun = Instant::now();
     assert!(
-        terminate(&mut auditor.child, Duration::from_secs(10) * patience())
+        terminate(&mut auditor.child, Duration::from_secs(2) * patience())
             .expect("it ends")
             .success()
     );
+    println!("stopped after {:?}", begun.elapsed());
     assert_plain("lines", &fs::read(inputs.path("out.jsonl")).expect("lines"));
     assert_plain("log", &fs::read(inputs.path("log")).expect("a log"));
     println!("peak: {peak} KiB");
-    assert!(peak < 256 << 10, "{peak} KiB resident");
+    // A debug build had 160 MiB.
+    assert!(peak < 192 << 10, "{peak} KiB resident");
 }
 
 /// On a terminal it would be the same: what is written does not depend on it but for colours.

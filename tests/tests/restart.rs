@@ -1,4 +1,4 @@
-//! Death and restart in the middle of a flood: what was read is written, what was not watched is told, and nothing is left in the
+//! Start, death and restart in the middle of a flood: what was read is written, what was not watched is told, and nothing is left in the
 //! kernel.
 
 #[path = "support/stage.rs"]
@@ -21,6 +21,9 @@ use support::{Tail, is_root};
 
 /// So many that none is done before the test is.
 const WITHOUT_END: u32 = 200_000;
+
+/// Hooks without a canary.
+const MAY_BE_UNPROVEN: [&str; 3] = ["cgroup_lifecycle", "exec_session", "open_before"];
 
 /// Where what flag says is replaced.
 fn with(flags: &[String], flag: &str, value: &Path) -> Vec<String> {
@@ -164,5 +167,51 @@ fn another_with_the_same_state_leaves_and_one_with_its_own_works_beside_the_firs
     ensure!(first.stop()?.success(), "{}", first.log());
     of_first.rest()?;
     nothing_left(&objects)?;
+    Ok(())
+}
+
+#[test]
+fn it_gets_ready_in_a_flood_and_all_that_matched_is_in_its_account() -> Result<()> {
+    if !is_root() {
+        return Ok(());
+    }
+    for flood_control in [true, false] {
+        let mut stage = Stage::new()?;
+        stage.flood_control = flood_control;
+        let noise = stage.flood_without_end()?;
+        let begun = Instant::now();
+        let (mut daemon, mut lines, before) =
+            start(&stage, "out.jsonl", &auditor::flags(&stage.lab))?;
+        println!(
+            "flood control {flood_control}: ready after {:?}",
+            begun.elapsed()
+        );
+        let ready = before.last().context("no ready")?;
+        let hooks = ready["backends"].as_object().context("no hooks")?;
+        for (hook, status) in hooks {
+            ensure!(
+                status["state"] == "live"
+                    || status["state"] == "unavailable"
+                    || MAY_BE_UNPROVEN.contains(&hook.as_str()),
+                "{hook}: {status}"
+            );
+        }
+        let is_doubt = |line: &Value| line["component"] == "self-test" && line["state"] != "ok";
+        let mut all = lines.until("the flood", |line| stage.is_noise(line))?;
+        stage.steal()?;
+        all.extend(lines.until("the theft", |line| stage.is_theft(line))?);
+        daemon.until_readyz(ready, 200, "")?;
+        stage.quiet(noise)?;
+        ensure!(daemon.stop()?.success(), "{}", daemon.log());
+        // That the account is exact is held line by line.
+        all.extend(lines.rest()?);
+        let doubt = before.iter().chain(&all).find(|line| is_doubt(line));
+        ensure!(doubt.is_none(), "{doubt:?}");
+        let stopped = all.last().context("no line")?;
+        println!("{stopped}");
+        ensure!(count(&all, |line| stage.is_theft(line)) == 1);
+        let folded = stopped["flooded"].as_u64().unwrap_or_default();
+        ensure!((folded > 0) == flood_control, "{stopped}");
+    }
     Ok(())
 }

@@ -19,3 +19,4 @@ pub mod mounts;
 pub mod netlink;
 pub mod netns;
 pub mod passing;
+pub mod pty;

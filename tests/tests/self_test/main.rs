@@ -190,7 +190,7 @@ fn a_probe_that_is_stopped_from_outside_is_noticed() {
     assert!(why.contains("file_open"), "{why}");
     // Told once, and the auditor goes on with what still works.
     assert!(
-        terminate(&mut auditor.child, Duration::from_secs(5))
+        terminate(&mut auditor.child, Duration::from_secs(2))
             .unwrap()
             .success()
     );

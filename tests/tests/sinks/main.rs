@@ -7,6 +7,8 @@ mod support;
 mod blocked;
 mod disk;
 mod fifo;
+mod hung;
 mod rotated;
+mod slow;
 #[path = "../support/stage.rs"]
 mod stage;

@@ -259,7 +259,7 @@ impl Tail {
         what: &str,
         fits: impl Fn(&Value) -> bool,
     ) -> anyhow::Result<Vec<Value>> {
-        let deadline = Instant::now() + Duration::from_secs(60) * patience();
+        let deadline = Instant::now() + Duration::from_secs(30) * patience();
         let mut lines = Vec::new();
         loop {
             match self.0.try_next()? {

@@ -12,7 +12,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
     thread,
@@ -37,6 +37,14 @@ pub struct Stage {
     pub thief: Pod,
     /// Off, each open of a flood is a line: what is tested then is what comes behind.
     pub flood_control: bool,
+}
+
+/// A flood that goes on.
+#[derive(Debug)]
+#[must_use]
+pub struct Noise {
+    /// In its pod's namespace.
+    pid: u32,
 }
 
 /// How the opener fared.
@@ -86,6 +94,24 @@ impl Stage {
         let path = self.own_token()?;
         let command = format!("peek --times {times} {path} >/dev/null 2>&1 &");
         self.lab.run(&self.noisy, &["sh", "-c", &command]).map(drop)
+    }
+
+    /// The same, until [`Self::quiet`].
+    pub fn flood_without_end(&mut self) -> Result<Noise> {
+        let path = self.own_token()?;
+        let command = format!("peek --times {} {path} >/dev/null 2>&1 & echo $!", u64::MAX);
+        let pid = self.lab.run(&self.noisy, &["sh", "-c", &command])?;
+        Ok(Noise {
+            pid: pid.trim().parse().context(pid)?,
+        })
+    }
+
+    pub fn quiet(&mut self, noise: Noise) -> Result<()> {
+        let command = format!("kill {}", noise.pid);
+        self.lab
+            .run(&self.noisy, &["sh", "-c", &command])
+            .map(drop)
+            .context("the flood ended by itself")
     }
 
     /// The thief reads the victim's token.
@@ -194,10 +220,12 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Resu
     Ok(())
 }
 
-/// Reads lines as they come, unless it is told to stall. Each is held against what every line must be.
+/// Reads lines as they come, unless it is told to stall or to take its time. Each is held against what every line must be.
 pub struct Reader {
     lines: Receiver<String>,
     stalled: Arc<AtomicBool>,
+    /// From one line to the next, ns.
+    pace: Arc<AtomicU64>,
     envelope: Envelope,
 }
 
@@ -211,9 +239,12 @@ impl Reader {
         let (sender, lines) = channel();
         let stalled = Arc::new(AtomicBool::new(false));
         let stall = stalled.clone();
+        let pace = Arc::new(AtomicU64::new(0));
+        let pause = pace.clone();
         thread::spawn(move || {
             let mut from = BufReader::new(from);
             loop {
+                thread::sleep(Duration::from_nanos(pause.load(Ordering::Relaxed)));
                 while stall.load(Ordering::Relaxed) {
                     thread::sleep(Duration::from_millis(5));
                 }
@@ -227,8 +258,15 @@ impl Reader {
         Self {
             lines,
             stalled,
+            pace,
             envelope,
         }
+    }
+
+    /// Rests so long before each line.
+    pub fn pace(&self, rest: Duration) {
+        let rest = u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX);
+        self.pace.store(rest, Ordering::Relaxed);
     }
 
     pub fn stall(&self, stalled: bool) {
@@ -237,7 +275,7 @@ impl Reader {
 
     /// Lines up to the first that fits.
     pub fn until(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Vec<Value>> {
-        let deadline = Instant::now() + Duration::from_secs(60) * patience();
+        let deadline = Instant::now() + Duration::from_secs(30) * patience();
         let mut lines = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
