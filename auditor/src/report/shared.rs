@@ -37,9 +37,13 @@ struct State {
     totals: SinkTotals,
     unannounced: Option<Unannounced>,
     failing: Option<String>,
+    /// A write(2) has not come back since.
+    writing: Option<Instant>,
     stop_by: Option<Instant>,
 }
 
+/// A reader that takes nothing for so long is out of order.
+pub(super) const STALL: Duration = Duration::from_secs(3);
 /// Of the places that are kept for the grave, one party gets a further one only while it has less than an eighth of what is free: who
 /// comes next always finds some.
 const SHARE: usize = 8;
@@ -133,7 +137,25 @@ impl Shared {
     }
 
     pub fn failing(&self) -> Option<String> {
-        self.lock().failing.clone()
+        let state = self.lock();
+        let hangs_since = || {
+            let took = state.writing?.elapsed();
+            (took >= STALL).then(|| {
+                format!(
+                    "events cannot be written: one write has not come back for {} s",
+                    took.as_secs()
+                )
+            })
+        };
+        state.failing.clone().or_else(hangs_since)
+    }
+
+    /// What `write` does may hang in the kernel: a disk, a terminal.
+    pub fn writing<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.lock().writing = Some(Instant::now());
+        let result = write();
+        self.lock().writing = None;
+        result
     }
 
     pub fn set_failing(&self, why: Option<String>) {

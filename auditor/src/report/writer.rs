@@ -13,7 +13,7 @@ use super::{
     Envelope, Observer, SinkTotals,
     encode::Encoder,
     output::Output,
-    shared::{Place, Shared},
+    shared::{Place, STALL, Shared},
 };
 use crate::event::{Body, Health};
 
@@ -21,8 +21,6 @@ use crate::event::{Body, Health};
 const PATIENCE: Duration = Duration::from_millis(50);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
-/// A reader that takes nothing for so long is out of order.
-const STALL: Duration = Duration::from_secs(3);
 /// While loss goes on, it is announced this often; once the queue is half empty, at once.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
 
@@ -181,8 +179,9 @@ impl Writer {
                 if anew {
                     pending.written = 0;
                 }
-                self.output
-                    .write_some(&self.encoder.bytes()[pending.written..], PATIENCE)
+                let rest = &self.encoder.bytes()[pending.written..];
+                let output = &mut self.output;
+                self.shared.writing(|| output.write_some(rest, PATIENCE))
             });
             match result {
                 Ok(0) => self.note_stall(),

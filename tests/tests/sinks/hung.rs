@@ -103,7 +103,6 @@ fn a_reader_that_was_stopped_holds_up_nothing_not_even_the_end() -> Result<()> {
     ends_in_time(&mut daemon)
 }
 
-/// That it hangs nothing says yet: the writer knows of a write only once it has returned.
 #[test]
 fn a_write_that_hangs_holds_up_nothing_not_even_the_end() -> Result<()> {
     if !is_root() {
@@ -119,6 +118,7 @@ fn a_write_that_hangs_holds_up_nothing_not_even_the_end() -> Result<()> {
 
     reader.stall(true);
     goes_on(&mut stage, &ready)?;
+    daemon.until_readyz(&ready, 503, "has not come back")?;
     stage.steal()?;
     reader.stall(false);
     reader.until("the theft", |line| stage.is_theft(line))?;
