@@ -54,8 +54,9 @@ pub static CGROUP_PODS: HashMap<u64, u64> = HashMap::with_max_entries(16384, BPF
 pub static FLOOD: HashMap<FloodKey, FloodState> = HashMap::with_max_entries(FLOOD_KEYS, 0);
 
 /// Opens, connects and their outcomes, in the order of this CPU's events.
+/// What flood control lets through of a hundred pods at once; the auditor has each ring mapped twice, and resident.
 #[map]
-pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 
 /// Opens by whoever the kernel half does not know to be of the volume's own pod, and descriptors that arrive: apart, so that no noise
 /// that a pod makes with what is its own crowds out a theft.

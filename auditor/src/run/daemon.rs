@@ -36,6 +36,8 @@ use crate::{
 const BATCH: u64 = 256;
 const TICK: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// After the start, or a listing, until what only that needed is given back.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
 /// As many when it stops: the last ones' lines must be written in time, too.
 const LAST_BATCH: u64 = 32;
 /// From SIGTERM to the last line: two seconds by contract, less what the process needs besides, on a machine that is busy.
@@ -213,6 +215,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         stop.clone(),
     ));
     let mut is_told = pipeline.is_told();
+    let (mut trim_at, mut is_trimmed) = (Instant::now() + SETTLED_AFTER, false);
     readiness.set(not_ready(is_told, &watching, &pipeline));
 
     let mut older = OlderWatch::new(older::EVERY);
@@ -263,11 +266,17 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                     is_told = true;
                     // A listing is much longer on the wire than what is kept of it.
                     trim();
+                    trim_at = Instant::now() + SETTLED_AFTER;
+                    is_trimmed = false;
                 }
                 readiness.set(not_ready(is_told, &watching, &pipeline));
                 programs.flush_log();
             }
             _ = heartbeat.tick() => {
+                if !is_trimmed && is_told && Instant::now() >= trim_at {
+                    trim();
+                    is_trimmed = true;
+                }
                 if let Some(state) = &mut state {
                     let now = Timestamp::now();
                     let troubles = [state.beat(now), state.keep_uses(pipeline.uses(), now)];

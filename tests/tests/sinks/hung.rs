@@ -118,7 +118,8 @@ fn a_write_that_hangs_holds_up_nothing_not_even_the_end() -> Result<()> {
 
     reader.stall(true);
     goes_on(&mut stage, &ready)?;
-    daemon.until_readyz(&ready, 503, "has not come back")?;
+    // Where the screen is full to the last byte, no write is begun.
+    daemon.until_readyz(&ready, 503, "events cannot be written")?;
     stage.steal()?;
     reader.stall(false);
     reader.until("the theft", |line| stage.is_theft(line))?;
