@@ -1,7 +1,7 @@
 //! Flood control: how often one and the same is told of. A token bucket in the form of the generic cell rate algorithm (ITU-T I.371):
 //! one number, the theoretical arrival time, and no division.
 //!
-//! Two levels. The first is one executable of one cgroup at one object. The second leaves out the executable, and for what is a
+//! Two levels. The first is one executable of one cgroup (and in it of one exec session) at one object. The second leaves out the executable, and for what is a
 //! pod's own the object too, so that a thousand copies of a program, or mounts of a token, gain nothing. For strangers it keeps the
 //! object: noise at one pod's token must not fold the theft of another's.
 
@@ -20,9 +20,12 @@ pub struct FloodKey {
     /// Of the volume, as the kernel encodes it; 0 for an endpoint, and where a key stands for all objects.
     pub dev: u32,
     /// See [`crate::kind`].
-    pub kind: u32,
+    pub kind: u16,
     /// 1: the kernel half does not know that the cgroup is of the volume's own pod.
-    pub stranger: u32,
+    pub stranger: u16,
+    /// Pid, in its container, of the process that came in from outside and of which whoever does it descends (`kubectl exec`); 0 where it
+    /// descends from the container's init, or that cannot be told. Nobody inside can bring it about.
+    pub session: u32,
 }
 
 /// Value of `FLOOD`. All times are CLOCK_BOOTTIME, ns.

@@ -1,5 +1,7 @@
 //! The server's side of the credential endpoints: who listens there, and what is accepted.
 
+use core::ptr::read_volatile;
+
 use auditor_common::{
     ABSENT, AcceptRecord, CANARY_ENDPOINT, ConnectKey, Counter, EndpointKey, ListenRecord, Tuple,
     backend, kind,
@@ -10,7 +12,7 @@ use crate::{
     connect::{IPPROTO_TCP, TCP_ESTABLISHED, net_ns, tuple},
     flood,
     kernel::{Address, off, pointer, read},
-    maps::{ENDPOINTS, EVENTS, TUPLES, count, count_full_at, header},
+    maps::{ENDPOINTS, EVENTS, Slot, TUPLES, count, count_full_at, header, record, tell_at},
     task::describe,
 };
 
@@ -128,19 +130,17 @@ unsafe fn on_listen(sk: Address) {
     } else {
         Counter::ListenMatched
     });
-    let Some(mut entry) = EVENTS.reserve::<ListenRecord>(0) else {
-        count_full_at(endpoint);
+    let Some(listen) = record::<ListenRecord>(Slot::Listen) else {
         return;
     };
-    let record = entry.as_mut_ptr();
     unsafe {
-        (*record).header = header::<ListenRecord>(kind::LISTEN, backend::TRACEPOINT);
-        (*record).addr = tuple.src;
-        (*record).port = tuple.src_port;
-        (*record).endpoint = endpoint;
-        (*record).net_ns = net_ns(sk);
-        (*record).reserved = 0;
-        describe(&raw mut (*record).task);
+        (*listen).header = header::<ListenRecord>(kind::LISTEN, backend::TRACEPOINT);
+        (*listen).addr = tuple.src;
+        (*listen).port = tuple.src_port;
+        (*listen).endpoint = endpoint;
+        (*listen).net_ns = net_ns(sk);
+        (*listen).reserved = 0;
+        describe(&raw mut (*listen).task);
+        tell_at(listen, read_volatile(&raw const (*listen).endpoint));
     }
-    entry.submit(0);
 }

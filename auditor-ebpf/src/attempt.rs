@@ -1,6 +1,8 @@
 //! Connects to the credential endpoints that end before a SYN is sent: no route, no source port, an address that is not one's own.
 //! Written as a connect and its outcome, as of those that got further (connect.rs), which takes them out of here.
 
+use core::ptr::read_volatile;
+
 use auditor_common::{
     ConnectAttempt, ConnectKey, ConnectRecord, Counter, EndpointKey, OutcomeRecord, Tuple, backend,
     kind,
@@ -14,7 +16,7 @@ use aya_ebpf::{
 use crate::{
     connect::{TCP_CLOSE, count_at, is_connect_folded, mapped, net_ns, tuple},
     kernel::{Address, argument, read, result},
-    maps::{ATTEMPTS, ENDPOINTS, EVENTS, count, count_full_at, header},
+    maps::{ATTEMPTS, ENDPOINTS, EVENTS, Slot, count, count_full_at, header, record, tell},
     task::describe,
 };
 
@@ -35,13 +37,13 @@ pub fn attempt_v6_fentry(ctx: FEntryContext) -> i32 {
 
 #[fexit(function = "tcp_v4_connect")]
 pub fn attempted_v4_fexit(ctx: FExitContext) -> i32 {
-    unsafe { end(ctx.arg(3), backend::FENTRY) };
+    unsafe { end(ctx.arg(3), backend::FENTRY, Slot::AttemptV4) };
     0
 }
 
 #[fexit(function = "tcp_v6_connect")]
 pub fn attempted_v6_fexit(ctx: FExitContext) -> i32 {
-    unsafe { end(ctx.arg(3), backend::FENTRY) };
+    unsafe { end(ctx.arg(3), backend::FENTRY, Slot::AttemptV6) };
     0
 }
 
@@ -71,13 +73,15 @@ pub fn attempt_v6_kprobe(ctx: ProbeContext) -> u32 {
 
 #[kretprobe]
 pub fn attempted_v4_kretprobe(ctx: RetProbeContext) -> u32 {
-    unsafe { end(result(ctx.regs.cast()) as i32, backend::KPROBE) };
+    let result = unsafe { result(ctx.regs.cast()) } as i32;
+    unsafe { end(result, backend::KPROBE, Slot::AttemptV4) };
     0
 }
 
 #[kretprobe]
 pub fn attempted_v6_kretprobe(ctx: RetProbeContext) -> u32 {
-    unsafe { end(result(ctx.regs.cast()) as i32, backend::KPROBE) };
+    let result = unsafe { result(ctx.regs.cast()) } as i32;
+    unsafe { end(result, backend::KPROBE, Slot::AttemptV6) };
     0
 }
 
@@ -142,7 +146,7 @@ fn thread() -> u32 {
 }
 
 #[inline(always)]
-unsafe fn end(result: i32, by: u16) {
+unsafe fn end(result: i32, by: u16, slot: Slot) {
     let thread = thread();
     let Some(attempt) = (unsafe { ATTEMPTS.get(thread) }) else {
         return;
@@ -163,26 +167,29 @@ unsafe fn end(result: i32, by: u16) {
         count(Counter::ConnectFolded);
         return;
     }
-    let Some(mut entry) = EVENTS.reserve::<ConnectRecord>(0) else {
-        count_full_at(attempt.endpoint);
-        count_at(attempt.endpoint, Counter::ConnectAttempted);
+    let Some(connect) = record::<ConnectRecord>(slot) else {
         return;
     };
-    let record = entry.as_mut_ptr();
-    unsafe {
-        (*record).header = header::<ConnectRecord>(kind::CONNECT, by);
-        (*record).header.time = attempt.time;
-        (*record).key = key;
-        (*record).tuple = attempt.tuple;
-        (*record).endpoint = attempt.endpoint;
-        (*record).net_ns = attempt.net_ns;
-        describe(&raw mut (*record).task);
+    let (told, endpoint) = unsafe {
+        (*connect).header = header::<ConnectRecord>(kind::CONNECT, by);
+        (*connect).header.time = attempt.time;
+        (*connect).key = key;
+        (*connect).tuple = attempt.tuple;
+        (*connect).endpoint = attempt.endpoint;
+        (*connect).net_ns = attempt.net_ns;
+        describe(&raw mut (*connect).task);
+        // As the record says it: of its own copy the verifier knows from above whether it is a canary's.
+        let endpoint = read_volatile(&raw const (*connect).endpoint);
+        (tell(&EVENTS, connect), endpoint)
+    };
+    count_at(endpoint, Counter::ConnectAttempted);
+    if !told {
+        count_full_at(endpoint);
+        return;
     }
-    entry.submit(0);
-    count_at(attempt.endpoint, Counter::ConnectAttempted);
-    count_at(attempt.endpoint, Counter::OutcomeMatched);
+    count_at(endpoint, Counter::OutcomeMatched);
     let Some(mut entry) = EVENTS.reserve::<OutcomeRecord>(0) else {
-        count_full_at(attempt.endpoint);
+        count_full_at(endpoint);
         return;
     };
     let record = entry.as_mut_ptr();
@@ -192,7 +199,7 @@ unsafe fn end(result: i32, by: u16) {
         (*record).tuple = attempt.tuple;
         (*record).bytes_received = 0;
         (*record).bytes_sent = 0;
-        (*record).endpoint = attempt.endpoint;
+        (*record).endpoint = endpoint;
         (*record).net_ns = attempt.net_ns;
         (*record).new_state = TCP_CLOSE as u32;
         (*record).errno = result.wrapping_neg() as _;

@@ -1,5 +1,7 @@
 //! Connects to the credential endpoints, their outcomes and their ends.
 
+use core::ptr::read_volatile;
+
 use auditor_common::{
     ABSENT, CANARY_ENDPOINT, ConnectKey, ConnectRecord, ConnectState, Counter, EndpointKey,
     OutcomeRecord, Tuple, TupleState, backend, kind,
@@ -14,7 +16,9 @@ use crate::{
     attempt::forget_attempt,
     flood,
     kernel::{Address, off, pointer, read},
-    maps::{CONNECTS, ENDPOINTS, EVENTS, TUPLES, count, count_full_at, header},
+    maps::{
+        CONNECTS, ENDPOINTS, EVENTS, Slot, TUPLES, count, count_full_at, header, record, tell_at,
+    },
     task::describe,
     token_file::is_own,
 };
@@ -160,23 +164,21 @@ unsafe fn on_connect(sk: Address, by: u16) {
         count(Counter::ConnectFolded);
         return;
     }
-    let Some(mut entry) = EVENTS.reserve::<ConnectRecord>(0) else {
-        count_full_at(endpoint);
+    let Some(connect) = record::<ConnectRecord>(Slot::Connect) else {
         return;
     };
-    let record = entry.as_mut_ptr();
     unsafe {
-        (*record).header = header;
-        (*record).key = ConnectKey {
+        (*connect).header = header;
+        (*connect).key = ConnectKey {
             socket: sk as u64,
             time: header.time,
         };
-        (*record).tuple = tuple;
-        (*record).endpoint = endpoint;
-        (*record).net_ns = net_ns;
-        describe(&raw mut (*record).task);
+        (*connect).tuple = tuple;
+        (*connect).endpoint = endpoint;
+        (*connect).net_ns = net_ns;
+        describe(&raw mut (*connect).task);
+        tell_at(connect, read_volatile(&raw const (*connect).endpoint));
     }
-    entry.submit(0);
 }
 
 #[inline(always)]

@@ -2,19 +2,17 @@
 
 use auditor_common::{ABSENT, Counter, DENIED_PATH_LEN, DeniedRecord, backend, kind};
 use aya_ebpf::{
-    helpers::{
-        bpf_get_current_pid_tgid,
-        generated::{bpf_get_current_task_btf, bpf_probe_read_user, bpf_probe_read_user_str},
-    },
+    helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_user, bpf_probe_read_user_str},
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
 
 use crate::{
     file_open::TS_COMPAT,
-    kernel::{Address, Reader, Typed, off, setting, syscall},
-    maps::{DENIED, count, header, is_live},
+    kernel::{Address, Reader, Typed, off, syscall},
+    maps::{DENIED, Slot, count, header, is_live, record, tell},
     task::describe,
+    token_file::is_own,
 };
 
 /// include/uapi/asm-generic/errno-base.h
@@ -62,11 +60,10 @@ unsafe fn argument<const INDEX: u32>(regs: Address) -> u64 {
 
 #[inline(always)]
 unsafe fn emit(regs: Address, nr: u64, at: bool, errno: u32) {
-    let own = (bpf_get_current_pid_tgid() >> 32) as u32 == setting!(own_tgid);
-    if !own && !is_live() {
+    if !is_own() && !is_live() {
         return;
     }
-    count(if own {
+    count(if is_own() {
         Counter::Canary
     } else {
         Counter::DeniedMatched
@@ -75,21 +72,15 @@ unsafe fn emit(regs: Address, nr: u64, at: bool, errno: u32) {
     let second = unsafe { argument::<1>(regs) };
     let third = unsafe { argument::<2>(regs) };
     let path = if at { second } else { first };
-    let Some(mut entry) = DENIED.reserve::<DeniedRecord>(0) else {
-        count(if own {
-            Counter::CanaryRingFull
-        } else {
-            Counter::DeniedRingFull
-        });
+    let Some(denied) = record::<DeniedRecord>(Slot::Denied) else {
         return;
     };
-    let record = entry.as_mut_ptr();
     unsafe {
-        (*record).header = header::<DeniedRecord>(kind::DENIED, backend::SYSCALL);
-        (*record).errno = errno;
-        (*record).dirfd = if at { first as i32 } else { AT_FDCWD };
-        (*record).reserved = 0;
-        (*record).flags = if nr == syscall!(openat2) {
+        (*denied).header = header::<DeniedRecord>(kind::DENIED, backend::SYSCALL);
+        (*denied).errno = errno;
+        (*denied).dirfd = if at { first as i32 } else { AT_FDCWD };
+        (*denied).reserved = 0;
+        (*denied).flags = if nr == syscall!(openat2) {
             0
         } else if at {
             third
@@ -98,15 +89,21 @@ unsafe fn emit(regs: Address, nr: u64, at: bool, errno: u32) {
         };
         if nr == syscall!(openat2) {
             // `struct open_how` begins with the flags; a fault leaves zeroes.
-            bpf_probe_read_user((&raw mut (*record).flags).cast(), 8, third as *const _);
+            bpf_probe_read_user((&raw mut (*denied).flags).cast(), 8, third as *const _);
         }
         let len = bpf_probe_read_user_str(
-            (&raw mut (*record).path).cast(),
+            (&raw mut (*denied).path).cast(),
             DENIED_PATH_LEN as u32,
             path as *const _,
         );
-        (*record).path_len = if len > 0 { len as u32 - 1 } else { 0 };
-        describe(&raw mut (*record).task);
+        (*denied).path_len = if len > 0 { len as u32 - 1 } else { 0 };
+        describe(&raw mut (*denied).task);
     }
-    entry.submit(0);
+    if !unsafe { tell(&DENIED, denied) } {
+        count(if is_own() {
+            Counter::CanaryRingFull
+        } else {
+            Counter::DeniedRingFull
+        });
+    }
 }

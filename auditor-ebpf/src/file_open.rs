@@ -8,9 +8,9 @@ use aya_ebpf::{
 };
 
 use crate::{
-    kernel::{Address, Probed, Reader, Typed, off, pointer, read, syscall},
+    kernel::{Address, Probed, Reader, Typed, forget, off, pointer, read, syscall},
     log::log_match,
-    maps::{EVENTS, STRANGERS, count, header},
+    maps::{EVENTS, STRANGERS, Slot, count, header, record, tell},
     task::describe,
     token_file::{FMODE_PATH, TokenFile, is_own, token_file},
 };
@@ -102,39 +102,31 @@ unsafe fn emit(file: &TokenFile, by: u16) {
         count(Counter::OpenMatched);
         return;
     }
-    let entry = if stranger != 0 {
-        STRANGERS.reserve::<OpenRecord>(0)
-    } else {
-        EVENTS.reserve::<OpenRecord>(0)
+    let Some(open) = record::<OpenRecord>(Slot::Open) else {
+        return;
     };
-    let Some(mut entry) = entry else {
-        count_open(file.class);
-        count(if file.class == class::CANARY {
+    let class = unsafe {
+        file.note_class(&raw mut (*open).file);
+        (*open).header = header::<OpenRecord>(kind::OPEN, by);
+        let top_mnt_ns = describe(&raw mut (*open).task);
+        file.describe(&raw mut (*open).file, top_mnt_ns);
+        core::ptr::read_volatile(&raw const (*open).file.class)
+    };
+    count(if class == class::CANARY {
+        Counter::Canary
+    } else {
+        Counter::OpenMatched
+    });
+    // Or the compiler would choose before the description, and the verifier would walk through that for each ring.
+    let stranger = forget(stranger);
+    let ring = if stranger != 0 { &STRANGERS } else { &EVENTS };
+    if !unsafe { tell(ring, open) } {
+        count(if class == class::CANARY {
             Counter::CanaryRingFull
         } else if stranger != 0 {
             Counter::StrangerRingFull
         } else {
             Counter::EventRingFull
         });
-        return;
-    };
-    let record = entry.as_mut_ptr();
-    unsafe {
-        file.note_class(&raw mut (*record).file);
-        (*record).header = header::<OpenRecord>(kind::OPEN, by);
-        let top_mnt_ns = describe(&raw mut (*record).task);
-        file.describe(&raw mut (*record).file, top_mnt_ns);
-        count_open(core::ptr::read_volatile(&raw const (*record).file.class));
     }
-    entry.submit(0);
-}
-
-/// Last of all, and by what the record says: what the verifier learns of a register by a comparison, it follows to the end.
-#[inline(always)]
-fn count_open(class: u32) {
-    count(if class == class::CANARY {
-        Counter::Canary
-    } else {
-        Counter::OpenMatched
-    });
 }

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns};
 use crate::{
     kernel::{forget, setting},
     maps::{CGROUP_PODS, FLOOD, add_one},
-    task::own_executable,
+    task::{own_executable, session},
 };
 
 /// include/uapi/linux/bpf.h
@@ -51,8 +51,9 @@ pub unsafe fn is_folded(kind: u16, object: u64, dev: u32, stranger: u32) -> bool
         exe_ino: 0,
         exe_dev: 0,
         dev: if stranger != 0 { dev } else { 0 },
-        kind: u32::from(kind),
-        stranger,
+        kind,
+        stranger: stranger as u16,
+        session: forget(unsafe { session() }),
     };
     let all = if stranger != 0 {
         PER_VICTIM
@@ -93,8 +94,9 @@ pub fn fold_with_connect(kind: u16, cgroup_id: u64) -> bool {
         exe_ino: 0,
         exe_dev: 0,
         dev: 0,
-        kind: u32::from(kind),
+        kind,
         stranger: 0,
+        session: 0,
     };
     let Some(state) = entry(&key) else {
         return false;

@@ -2,8 +2,8 @@
 
 use auditor_common::{
     CANARY_ENDPOINT, COUNTERS, ConnectAttempt, ConnectState, Counter, EndpointKey, FLOOD_KEYS,
-    FloodKey, FloodState, Header, HeldRecord, MemoryKey, SocketKey, TUPLES as TUPLE_COUNT,
-    TakenFrom, Tuple, TupleState, VolumeEntry,
+    FloodKey, FloodState, Header, HeldRecord, MemoryKey, ReceivedRecord, SocketKey,
+    TUPLES as TUPLE_COUNT, TakenFrom, Tuple, TupleState, VolumeEntry,
 };
 use aya_ebpf::{
     helpers::bpf_ktime_get_boot_ns,
@@ -71,6 +71,32 @@ pub static LIFECYCLE: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 pub static DENIED: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
+/// Where programs make records that describe a task: too big for the stack; and where a place is reserved in a ring, the verifier of 6.1
+/// walks through the description once for each way there, since it takes no two reservations for the same (kernel/bpf/verifier.c `refsafe`).
+/// Each program has a slot of its own: no CPU runs one and the same twice at once (kernel/bpf/trampoline.c `prog->active`; under kprobes
+/// and tracepoints nothing preempts it).
+#[map]
+static RECORDS: PerCpuArray<[u64; RECORD_WORDS]> = PerCpuArray::with_max_entries(SLOTS, 0);
+
+/// The biggest record's.
+const RECORD_WORDS: usize = size_of::<ReceivedRecord>() / 8;
+
+/// Whose slot of `RECORDS` it is.
+#[derive(Clone, Copy)]
+pub enum Slot {
+    Open,
+    Received,
+    Connect,
+    AttemptV4,
+    AttemptV6,
+    Listen,
+    Memory,
+    Socket,
+    Denied,
+}
+
+const SLOTS: u32 = Slot::Denied as u32 + 1;
+
 /// Where an iterator makes its record, which is too big for the stack. One reads at a time.
 #[map]
 pub static HELD: Array<HeldRecord> = Array::with_max_entries(1, 0);
@@ -87,12 +113,47 @@ pub static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS, 0)
 /// include/uapi/linux/bpf.h
 const BPF_F_NO_PREALLOC: u32 = 1;
 
+/// Where to make a record, which still holds an earlier one. There always is one: only the verifier does not know.
+#[inline(always)]
+pub fn record<T>(slot: Slot) -> Option<*mut T> {
+    const { assert!(size_of::<T>() <= RECORD_WORDS * 8 && align_of::<T>() <= 8) };
+    Some(RECORDS.get_ptr_mut(slot as u32)?.cast())
+}
+
+/// Whether the ring had room for it.
+#[inline(always)]
+pub unsafe fn tell<T>(ring: &RingBuf, record: *const T) -> bool {
+    ring.output::<T>(unsafe { &*record }, 0).is_ok()
+}
+
+/// [`tell`], to the event ring, which it counts where that is full. The endpoint tells whether it is a canary's.
+#[inline(always)]
+pub unsafe fn tell_at<T>(record: *const T, endpoint: u32) {
+    if !unsafe { tell(&EVENTS, record) } {
+        count_full_at(endpoint);
+    }
+}
+
+/// The same for one of `current`'s: one of the auditor's is no loss, and in nobody's account.
+#[inline(always)]
+pub unsafe fn tell_or_count<T>(record: *const T) -> bool {
+    let told = unsafe { tell(&EVENTS, record) };
+    if !told {
+        count(if is_own() {
+            Counter::CanaryRingFull
+        } else {
+            Counter::EventRingFull
+        });
+    }
+    told
+}
+
 #[inline(always)]
 pub fn is_live() -> bool {
     LIVE.get(0).is_some_and(|live| *live != 0)
 }
 
-/// The same for one whose endpoint tells whether it is a canary's.
+/// The event ring was full for one whose endpoint tells whether it is a canary's.
 #[inline(always)]
 pub fn count_full_at(endpoint: u32) {
     count(if endpoint == CANARY_ENDPOINT {
@@ -114,16 +175,6 @@ pub fn count(counter: Counter) {
         // Where the kernel preempts a program, another on this CPU adds to the same slot.
         unsafe { add_one(slot) };
     }
-}
-
-/// The event ring was full for a record of `current`'s: one of the auditor's is no loss, and in nobody's account.
-#[inline(always)]
-pub fn count_full() {
-    count(if is_own() {
-        Counter::CanaryRingFull
-    } else {
-        Counter::EventRingFull
-    });
 }
 
 #[inline(always)]

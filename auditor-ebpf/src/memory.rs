@@ -13,7 +13,7 @@ use aya_ebpf::{
 use crate::{
     kernel::{Address, Probed, Reader, Typed, argument, off, pointer, read, setting},
     log::log_match,
-    maps::{EVENTS, MEMORY_SEEN, TAKEN_FROM, count, count_full, header, is_live},
+    maps::{MEMORY_SEEN, Slot, TAKEN_FROM, count, header, is_live, record, tell_or_count},
     system_call::system_call,
     task::{cgroup_id, describe, describe_target, is_kernel_thread, own_start},
 };
@@ -74,13 +74,12 @@ unsafe fn inspect<R: Reader>(child: Address, mode: u32, by: u16) -> bool {
             count(Counter::MemoryFolded);
             return false;
         }
-        let _ = MEMORY_SEEN.insert(key, now, 0);
     }
     // In one place: the verifier would walk through each.
     let told = unsafe { emit(child, mode, by) };
-    if !told {
-        // Nothing was told that could stand for the next.
-        let _ = MEMORY_SEEN.remove(key);
+    if told {
+        // Only what is in the ring stands for the next; another CPU may tell of the same meanwhile.
+        let _ = MEMORY_SEEN.insert(key, unsafe { bpf_ktime_get_boot_ns() }, 0);
     }
     told
 }
@@ -108,19 +107,16 @@ unsafe fn note_taken_from(tid: u32, child: Address, target: u32) {
 /// Whether it is in the ring.
 #[inline(always)]
 unsafe fn emit(child: Address, mode: u32, by: u16) -> bool {
-    let Some(mut entry) = EVENTS.reserve::<MemoryRecord>(0) else {
-        count_full();
+    let Some(memory) = record::<MemoryRecord>(Slot::Memory) else {
         return false;
     };
-    let record = entry.as_mut_ptr();
     unsafe {
-        (*record).header = header::<MemoryRecord>(kind::MEMORY, by);
-        (*record).mode = mode;
-        (*record).reserved = 0;
-        system_call(&raw mut (*record).syscall, &raw mut (*record).caller);
-        describe_target(&raw mut (*record).target, child);
-        describe(&raw mut (*record).task);
+        (*memory).header = header::<MemoryRecord>(kind::MEMORY, by);
+        (*memory).mode = mode;
+        (*memory).reserved = 0;
+        system_call(&raw mut (*memory).syscall, &raw mut (*memory).caller);
+        describe_target(&raw mut (*memory).target, child);
+        describe(&raw mut (*memory).task);
+        tell_or_count(memory)
     }
-    entry.submit(0);
-    true
 }

@@ -1,5 +1,7 @@
 //! Descriptors that arrive: SCM_RIGHTS, pidfd_getfd, seccomp's ADDFD. `current` is the receiver in each.
 
+use core::ptr::read_volatile;
+
 use auditor_common::{
     CANARY_ENDPOINT, ConnectKey, Counter, ReceivedRecord, TakenFrom, backend, class, kind,
 };
@@ -14,7 +16,7 @@ use crate::{
     flood,
     kernel::{Address, Probed, off, pointer, read},
     log::log_match,
-    maps::{CONNECTS, STRANGERS, TAKEN_FROM, count, header},
+    maps::{CONNECTS, STRANGERS, Slot, TAKEN_FROM, count, header, record, tell},
     system_call::system_call,
     task::describe,
     token_file::{FMODE_PATH, S_IFMT, is_own, token_file},
@@ -89,20 +91,19 @@ unsafe fn token(file: Address, by: u16) -> bool {
         count(Counter::ReceivedMatched);
         return true;
     }
-    let Some(mut entry) = STRANGERS.reserve::<ReceivedRecord>(0) else {
-        count_received(file.class == class::CANARY);
-        count_full(file.class == class::CANARY);
+    let Some(received) = record::<ReceivedRecord>(Slot::Received) else {
         return true;
     };
-    let record = entry.as_mut_ptr();
     unsafe {
-        file.note_class(&raw mut (*record).file);
-        (*record).header = header::<ReceivedRecord>(kind::RECEIVED_FILE, by);
-        let top_mnt_ns = describe_receiver(record);
-        file.describe(&raw mut (*record).file, top_mnt_ns);
-        count_received(core::ptr::read_volatile(&raw const (*record).file.class) == class::CANARY);
+        file.note_class(&raw mut (*received).file);
+        (*received).header = header::<ReceivedRecord>(kind::RECEIVED_FILE, by);
+        let top_mnt_ns = describe_receiver(received);
+        file.describe(&raw mut (*received).file, top_mnt_ns);
+        tell_received(
+            received,
+            read_volatile(&raw const (*received).file.class) == class::CANARY,
+        );
     }
-    entry.submit(0);
     true
 }
 
@@ -126,57 +127,51 @@ unsafe fn connection(file: Address, by: u16) -> bool {
         count(Counter::ReceivedMatched);
         return true;
     }
-    let Some(mut entry) = STRANGERS.reserve::<ReceivedRecord>(0) else {
-        count_received(state.endpoint == CANARY_ENDPOINT);
-        count_full(state.endpoint == CANARY_ENDPOINT);
+    let Some(received) = record::<ReceivedRecord>(Slot::Received) else {
         return true;
     };
-    let record = entry.as_mut_ptr();
     unsafe {
-        (*record).header = header::<ReceivedRecord>(kind::RECEIVED_SOCKET, by);
-        (*record).key = ConnectKey {
+        (*received).header = header::<ReceivedRecord>(kind::RECEIVED_SOCKET, by);
+        (*received).key = ConnectKey {
             socket: sk,
             time: state.time,
         };
-        (*record).connect = state;
-        describe_receiver(record);
-        count_received(
-            core::ptr::read_volatile(&raw const (*record).connect.endpoint) == CANARY_ENDPOINT,
+        (*received).connect = state;
+        describe_receiver(received);
+        tell_received(
+            received,
+            read_volatile(&raw const (*received).connect.endpoint) == CANARY_ENDPOINT,
         );
     }
-    entry.submit(0);
     true
 }
 
-/// Last of all, and by what the record says: what the verifier learns of a register by a comparison, it follows to the end.
 #[inline(always)]
-fn count_received(is_canary: bool) {
+unsafe fn tell_received(received: *const ReceivedRecord, is_canary: bool) {
     count(if is_canary {
         Counter::Canary
     } else {
         Counter::ReceivedMatched
     });
-}
-
-#[inline(always)]
-fn count_full(is_canary: bool) {
-    count(if is_canary {
-        Counter::CanaryRingFull
-    } else {
-        Counter::StrangerRingFull
-    });
+    if !unsafe { tell(&STRANGERS, received) } {
+        count(if is_canary {
+            Counter::CanaryRingFull
+        } else {
+            Counter::StrangerRingFull
+        });
+    }
 }
 
 /// Gives the mount namespace of PID 1, as `describe` does.
 #[inline(always)]
-unsafe fn describe_receiver(record: *mut ReceivedRecord) -> u32 {
+unsafe fn describe_receiver(received: *mut ReceivedRecord) -> u32 {
     unsafe {
         // pidfd_getfd(2) asked `security_ptrace_access_check` just before, in this thread.
-        (*record).from = NOBODY;
+        (*received).from = NOBODY;
         if let Some(from) = TAKEN_FROM.get(bpf_get_current_pid_tgid() as u32) {
-            (*record).from = *from;
+            (*received).from = *from;
         }
-        system_call(&raw mut (*record).syscall, &raw mut (*record).caller);
-        describe(&raw mut (*record).task)
+        system_call(&raw mut (*received).syscall, &raw mut (*received).caller);
+        describe(&raw mut (*received).task)
     }
 }

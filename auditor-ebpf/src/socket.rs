@@ -11,7 +11,7 @@ use aya_ebpf::{
 use crate::{
     kernel::{Address, argument, forget, setting},
     log::log_match,
-    maps::{EVENTS, SOCKETS_SEEN, count, count_full, header, is_live},
+    maps::{SOCKETS_SEEN, Slot, count, header, is_live, record, tell_or_count},
     task::{describe, own_executable},
 };
 
@@ -93,13 +93,12 @@ unsafe fn inspect(family: u32, socket_type: u32, protocol: u32, kern: u32, by: u
             count(Counter::SocketFolded);
             return false;
         }
-        let _ = SOCKETS_SEEN.insert(key, now, 0);
     }
     // In one place: the verifier would walk through each.
     let told = unsafe { emit(socket, by) };
-    if !told {
-        // Nothing was told that could stand for the next.
-        let _ = SOCKETS_SEEN.remove(key);
+    if told {
+        // Only what is in the ring stands for the next; another CPU may tell of the same meanwhile.
+        let _ = SOCKETS_SEEN.insert(key, unsafe { bpf_ktime_get_boot_ns() }, 0);
     }
     told
 }
@@ -107,17 +106,14 @@ unsafe fn inspect(family: u32, socket_type: u32, protocol: u32, kern: u32, by: u
 /// Whether it is in the ring.
 #[inline(always)]
 unsafe fn emit(socket: SocketKind, by: u16) -> bool {
-    let Some(mut entry) = EVENTS.reserve::<SocketRecord>(0) else {
-        count_full();
+    let Some(created) = record::<SocketRecord>(Slot::Socket) else {
         return false;
     };
-    let record = entry.as_mut_ptr();
     unsafe {
-        (*record).header = header::<SocketRecord>(kind::SOCKET_CREATE, by);
-        (*record).kind = socket;
-        (*record).reserved = 0;
-        describe(&raw mut (*record).task);
+        (*created).header = header::<SocketRecord>(kind::SOCKET_CREATE, by);
+        (*created).kind = socket;
+        (*created).reserved = 0;
+        describe(&raw mut (*created).task);
+        tell_or_count(created)
     }
-    entry.submit(0);
-    true
 }

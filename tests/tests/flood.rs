@@ -157,6 +157,41 @@ fn fifty_copies_of_a_program_gain_nothing() -> Result<()> {
 }
 
 #[test]
+fn an_exec_session_is_not_folded_with_its_pods_noise() -> Result<()> {
+    if !is_root() {
+        return Ok(());
+    }
+    const MANY: u32 = 20_000;
+    const IN_SESSION: u64 = 200;
+    let mut watched = Watched::new(|_| Ok(()))?;
+    let path = watched.stage.own_token()?;
+    watched.stage.flood(MANY)?;
+    // By the same program, which has nothing left in its own bucket nor in its cgroup's.
+    let (lab, noisy) = (&mut watched.stage.lab, &watched.stage.noisy);
+    lab.exec(noisy, &["peek", &path])?;
+    let times = IN_SESSION.to_string();
+    lab.exec(noisy, &["peek", "--times", &times, &path])?;
+    let (stage, lines) = watched.stop()?;
+    adds_up(&lines)?;
+    let totals = [true, false].map(|session| {
+        let told = count(&lines, |line| {
+            stage.is_noise(line) && line["process"]["exec_session"] == session
+        });
+        let folded = sum(&lines, |line| {
+            is_summary(line, "token_open") && line["exec_session"] == session
+        });
+        (told, folded)
+    });
+    let [(told, folded), noise] = totals;
+    println!("in sessions {told} lines, {folded} folded; noise {noise:?}");
+    ensure!(told + folded == 1 + IN_SESSION && folded > 0);
+    ensure!(noise.0 + noise.1 == u64::from(MANY) && noise.1 > 0);
+    // Both sessions began with all there is.
+    ensure!(told > PER_EXECUTABLE, "{told}");
+    Ok(())
+}
+
+#[test]
 fn noise_at_one_victim_folds_no_theft_from_another() -> Result<()> {
     if !is_root() {
         return Ok(());

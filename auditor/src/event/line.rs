@@ -405,6 +405,9 @@ pub struct Summary {
     pub cgroup_id: Option<u64>,
     /// The cgroup's; null where it is no pod's, or one that the cluster has not told of.
     pub pod: Option<PodRef>,
+    /// As a process's: each exec session is counted apart. Null where it cannot be told, and for what comes of a connect (its outcome,
+    /// its close, what the agent accepts), which is counted by cgroup alone.
+    pub exec_session: Option<bool>,
     /// The executable's; null where they may be several.
     pub exe_inode: Option<InodeId>,
     /// Null where they may be several, and for connections.

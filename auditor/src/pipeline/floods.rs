@@ -161,6 +161,7 @@ impl Pipeline {
             relation: None,
             cgroup_id: None,
             pod: None,
+            exec_session: None,
             exe_inode: None,
             token: None,
             endpoint: None,
@@ -169,7 +170,7 @@ impl Pipeline {
     }
 
     fn summary(&mut self, key: &FloodKey, state: &FloodState, count: u64, first: u64) -> Summary {
-        let kind = u16::try_from(key.kind).unwrap_or_default();
+        let kind = key.kind;
         let is_connect = matches!(
             kind,
             kind::CONNECT | kind::OUTCOME | kind::CLOSED | kind::ACCEPT | kind::RECEIVED_SOCKET
@@ -204,6 +205,11 @@ impl Pipeline {
             }
             (Member::Pod(_), None) | (Member::Unknown, _) => Some(Relation::Unknown),
         };
+        // Elsewhere the container's init is not pid 1, or there is none; and what comes of a connect is counted by cgroup alone.
+        let comes_of_connect = matches!(kind, kind::OUTCOME | kind::CLOSED | kind::ACCEPT);
+        let exec_session = actor
+            .filter(|pod| !pod.share_process_namespace && !pod.host_pid && !comes_of_connect)
+            .map(|_| key.session != 0);
         let pod = actor.map(|pod| cluster.pod_ref(pod));
         let token = (!is_connect && has_object).then(|| SummaryToken {
             volume: volume.as_ref().map(|volume| volume.volume.to_string()),
@@ -236,6 +242,7 @@ impl Pipeline {
             relation,
             cgroup_id: Some(key.cgroup_id),
             pod,
+            exec_session,
             exe_inode: (key.exe_ino != 0).then_some(InodeId {
                 major: device.major,
                 minor: device.minor,

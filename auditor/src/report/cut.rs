@@ -373,6 +373,7 @@ pub(super) fn body(body: &mut Body, caps: Caps) {
                 relation: _,
                 cgroup_id: _,
                 pod,
+                exec_session: _,
                 exe_inode: _,
                 token,
                 endpoint,

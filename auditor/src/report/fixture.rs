@@ -357,6 +357,7 @@ pub fn bodies(text: &str, many: usize) -> Vec<Body> {
             relation: Some(Relation::OtherPod),
             cgroup_id: Some(u64::MAX),
             pod: summary_pod,
+            exec_session: Some(false),
             exe_inode: None,
             token: Some(SummaryToken {
                 volume: Some(text.to_owned()),

@@ -2,6 +2,7 @@
 //!
 //! `dial [--may-fail] [--within-ms MS] [--deaf-ms MS] ADDR:PORT [TOKEN-FILE]`: with the file's content as the `Authorization`
 //! header; gives up the connect after so long; is content when it cannot connect; and hears no answer to its SYN for so long.
+//! `dial --without-route TIMES ADDR:PORT`: connects so often from a network namespace of its own, in which there is none.
 
 use std::{
     io,
@@ -10,15 +11,27 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use lab::{
     http::{Connection, exchange, get},
     sys::deaf::{deafen, undeafen},
 };
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+use rustix::{
+    net::{AddressFamily, SocketFlags, SocketType, connect, socket_with},
+    thread::{UnshareFlags, unshare_unsafe},
+};
+
+const USAGE: &str = "usage: dial [--may-fail] [--within-ms MS] [--deaf-ms MS] ADDR:PORT [TOKEN-FILE] | \
+                     dial --without-route TIMES ADDR:PORT";
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1).peekable();
+    if args.next_if(|arg| arg == "--without-route").is_some() {
+        let (Some(times), Some(address)) = (args.next(), args.next()) else {
+            bail!(USAGE);
+        };
+        return without_route(times.parse()?, address.parse()?);
+    }
     let may_fail = args.next_if(|arg| arg == "--may-fail").is_some();
     let within = match args.next_if(|arg| arg == "--within-ms") {
         Some(_) => args.next().map(|ms| ms.parse()).transpose()?,
@@ -28,10 +41,7 @@ fn main() -> Result<()> {
         Some(_) => args.next().map(|ms| ms.parse()).transpose()?,
         None => None,
     };
-    let address: SocketAddr = args
-        .next()
-        .context("usage: dial [--may-fail] [--within-ms MS] [--deaf-ms MS] ADDR:PORT [TOKEN-FILE]")?
-        .parse()?;
+    let address: SocketAddr = args.next().context(USAGE)?.parse()?;
     let mut request = get("/v1/credentials", &address.to_string());
     if let Some(file) = args.next() {
         let token = std::fs::read_to_string(&file).context(file)?;
@@ -51,6 +61,19 @@ fn main() -> Result<()> {
     };
     let (status, body) = exchange(&mut Connection::new(stream), &request)?;
     println!("{address}: {status}, {} bytes", body.len());
+    Ok(())
+}
+
+fn without_route(times: u32, address: SocketAddr) -> Result<()> {
+    // SAFETY: no descriptor table is unshared.
+    unsafe { unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNET) }
+        .context("make a user and a network namespace")?;
+    for _ in 0..times {
+        match TcpStream::connect(address) {
+            Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => {}
+            other => bail!("connected to {address} without a route: {other:?}"),
+        }
+    }
     Ok(())
 }
 

@@ -4,7 +4,8 @@
 //! only), `hand receive SOCKET` (listens
 //! there, and answers each word once a descriptor has come and was closed again).
 //! As a command: `hand send SOCKET FILE`, `hand send-connection SOCKET ADDR:PORT TOKEN-FILE` (reads the token first, as an SDK does),
-//! `hand take PID FD` (pidfd_getfd), `hand within FILE` (from one process to another of its own).
+//! `hand take PID FD` (pidfd_getfd), `hand within FILE` (from one process to another of its own), `hand juggle TIMES FILE` (to itself,
+//! so often).
 
 use std::{
     fs::File,
@@ -29,7 +30,7 @@ use lab::{
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, WaitOptions, pidfd_getfd, pidfd_open};
 
 const USAGE: &str = "usage: hand hold FILE | map FILE | receive SOCKET | send SOCKET FILE | send-connection SOCKET ADDR:PORT TOKEN-FILE | \
-                     take PID FD | within FILE";
+                     take PID FD | within FILE | juggle TIMES FILE";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -67,6 +68,15 @@ fn main() -> Result<()> {
             Ok(())
         }
         ["within", file] => within(&open(file)?),
+        ["juggle", times, file] => {
+            let file = open(file)?;
+            let (from, to) = UnixStream::pair()?;
+            for _ in 0..times.parse::<u64>()? {
+                passing::send(&from, file.as_fd())?;
+                drop(passing::receive(&to)?);
+            }
+            Ok(())
+        }
         _ => bail!(USAGE),
     }
 }

@@ -176,6 +176,11 @@ impl Expected {
         Self::must(facts.into_iter().collect())
     }
 
+    /// The kind of line.
+    pub fn event(&self) -> &str {
+        self.facts.get("event").map_or("", String::as_str)
+    }
+
     /// It may come, and need not.
     pub fn optional(mut self) -> Self {
         self.optional = true;

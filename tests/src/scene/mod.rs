@@ -8,6 +8,7 @@ mod benign;
 mod denied;
 mod exec;
 mod findings;
+mod flood;
 mod identity;
 mod imds;
 mod impersonation;
@@ -130,6 +131,7 @@ pub fn all() -> Vec<&'static Scene> {
         raw_socket::SCENES,
         denied::SCENES,
         benign::SCENES,
+        flood::SCENES,
         findings::SCENES,
         posture::SCENES,
     ]

@@ -8,8 +8,9 @@ const KEY: FloodKey = FloodKey {
     exe_ino: 0,
     exe_dev: 0,
     dev: 0,
-    kind: kind::OPEN as u32,
+    kind: kind::OPEN,
     stranger: 0,
+    session: 0,
 };
 
 fn state(folded: u64, last: u64) -> FloodState {
