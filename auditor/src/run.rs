@@ -3,6 +3,7 @@
 mod daemon;
 pub(crate) mod doubts;
 pub(crate) mod host;
+mod missed;
 mod mounts;
 mod older;
 mod self_test;

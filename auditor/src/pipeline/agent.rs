@@ -35,6 +35,8 @@ pub struct Agent {
     told: VecDeque<Place>,
     /// How many connects had been seen, and when.
     connects: VecDeque<(Instant, u64)>,
+    /// When the kernel last left out a run of a probe that watches them.
+    missed_connect: Option<Timestamp>,
 }
 
 /// As in EKS Auto Mode.
@@ -79,6 +81,7 @@ impl Agent {
             container_order: VecDeque::new(),
             told: VecDeque::new(),
             connects: VecDeque::new(),
+            missed_connect: None,
         }
     }
 
@@ -167,10 +170,21 @@ impl Agent {
         }
     }
 
+    /// The kernel did not run the probe for a connect, which may be one to an agent.
+    pub fn note_missed_connect(&mut self, time: Timestamp) {
+        self.missed_connect = Some(time);
+    }
+
     /// Why a connect may have been missed, or forgotten since, when an accept of `time` finds none.
     pub fn may_have_missed(&self, time: Timestamp, connects_seen: u64) -> Option<&'static str> {
         if time.duration_since(self.live_since) < START {
             return Some("the auditor had only just started to watch connects");
+        }
+        let since_missed = self
+            .missed_connect
+            .map(|missed| time.duration_since(missed));
+        if since_missed.is_some_and(|since| since.unsigned_abs() < HANDSHAKE) {
+            return Some("the kernel left out a run of the probe that watches connects");
         }
         // Half: the kernel's LRU gives up entries before the whole map is in use (kernel/bpf/bpf_lru_list.c).
         let before = self.connects.front().map_or(0, |(_, seen)| *seen);

@@ -243,6 +243,17 @@ impl Pipeline {
         self.volumes.with_tokens()
     }
 
+    /// The kernel left out so many runs of each of these programs: an open or a connect may have gone unseen.
+    pub fn on_missed_runs(&mut self, news: &[(String, u64)]) {
+        for (program, count) in news {
+            self.metrics.add_missed_runs(*count);
+            self.history.note_loss(Timestamp::now());
+            if program.starts_with("connect") {
+                self.agent.note_missed_connect(Timestamp::now());
+            }
+        }
+    }
+
     /// Several times a second: time limits, losses, sources.
     pub fn on_tick(&mut self) {
         self.clock = Clock::now();

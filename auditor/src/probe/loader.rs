@@ -18,7 +18,7 @@ use super::{
     canary::{self, Proof},
     choice::{Attached, choose},
     device::Device,
-    iterator, offsets,
+    iterator, missed, offsets,
     reader::Rings,
 };
 
@@ -220,6 +220,11 @@ impl Programs {
     /// A run of the iterators over what is open and mapped now, each to be read to its end; none where there are no iterators.
     pub fn iterate(&mut self) -> Result<Vec<std::fs::File>, String> {
         iterator::open(&mut self.ebpf, self.iterators)
+    }
+
+    /// By program, how often the kernel did not run it because it was running on that processor already.
+    pub fn missed_runs(&self) -> Vec<(String, u64)> {
+        missed::runs(&self.ebpf)
     }
 
     /// Hands the kernel half's log lines to the auditor's own log. Nothing without the feature `log`.

@@ -8,6 +8,7 @@ mod coverage;
 mod device;
 mod iterator;
 mod loader;
+mod missed;
 mod offsets;
 mod reader;
 mod record;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     doubts::Doubt,
     host,
+    missed::MissedRuns,
     older::{self, Look, OlderWatch},
     setup,
     trim::trim,
@@ -219,6 +220,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     readiness.set(not_ready(is_told, &watching, &pipeline));
 
     let mut older = OlderWatch::new(older::EVERY);
+    let mut missed = MissedRuns::new(programs.missed_runs());
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -273,6 +275,11 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                 programs.flush_log();
             }
             _ = heartbeat.tick() => {
+                let (news, health) = missed.look(programs.missed_runs(), Instant::now());
+                pipeline.on_missed_runs(&news);
+                if let Some(health) = health {
+                    pipeline.health(health);
+                }
                 if !is_trimmed && is_told && Instant::now() >= trim_at {
                     trim();
                     is_trimmed = true;
