@@ -1,6 +1,7 @@
 //! Plays scenes on a lab while the real auditor runs, and holds its lines against what each scene expects.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     path::{Path, PathBuf},
     thread,
@@ -165,35 +166,45 @@ pub fn stage(mut lab: Lab) -> Result<Stage> {
     })
 }
 
-/// A pod whose own token open marks the end of a scene: what the auditor wrote before that open's line is the scene's.
+/// Pods whose own token open marks the end of a scene: what the auditor wrote before that open's line is the scene's.
 pub struct Fence {
-    pub pod: Pod,
-    pub role: String,
+    pods: Vec<Pod>,
+    role: String,
+    passed: Cell<usize>,
 }
+
+/// In turns: flood control lets eight opens a second of one program in one cgroup through, and the corpus plays twice as many techniques.
+const FENCES: usize = 4;
 
 impl Fence {
     pub fn start(lab: &mut Lab) -> Result<Self> {
         let role = format!("{ROLES}/fence");
         lab.cluster.annotate("lab", "fence", &role)?;
-        let pod = lab.start(PodSpec::new("lab", "fence").with_irsa(&role))?;
-        Ok(Self { pod, role })
+        let pods: Result<_> = (0..FENCES)
+            .map(|_| lab.start(PodSpec::new("lab", "fence").with_irsa(&role)))
+            .collect();
+        Ok(Self::of(pods?, role))
+    }
+
+    /// Of pods whose ServiceAccount has that role.
+    pub fn of(pods: Vec<Pod>, role: String) -> Self {
+        let passed = Cell::new(0);
+        Self { pods, role, passed }
     }
 
     pub fn pass(&self, lab: &mut Lab) -> Result<Tally> {
-        let path = self
-            .pod
-            .spec
-            .token(IRSA)
-            .map(|t| t.path())
-            .unwrap_or_default();
-        lab.run(&self.pod, &["peek", &path])?;
+        let turn = self.passed.replace(self.passed.get() + 1) % self.pods.len().max(1);
+        let pod = self.pods.get(turn).context("a fence of no pod")?;
+        let path = pod.spec.token(IRSA).map(|t| t.path()).unwrap_or_default();
+        lab.run(pod, &["peek", &path])?;
         Ok(Tally::new(vec![
-            Expected::own_open(&self.pod, IRSA).bound("irsa", &self.role),
+            Expected::own_open(pod, IRSA).bound("irsa", &self.role),
         ]))
     }
 
     pub fn owns(&self, line: &Value) -> bool {
-        line["event"] == "token_open" && line["pod"]["uid"] == self.pod.spec.uid
+        let mut pods = self.pods.iter();
+        line["event"] == "token_open" && pods.any(|pod| line["pod"]["uid"] == pod.spec.uid)
     }
 }
 

@@ -89,7 +89,7 @@ impl Stage {
         let role = format!("{ROLES}/fence");
         control.service_account("lab", "fence", Some(&role))?;
         let pod = control.start(PodSpec::new("lab", "fence").with_irsa(&role))?;
-        let fence = Fence { pod, role };
+        let fence = Fence::of(vec![pod], role);
         let syncer = Syncer::start(&control, &options.auditor.program)?;
         let kubeconfig = control.kubeconfig("credential-auditor")?;
         control.lab.cluster.cluster_source = Some("kube".into());
