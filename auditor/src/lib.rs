@@ -24,5 +24,8 @@ pub mod probe;
 pub mod report;
 pub mod run;
 pub mod state;
+pub mod status;
 pub mod sync;
+pub mod tail;
+pub mod text;
 mod watched_file;

@@ -7,6 +7,7 @@ mod mounts;
 mod older;
 mod self_test;
 pub(crate) mod setup;
+mod status;
 mod watching;
 
 pub use daemon::run;

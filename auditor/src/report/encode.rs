@@ -1,11 +1,10 @@
-//! A line as bytes: one line of JSON under [`LINE_LIMIT`], whatever is in it.
+//! A line as bytes, under [`LINE_LIMIT`], whatever is in it.
 
 use std::io;
 
-use serde::Serialize;
-use serde_json::ser::{CharEscape, Formatter, Serializer};
+use serde_json::ser::{CharEscape, Formatter};
 
-use super::cut;
+use super::{cut, format::Format};
 use crate::event::Line;
 
 /// No line reaches this many bytes, its newline included: container runtimes split log lines here.
@@ -14,10 +13,18 @@ pub const LINE_LIMIT: usize = 16 * 1024;
 /// Writes into the same buffer again and again.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
+    format: Format,
     buffer: Vec<u8>,
 }
 
 impl Encoder {
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            buffer: Vec::new(),
+        }
+    }
+
     /// Fills the buffer with `line` and a newline; cuts the line's long fields where it would reach the limit.
     ///
     /// # Errors
@@ -44,14 +51,13 @@ impl Encoder {
 
     fn fits(&mut self, line: &Line) -> io::Result<bool> {
         self.buffer.clear();
-        line.serialize(&mut Serializer::with_formatter(&mut self.buffer, OneLine))?;
-        self.buffer.push(b'\n');
+        self.format.write(line, &mut self.buffer)?;
         Ok(self.buffer.len() < LINE_LIMIT)
     }
 }
 
 /// JSON without white space that also escapes what other programs take for a line's end, or a terminal for a command.
-struct OneLine;
+pub(super) struct OneLine;
 
 impl Formatter for OneLine {
     fn write_string_fragment<W: ?Sized + io::Write>(
@@ -108,6 +114,8 @@ pub(super) fn escaped_char_len(c: char) -> usize {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde::Serialize as _;
+    use serde_json::Serializer;
 
     use super::*;
 

@@ -9,7 +9,9 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Envelope, Observer, SinkTotals, encode::Encoder, output::Output, shared::Shared};
+use super::{
+    Envelope, Format, Observer, SinkTotals, encode::Encoder, output::Output, shared::Shared,
+};
 use crate::event::{Body, Health};
 
 /// How long a write waits for room before it looks whether it is time to stop.
@@ -67,6 +69,7 @@ impl Writer {
     pub fn new(
         envelope: Envelope,
         output: Output,
+        format: Format,
         shared: Arc<Shared>,
         observer: Arc<dyn Observer>,
         capacity: usize,
@@ -74,7 +77,7 @@ impl Writer {
     ) -> Self {
         Self {
             envelope,
-            encoder: Encoder::default(),
+            encoder: Encoder::new(format),
             output,
             shared,
             observer,
