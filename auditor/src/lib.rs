@@ -17,6 +17,7 @@ pub mod fuzzing;
 pub mod kube;
 pub mod metrics;
 pub mod node;
+pub mod ocsf;
 pub mod pipeline;
 mod plain;
 pub mod policy;

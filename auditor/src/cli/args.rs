@@ -195,9 +195,9 @@ pub struct RunArgs {
     #[arg(long, hide = true, help_heading = "What is watched")]
     pub no_flood_control: bool,
 
-    /// Format of the events: `json`, one object a line; `text`, for people, as `auditor tail` shows it. `ocsf` comes with
-    /// a later version [default: json]
-    #[arg(long, value_name = "json|text", help_heading = "Output")]
+    /// Format of the events: `json`, one object a line; `ocsf`, the same as events of the Open Cybersecurity Schema Framework
+    /// 1.8 (docs/ocsf.md); `text`, for people, as `auditor tail` shows it [default: json]
+    #[arg(long, value_name = "json|ocsf|text", help_heading = "Output")]
     pub output: Option<String>,
 
     /// Append the events to this file, which may be rotated by renaming it [default: stdout]

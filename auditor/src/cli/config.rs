@@ -97,8 +97,6 @@ pub enum UsageError {
         allowed: String,
         example: &'static str,
     },
-    #[error("{flag} comes with a later version")]
-    Later { flag: String, instead: &'static str },
     #[error("no name for this node: the machine has no host name")]
     NodeName,
 }
@@ -125,7 +123,6 @@ impl UsageError {
             Self::Missing { example, .. } | Self::Value { example, .. } => {
                 format!("for example {example}")
             }
-            Self::Later { instead, .. } => format!("use {instead}"),
             Self::NodeName => "pass --node-name NAME, or set NODE_NAME".to_owned(),
         }
     }
@@ -135,7 +132,7 @@ impl RunConfig {
     /// Gives the flags a meaning; `facts` fill in what was left out.
     ///
     /// # Errors
-    /// On the first value without a meaning, and on what this version cannot do.
+    /// On the first value without a meaning.
     pub fn new(args: RunArgs, facts: NodeFacts) -> Result<Self, UsageError> {
         let RunArgs {
             node_name,

@@ -8,21 +8,20 @@ pub enum OutputFormat {
     /// The contract: `docs/event.schema.json`.
     #[default]
     Json,
+    /// The Open Cybersecurity Schema Framework: `docs/ocsf.md`.
+    Ocsf,
     /// For people, as `auditor tail` shows it.
     Text,
 }
 
 impl OutputFormat {
     /// # Errors
-    /// When `value` is no format, or one that comes later.
+    /// When `value` is no format.
     pub(super) fn parse(value: Option<&str>) -> Result<Self, UsageError> {
         match value {
             None | Some("json") => Ok(Self::Json),
+            Some("ocsf") => Ok(Self::Ocsf),
             Some("text") => Ok(Self::Text),
-            Some("ocsf") => Err(UsageError::Later {
-                flag: "--output ocsf".to_owned(),
-                instead: "--output json",
-            }),
             Some(value) => Err(UsageError::value(
                 "--output",
                 value,

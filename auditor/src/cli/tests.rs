@@ -216,21 +216,18 @@ fn associations_have_five_sources() {
 }
 
 #[test]
-fn what_comes_later_is_refused_with_what_to_use_now() {
-    let cluster = "--cluster=file:c.json";
-    for (args, flag, instead) in [(
-        vec![cluster, "--output=ocsf"],
-        "--output ocsf",
-        "--output json",
-    )] {
-        let message = refusal(&args);
-        assert!(
-            message.starts_with(&format!(
-                "auditor: {flag} comes with a later version\nhelp: use {instead}"
-            )),
-            "{message}"
-        );
-    }
+fn lines_are_written_in_one_of_three_ways() {
+    let output = |value: Option<&str>| {
+        let flag = value.map(|value| format!("--output={value}"));
+        let args: Vec<&str> = std::iter::once("--cluster=file:c.json")
+            .chain(flag.as_deref())
+            .collect();
+        config(&args).unwrap().output
+    };
+    assert_eq!(output(None), OutputFormat::Json);
+    assert_eq!(output(Some("json")), OutputFormat::Json);
+    assert_eq!(output(Some("ocsf")), OutputFormat::Ocsf);
+    assert_eq!(output(Some("text")), OutputFormat::Text);
 }
 
 #[test]

@@ -30,14 +30,15 @@ impl Encoder {
     /// # Errors
     /// When no cut makes it fit, which no line of the contract's types can bring about.
     pub fn encode(&mut self, line: &mut Line) -> io::Result<()> {
-        if self.fits(line)? {
+        if self.fits(line, None)? {
             return Ok(());
         }
+        let untruncated = Some(self.buffer.len());
         let whole = line.body.clone();
         for caps in cut::LEVELS {
             line.body = whole.clone();
             cut::body(&mut line.body, caps);
-            if self.fits(line)? {
+            if self.fits(line, untruncated)? {
                 return Ok(());
             }
         }
@@ -49,10 +50,11 @@ impl Encoder {
         &self.buffer
     }
 
-    fn fits(&mut self, line: &Line) -> io::Result<bool> {
+    fn fits(&mut self, line: &Line, untruncated: Option<usize>) -> io::Result<bool> {
         self.buffer.clear();
-        self.format.write(line, &mut self.buffer)?;
-        Ok(self.buffer.len() < LINE_LIMIT)
+        self.format.write(line, untruncated, &mut self.buffer)?;
+        let mut lines = self.buffer.split_inclusive(|byte| *byte == b'\n');
+        Ok(lines.all(|line| line.len() < LINE_LIMIT))
     }
 }
 

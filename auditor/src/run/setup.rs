@@ -229,6 +229,7 @@ pub fn args_mode(config: &RunConfig) -> ArgsMode {
 pub fn format(config: &RunConfig) -> Format {
     match config.output {
         cli::OutputFormat::Json => Format::Json,
+        cli::OutputFormat::Ocsf => Format::Ocsf,
         cli::OutputFormat::Text if config.output_file.is_some() => Format::Text(Style::default()),
         cli::OutputFormat::Text => Format::Text(Style::of_stdout(ColorChoice::Auto)),
     }
