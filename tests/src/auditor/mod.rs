@@ -2,6 +2,8 @@
 
 mod account;
 mod lines;
+pub mod ocsf;
+pub mod schema;
 
 use std::{
     fs::{self, File},
@@ -22,7 +24,7 @@ use crate::{
 };
 
 pub use account::Account;
-pub use lines::{Envelope, Lines};
+pub use lines::{Envelope, Lines, parse};
 
 /// How the auditor is run on a lab.
 #[derive(Clone, Debug)]
