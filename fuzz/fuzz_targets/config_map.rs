@@ -1,7 +1,9 @@
 //! The ConfigMap that `auditor sync-associations` writes: lines `key=value`, an empty line, then the document.
 #![no_main]
 
-use auditor::association::config_map::{DOCUMENT, decode, encode};
+use std::io::{self, Read as _, Write};
+
+use auditor::association::config_map::{DOCUMENT, MAX_DOCUMENT, decode, encode};
 use k8s_openapi::{ByteString, api::core::v1::ConfigMap};
 use libfuzzer_sys::fuzz_target;
 
@@ -18,6 +20,7 @@ fuzz_target!(|data: &[u8]| {
     } else {
         document.to_vec()
     };
+    let plain = Plain::of(&compressed);
     let mut object = ConfigMap::default();
     let values = object.data.get_or_insert_default();
     for line in String::from_utf8_lossy(head).lines() {
@@ -51,9 +54,10 @@ fuzz_target!(|data: &[u8]| {
     } else {
         object.binary_data = Some([(DOCUMENT.to_owned(), ByteString(compressed))].into());
     }
-    // The document is 64 MiB at most, and its buffer may be twice that while it grows; what is parsed of it is paid by the
-    // input's bytes only where they are not compressed, so that bound is the document's.
-    let Ok(sheet) = fuzz::bounded(512 << 20, || decode(&object)) else {
+    // The document's buffer doubles while its old half is still there; the texts that are kept of it, in a list that grows so, too;
+    // and so much for each object in it.
+    let limit = (64 << 10) + 8 * data.len() + 7 * plain.bytes + 1024 * plain.objects;
+    let Ok(sheet) = fuzz::bounded(limit, || decode(&object)) else {
         return;
     };
     let Ok((values, binary)) = encode(&sheet) else {
@@ -81,3 +85,34 @@ fuzz_target!(|data: &[u8]| {
     read.ledger.hash.clone_from(&sheet.ledger.hash);
     assert_eq!(read, sheet);
 });
+
+/// The document, decompressed as far as it can be.
+#[derive(Default)]
+struct Plain {
+    bytes: usize,
+    /// Opening braces.
+    objects: usize,
+}
+
+impl Plain {
+    fn of(compressed: &[u8]) -> Self {
+        let mut this = Self::default();
+        if let Ok(decoder) = zstd::Decoder::with_buffer(compressed) {
+            // A frame that is damaged gives what stands before the damage.
+            let _ = io::copy(&mut decoder.take(MAX_DOCUMENT as u64 + 1), &mut this);
+        }
+        this
+    }
+}
+
+impl Write for Plain {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes += bytes.len();
+        self.objects += bytes.iter().filter(|byte| **byte == b'{').count();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -43,14 +43,21 @@ pub fn bounded<T>(limit: usize, work: impl FnOnce() -> T) -> T {
 /// Container runtimes split log lines here (auditor::report::LINE_LIMIT).
 const LINE_LIMIT: usize = 16 * 1024;
 
-/// One JSON object on one line under the limit, with nothing in it that a terminal takes for a command.
+/// What a terminal takes for a command, turns the reading direction, or is not seen (Unicode's Bidi_Control, and format
+/// characters of no width).
+fn is_command(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// One JSON object on one line under the limit, with nothing in it that is a command.
 pub fn line(bytes: &[u8]) -> Value {
     assert!(bytes.len() < LINE_LIMIT, "{} bytes", bytes.len());
     let text = std::str::from_utf8(bytes).expect("a line is UTF-8");
     let text = text.strip_suffix('\n').expect("a line ends");
-    let bad = text
-        .chars()
-        .find(|c| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'));
+    let bad = text.chars().find(|c| is_command(*c));
     assert_eq!(bad, None, "in {text}");
     let value: Value = serde_json::from_str(text).expect("a line is JSON");
     assert!(value.is_object() && value["event"].is_string());

@@ -111,7 +111,9 @@ impl Place {
         fs::write(this.path("cluster.json"), list).unwrap();
         fs::write(this.path("etc/auditor/cluster.json"), list).unwrap();
         fs::write(this.path("etc/auditor/policy.yaml"), "version: 1\n").unwrap();
-        fs::write(this.path("assoc.json"), r#"{"associations":[]}"#).unwrap();
+        for name in ["assoc.json", "associations.json"] {
+            fs::write(this.path(name), r#"{"associations":[]}"#).unwrap();
+        }
         fs::copy(
             root.join("docs/samples/stream.jsonl"),
             this.path("var/log/auditor.jsonl"),
@@ -193,6 +195,17 @@ fn wait(child: &mut Child, limit: Duration) -> Option<i32> {
     None
 }
 
+/// A program that the script pipes into, and that this machine has not.
+fn missing(script: &str) -> Option<&'static str> {
+    let is_here = |name: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+    };
+    ["jq", "less", "man"]
+        .into_iter()
+        .find(|name| script.contains(&format!("| {name} ")) && !is_here(name))
+}
+
 /// An auditor that `status` can ask.
 fn daemon(place: &Place) -> Child {
     let script = "exec auditor run --node-name n1 --cluster file:cluster.json --state-dir /var/lib/auditor \
@@ -209,6 +222,42 @@ fn daemon(place: &Place) -> Child {
     child
 }
 
+/// Runs a script, and holds its end against what it should be; false where this machine lacks a program for it.
+fn hold(command: &str, script: &str) -> bool {
+    if let Some(program) = missing(script) {
+        println!("skipped: there is no {program} here: {script}");
+        return false;
+    }
+    let place = Place::new();
+    let mut daemon = script.contains("auditor status").then(|| daemon(&place));
+    let end = end_of(command, script);
+    println!("{end:?}: {script}");
+    let mut child = place.start(script);
+    let limit = match end {
+        End::Well => Duration::from_secs(20),
+        End::Never => Duration::from_secs(3),
+        End::NotByUsage => Duration::from_secs(10),
+    };
+    let code = wait(&mut child, limit);
+    let said = place.said();
+    match end {
+        End::Well => assert_eq!(code, Some(0), "{script}\n{said}"),
+        End::Never => assert_eq!(code, None, "{script}\n{said}"),
+        End::NotByUsage => {
+            assert!(
+                matches!(code, None | Some(0 | 1)),
+                "{script}\n{code:?} {said}"
+            );
+            let is_usage = said.contains("Usage:") || said.contains("not allowed: expected");
+            assert!(!is_usage, "{script}\n{said}");
+        }
+    }
+    if let Some(daemon) = &mut daemon {
+        wait(daemon, Duration::ZERO);
+    }
+    true
+}
+
 #[test]
 fn every_example_of_the_help_runs() {
     if !is_root() {
@@ -221,43 +270,60 @@ fn every_example_of_the_help_runs() {
             !scripts.is_empty(),
             "`auditor {command} --help` has no examples"
         );
-        for script in scripts {
-            let place = Place::new();
-            let mut daemon = script.contains("auditor status").then(|| daemon(&place));
-            let end = end_of(&command, &script);
-            println!("{end:?}: {script}");
-            let mut child = place.start(&script);
-            let code = wait(
-                &mut child,
-                match end {
-                    End::Well => Duration::from_secs(20),
-                    End::Never => Duration::from_secs(3),
-                    End::NotByUsage => Duration::from_secs(10),
-                },
-            );
-            let said = place.said();
-            match end {
-                End::Well => assert_eq!(code, Some(0), "{script}\n{said}"),
-                End::Never => assert_eq!(code, None, "{script}\n{said}"),
-                End::NotByUsage => {
-                    assert!(
-                        matches!(code, None | Some(0 | 1)),
-                        "{script}\n{code:?} {said}"
-                    );
-                    assert!(
-                        !said.contains("Usage:") && !said.contains("not allowed: expected"),
-                        "{script}\n{said}"
-                    );
-                }
-            }
-            if let Some(daemon) = &mut daemon {
-                wait(daemon, Duration::ZERO);
-            }
-            count += 1;
-        }
+        count += scripts
+            .iter()
+            .filter(|script| hold(&command, script))
+            .count();
     }
     println!("{count} examples");
     assert!(count > 20);
+}
+
+/// The commands of a document's `sh` blocks that begin with `auditor`, each with the lines that it goes on over.
+fn told_in(document: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    let (mut is_shell, mut goes_on) = (false, false);
+    for line in document.lines() {
+        if let Some(language) = line.trim_start().strip_prefix("```") {
+            is_shell = !is_shell && language == "sh";
+            goes_on = false;
+            continue;
+        }
+        if is_shell && (goes_on || line.starts_with("auditor ")) {
+            if !goes_on {
+                commands.push(String::new());
+            }
+            if let Some(command) = commands.last_mut() {
+                command.push_str(line);
+                command.push('\n');
+            }
+            goes_on = line.ends_with(['\\', '|']);
+        }
+    }
+    commands
+}
+
+#[test]
+fn every_auditor_command_of_the_documents_runs() {
+    if !is_root() {
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs = fs::read_dir(root.join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let mut count = 0;
+    for path in docs.chain([root.join("README.md")]) {
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        for script in told_in(&fs::read_to_string(&path).unwrap()) {
+            println!("{}:", path.display());
+            let command = script.split_whitespace().nth(1).unwrap_or_default();
+            count += usize::from(hold(command, &script));
+        }
+    }
+    println!("{count} commands");
+    assert!(count > 5);
 }
 
 #[test]

@@ -33,8 +33,9 @@ const LONGEST_INTERVAL: u64 = 24 * 60 * 60;
 const MAX_SIZE: usize = 1 << 20;
 /// Left of that for names, labels and managedFields, so that the object as a whole stays below 1 MiB.
 const RESERVE: usize = 16 << 10;
-/// Of the document, decompressed. 5,000 associations are some 2 MiB.
-const MAX_DOCUMENT: usize = 64 << 20;
+/// Of the document, decompressed. 5,000 associations are some 2 MiB, and 12 MiB where each has a session policy of the 2,048
+/// characters that STS allows. A node holds it whole for as long as it reads it.
+pub const MAX_DOCUMENT: usize = 16 << 20;
 /// 8 MiB, what RFC 8878 has every decoder support, and what the levels up to 19 need.
 const WINDOW_LOG: u32 = 23;
 const LEVEL: i32 = 12;

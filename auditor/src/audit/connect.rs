@@ -10,7 +10,7 @@ use super::{
     own_binding,
     ruling::{Conclusion, conclude},
 };
-use crate::event::{EndpointKind, FindingId, TokenKind};
+use crate::event::{EndpointKind, FindingId, TokenKind, Verdict};
 
 #[must_use]
 pub fn judge_connect(case: &ConnectCase<'_>) -> Judgement {
@@ -79,6 +79,21 @@ pub fn judge_close(case: &CloseCase<'_>) -> Judgement {
         case.time,
         &case.knowledge,
     )
+}
+
+/// Of a connection whose end nobody will see: how much it took is not known. Allowed where no number of bytes would accuse anybody.
+#[must_use]
+pub fn judge_unseen_close(case: &CloseCase<'_>) -> Judgement {
+    let mut judgement = judge_close(&CloseCase {
+        bytes_received: u64::MAX,
+        ..*case
+    });
+    if judgement.verdict != Verdict::Allowed {
+        judgement.findings.clear();
+        judgement.verdict = Verdict::Undetermined;
+        judgement.lack("outcome");
+    }
+    judgement
 }
 
 fn judgement(
@@ -225,5 +240,24 @@ mod tests {
             assert_eq!(judgement.verdict, Verdict::Allowed, "{endpoint:?}");
             assert!(judgement.findings.is_empty(), "{endpoint:?}");
         }
+    }
+    #[test]
+    fn an_end_that_nobody_will_see_clears_only_who_could_not_be_accused() {
+        let unseen = |scene: &Scene, endpoint| {
+            let judgement = judge_unseen_close(&scene.close_case(Who::Pod("web"), endpoint, 0));
+            assert!(judgement.findings.is_empty());
+            (judgement.verdict, judgement.undetermined)
+        };
+        let undetermined = (Verdict::Undetermined, vec!["outcome".to_owned()]);
+        let allowed = (Verdict::Allowed, vec![]);
+        let scene = Scene::new().associate("web");
+        assert_eq!(unseen(&scene, IMDS), undetermined);
+        assert_eq!(unseen(&scene, AGENT), allowed);
+        let named = "node_role: [{namespace: shop, service_account: web, reason: x}]";
+        assert_eq!(unseen(&scene.policy(named), IMDS), allowed);
+        let blind = Scene::new().without_bindings();
+        let lacking = ["associations", "outcome"].map(str::to_owned).to_vec();
+        let expected = (Verdict::Undetermined, lacking);
+        assert_eq!(unseen(&blind, IMDS), expected);
     }
 }

@@ -28,7 +28,7 @@ mod uses;
 pub use accept::{AcceptCase, judge_accept};
 pub use binding::{binding_of, own_binding, session_name_prefix};
 pub use case::{Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase};
-pub use connect::{judge_close, judge_connect};
+pub use connect::{judge_close, judge_connect, judge_unseen_close};
 pub use denied::judge_denied;
 pub use harvest::{Harvests, OpenerKey, is_counted_theft};
 pub use history::{History, PodHistory};

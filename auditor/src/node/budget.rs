@@ -88,6 +88,17 @@ impl<P: Copy + Eq + Hash> Budget<P> {
         self.all.balance > 0 && own.balance > 0
     }
 
+    /// What the look finds that `party` causes; `None` where there is no time for it.
+    pub fn within<T>(&mut self, party: P, look: impl FnOnce() -> T) -> Option<T> {
+        let begun = Instant::now();
+        if !self.allows(party, begun) {
+            return None;
+        }
+        let found = look();
+        self.spend(party, begun.elapsed());
+        Some(found)
+    }
+
     /// After the look.
     pub fn spend(&mut self, party: P, took: Duration) {
         // A look that is too short to be measured is none that is free.
@@ -154,6 +165,17 @@ mod tests {
         }
         assert!(!budget.allows(1, now), "2 s are worth 20 ms");
         assert!(budget.allows(1, now + MS));
+    }
+
+    #[test]
+    fn nobody_looks_once_the_time_is_gone() {
+        let never = Rate {
+            one_in: i64::MAX,
+            most: MS,
+        };
+        let mut budget = Budget::new(never, never, Instant::now());
+        assert_eq!(budget.within(1, || std::thread::sleep(MS)), Some(()));
+        assert_eq!(budget.within(1, || panic!("it looked")), None::<()>);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Cgroup ids to what they are: the hierarchy as it stood at start, then as the kernel told of each mkdir and rmdir.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io,
     os::unix::fs::MetadataExt as _,
@@ -20,11 +20,20 @@ use super::{
 const REMOVED: usize = 16_384;
 /// Directories that one look at the hierarchy visits.
 const WALK_LIMIT: usize = 200_000;
-/// For looks at it: who makes events come from cgroups that are in no hierarchy must not keep the auditor from its work.
+/// For looks at it: who makes events come from cgroups that are in no hierarchy must not keep the auditor from its work, nor from
+/// looking for another's.
 const WALKS: Rate = Rate {
     one_in: 20,
     most: Duration::from_millis(500),
 };
+const WALKS_OF_ONE: Rate = Rate {
+    one_in: 100,
+    most: Duration::from_millis(100),
+};
+/// kernfs numbers the hierarchy's root 1, wherever it is mounted (fs/kernfs/dir.c).
+const TOP: u64 = 1;
+/// Whose looks those are that nobody's event causes; no cgroup's id.
+const NOBODY: u64 = 0;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
@@ -64,6 +73,8 @@ pub fn pod_id(uid: &str) -> u64 {
 #[derive(Debug)]
 struct Entry {
     path: Arc<str>,
+    /// It is in `removed`.
+    is_gone: bool,
     owner: Option<Arc<CgroupOwner>>,
 }
 
@@ -79,7 +90,12 @@ pub struct Cgroups {
     removed: VecDeque<u64>,
     /// What the kernel half has not been told of yet.
     news: Vec<News>,
-    walks: Budget<()>,
+    /// By the cgroup that is looked for.
+    walks: Budget<u64>,
+    /// Something was not told of, and nobody has looked since.
+    is_behind: bool,
+    /// Id of the hierarchy's root.
+    top: u64,
 }
 
 /// Mount point of the cgroup v2 hierarchy that shows its whole tree, from `HOST_PROC/1/mountinfo`.
@@ -119,16 +135,17 @@ impl Cgroups {
             entries: HashMap::new(),
             removed: VecDeque::new(),
             news: Vec::new(),
-            walks: Budget::new(WALKS, WALKS, Instant::now()),
+            walks: Budget::new(WALKS, WALKS_OF_ONE, Instant::now()),
+            is_behind: false,
+            top: TOP,
         };
-        // kernfs numbers the hierarchy's root 1, wherever it is mounted (fs/kernfs/dir.c).
-        cgroups.made(1, "/");
+        cgroups.made(TOP, "/");
         cgroups.walk().map_err(unreadable)?;
         Ok(cgroups)
     }
 
-    /// Adds what is there now; a directory that vanishes meanwhile is no error.
-    pub fn walk(&mut self) -> io::Result<()> {
+    /// Adds what is there now, and what is not there any more is removed; a directory that vanishes meanwhile is no error.
+    fn walk(&mut self) -> io::Result<()> {
         let mut queue = vec![(self.root.clone(), format!("{}/", self.prefix))];
         queue.extend(
             self.whole
@@ -136,22 +153,36 @@ impl Cgroups {
                 .map(|whole| (whole.clone(), String::from("/"))),
         );
         let mut visited = 0;
+        let mut seen = HashSet::new();
+        let mut is_whole = true;
         // The root itself must be readable; the others may vanish.
         std::fs::metadata(&self.root)?;
         while let Some((directory, path)) = queue.pop() {
             visited += 1;
             if visited > WALK_LIMIT {
                 tracing::warn!(limit = WALK_LIMIT, "more cgroups than one look visits");
+                is_whole = false;
                 break;
             }
-            let Ok(metadata) = std::fs::metadata(&directory) else {
-                continue;
+            let looked = std::fs::metadata(&directory)
+                .and_then(|metadata| Ok((metadata.ino(), std::fs::read_dir(&directory)?)));
+            let (id, children) = match looked {
+                Ok(looked) => looked,
+                Err(error) => {
+                    is_whole &= has_vanished(&error);
+                    continue;
+                }
             };
-            self.made(metadata.ino(), &path);
-            let Ok(children) = std::fs::read_dir(&directory) else {
-                continue;
-            };
-            for child in children.flatten() {
+            self.made(id, &path);
+            seen.insert(id);
+            for child in children {
+                let child = match child {
+                    Ok(child) => child,
+                    Err(error) => {
+                        is_whole &= has_vanished(&error);
+                        continue;
+                    }
+                };
                 if child.file_type().is_ok_and(|kind| kind.is_dir()) {
                     let name = child.file_name();
                     let below =
@@ -160,7 +191,45 @@ impl Cgroups {
                 }
             }
         }
+        // From a subtree nobody sees what lies beside it.
+        if is_whole && seen.contains(&self.top) {
+            self.prune(&seen);
+        }
         Ok(())
+    }
+
+    /// All that was told of before the look and is not there is gone, though nothing told of that.
+    fn prune(&mut self, seen: &HashSet<u64>) {
+        let entries = self.entries.iter();
+        let gone = entries.filter(|(id, entry)| !entry.is_gone && !seen.contains(*id));
+        for id in gone.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.removed(id);
+        }
+    }
+
+    /// A look at the hierarchy that `party` causes, while there is time for it: whether it was made.
+    fn look(&mut self, party: u64) -> bool {
+        let begun = Instant::now();
+        if !self.walks.allows(party, begun) {
+            return false;
+        }
+        if let Err(error) = self.walk() {
+            tracing::warn!(%error, "cannot read the cgroup hierarchy");
+        }
+        self.walks.spend(party, begun.elapsed());
+        true
+    }
+
+    /// What was to be told of cgroups was lost: they are looked at when there is time.
+    pub fn note_loss(&mut self) {
+        self.is_behind = true;
+    }
+
+    /// Looks at the hierarchy if something was lost since the last look, and there is time.
+    pub fn catch_up(&mut self) {
+        if self.is_behind && self.look(NOBODY) {
+            self.is_behind = false;
+        }
     }
 
     /// A cgroup of this id exists.
@@ -183,6 +252,7 @@ impl Cgroups {
             id,
             Entry {
                 path: path.into(),
+                is_gone: false,
                 owner,
             },
         );
@@ -190,6 +260,11 @@ impl Cgroups {
 
     /// It was removed; ids are never reused while the machine is up (fs/kernfs/dir.c: the upper half is a generation).
     pub fn removed(&mut self, id: u64) {
+        if let Some(entry) = self.entries.get_mut(&id)
+            && std::mem::replace(&mut entry.is_gone, true)
+        {
+            return;
+        }
         self.news.push(News::Gone(id));
         self.removed.push_back(id);
         if self.removed.len() > REMOVED
@@ -217,18 +292,8 @@ impl Cgroups {
     /// As [`Cgroups::member`], with a look at the hierarchy for an id that no event told of, while there is time for it.
     pub fn member_or_look(&mut self, id: u64) -> Member {
         match self.member(id) {
-            Member::Unknown => {
-                let begun = Instant::now();
-                if !self.walks.allows((), begun) {
-                    return Member::Unknown;
-                }
-                if let Err(error) = self.walk() {
-                    tracing::warn!(%error, "cannot read the cgroup hierarchy");
-                }
-                self.walks.spend((), begun.elapsed());
-                self.member(id)
-            }
-            known => known,
+            Member::Unknown if self.look(id) => self.member(id),
+            member => member,
         }
     }
 
@@ -261,5 +326,139 @@ impl Cgroups {
 
     pub fn root(&self) -> &Path {
         &self.root
+    }
+}
+
+/// As a directory answers that was removed while it was read.
+fn has_vanished(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const POD: &str = "kubepods/pod11111111-1111-4111-8111-111111111111";
+
+    /// A hierarchy in a directory.
+    fn open(root: &Path) -> Cgroups {
+        let mut cgroups = Cgroups {
+            root: root.to_owned(),
+            whole: None,
+            prefix: String::new(),
+            entries: HashMap::new(),
+            removed: VecDeque::new(),
+            news: Vec::new(),
+            walks: Budget::new(WALKS, WALKS_OF_ONE, Instant::now()),
+            is_behind: false,
+            top: id_of(root),
+        };
+        cgroups.walk().unwrap();
+        cgroups
+    }
+
+    fn id_of(path: &Path) -> u64 {
+        fs::metadata(path).unwrap().ino()
+    }
+
+    fn count_gone(cgroups: &mut Cgroups) -> usize {
+        let news = cgroups.take_news().into_iter();
+        news.filter(|news| matches!(news, News::Gone(_))).count()
+    }
+
+    #[test]
+    fn what_went_untold_is_removed_and_remembered_for_its_last_events() {
+        let root = tempfile::tempdir().unwrap();
+        let pod = root.path().join(POD);
+        fs::create_dir_all(&pod).unwrap();
+        let mut cgroups = open(root.path());
+        let id = id_of(&pod);
+        assert!(matches!(cgroups.member(id), Member::Pod(_)));
+        assert_eq!(count_gone(&mut cgroups), 0);
+        fs::remove_dir(&pod).unwrap();
+        cgroups.walk().unwrap();
+        assert_eq!(cgroups.take_news(), [News::Gone(id)]);
+        assert!(matches!(cgroups.member(id), Member::Pod(_)));
+        // Its own word comes late, and so does another look.
+        cgroups.removed(id);
+        cgroups.walk().unwrap();
+        assert_eq!(count_gone(&mut cgroups), 0);
+        assert_eq!(cgroups.removed, [id]);
+    }
+
+    #[test]
+    fn cgroups_whose_end_nobody_told_of_are_bounded() {
+        let root = tempfile::tempdir().unwrap();
+        let mut cgroups = open(root.path());
+        let first = id_of(root.path()) + 1;
+        for id in first..first + 2 * REMOVED as u64 {
+            cgroups.made(id, &format!("/{POD}/{id}"));
+        }
+        cgroups.walk().unwrap();
+        assert_eq!(cgroups.entries.len(), REMOVED + 1);
+    }
+
+    #[test]
+    fn from_a_subtree_nothing_beside_it_is_taken_for_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let mut cgroups = open(root.path());
+        cgroups.top = TOP;
+        cgroups.made(u64::MAX, "/beside");
+        cgroups.walk().unwrap();
+        assert_eq!(cgroups.member(u64::MAX), Member::Host);
+        assert!(cgroups.removed.is_empty());
+    }
+
+    #[test]
+    fn who_is_looked_for_in_vain_leaves_time_for_others() {
+        let root = tempfile::tempdir().unwrap();
+        let mut cgroups = open(root.path());
+        // Nothing comes back while the test runs.
+        let rate = |most| Rate {
+            one_in: i64::MAX,
+            most,
+        };
+        let one = rate(Duration::from_micros(1));
+        let all = rate(Duration::from_secs(3600));
+        cgroups.walks = Budget::new(all, one, Instant::now());
+        assert!(cgroups.look(u64::MAX));
+        assert!(!cgroups.look(u64::MAX));
+        let pod = root.path().join(POD);
+        fs::create_dir_all(&pod).unwrap();
+        assert_eq!(cgroups.member_or_look(u64::MAX), Member::Unknown);
+        assert_eq!(cgroups.member(id_of(&pod)), Member::Unknown);
+        assert!(matches!(
+            cgroups.member_or_look(id_of(&pod)),
+            Member::Pod(_)
+        ));
+    }
+
+    #[test]
+    fn what_was_lost_is_looked_for_when_there_is_time() {
+        let root = tempfile::tempdir().unwrap();
+        let mut cgroups = open(root.path());
+        let never = Rate {
+            one_in: i64::MAX,
+            most: Duration::ZERO,
+        };
+        let pod = root.path().join(POD);
+        fs::create_dir_all(&pod).unwrap();
+        cgroups.catch_up();
+        assert_eq!(
+            cgroups.member(id_of(&pod)),
+            Member::Unknown,
+            "nothing was lost"
+        );
+        cgroups.note_loss();
+        cgroups.walks = Budget::new(never, never, Instant::now());
+        cgroups.catch_up();
+        assert_eq!(cgroups.member(id_of(&pod)), Member::Unknown, "no time");
+        cgroups.walks = Budget::new(WALKS, WALKS_OF_ONE, Instant::now());
+        cgroups.catch_up();
+        assert!(matches!(cgroups.member(id_of(&pod)), Member::Pod(_)));
+        assert!(!cgroups.is_behind);
     }
 }

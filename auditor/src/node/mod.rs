@@ -24,7 +24,9 @@ pub use kubelet::{Kubelet, KubeletUnknown};
 pub use listeners::{FoundListener, find as find_listeners};
 pub(crate) use mountinfo::parse as parse_mountinfo;
 pub use older::{OlderFile, Wanted as WantedVolumes, find as find_older};
-pub(crate) use proc_file::{cgroup_of, pids as ns_pids, read as read_proc_file};
+pub(crate) use proc_file::{
+    NS_PER_TICK, cgroup_of, number as number_in, pids as ns_pids, read as read_proc_file, start_of,
+};
 pub(crate) use process::INIT_PID_NS;
 pub use process::{describe as describe_process, read_args};
 pub use redact::ArgsMode;

@@ -12,7 +12,7 @@ use zerocopy::FromZeros as _;
 
 use super::{
     older::leaf_first,
-    proc_file::{self, cgroup_of, number},
+    proc_file::{self, cgroup_of, number, start_of},
 };
 use crate::probe::Device;
 
@@ -188,10 +188,6 @@ fn executable(path: &Path, task: &mut TaskContext) {
         *last = last.strip_suffix(b" (deleted)").unwrap_or(last);
     }
     task.exe_path_len = leaf_first(&names, &mut task.exe_path);
-}
-
-fn start_of(path: &Path) -> Option<u64> {
-    proc_file::start_ns(&proc_file::read(&path.join("stat")).ok()?)
 }
 
 /// Inode number of a namespace; 0 when out of sight.

@@ -4,7 +4,7 @@
 use std::{fs, io, path::Path};
 
 /// USER_HZ is 100 on every architecture that this runs on (include/uapi/asm-generic/param.h).
-const NS_PER_TICK: u64 = 10_000_000;
+pub const NS_PER_TICK: u64 = 10_000_000;
 
 /// Bytes that are no UTF-8 become U+FFFD.
 pub fn read(path: &Path) -> io::Result<String> {
@@ -27,6 +27,11 @@ pub fn start_ns(stat: &str) -> Option<u64> {
     let behind_comm = stat.rsplit_once(')')?.1;
     let ticks: u64 = behind_comm.split_whitespace().nth(19)?.parse().ok()?;
     ticks.checked_mul(NS_PER_TICK)
+}
+
+/// When a process, or thread, began, in ns since boot: to [`NS_PER_TICK`].
+pub fn start_of(process: &Path) -> Option<u64> {
+    start_ns(&read(&process.join("stat")).ok()?)
 }
 
 /// The first number behind `key` in `/proc/PID/status`. A newline in the name, its first line, is written as `\n`

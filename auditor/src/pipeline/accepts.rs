@@ -13,7 +13,7 @@ use super::{
     Pipeline,
     agent::Holder,
     connects::Endpoint,
-    fair::{Class, Fair, Party},
+    fair::{Class, Fair, Party, about},
     knowledge,
     tuple::{ip, socket},
 };
@@ -24,8 +24,8 @@ use crate::{
     node::Clock,
 };
 
-/// Connections whose listener's pod the cluster has not told of yet. One more, and the oldest of the address that has most goes
-/// out as it is.
+/// Connections whose listener's pod the cluster has not told of yet. One more, and one of the address that has most goes out as it
+/// is.
 const WAITING: usize = 256;
 
 #[derive(Debug)]
@@ -51,7 +51,8 @@ impl Pipeline {
 
     /// Looks again at those whose listener was not known; `last`: nothing may wait any longer.
     pub(super) fn retry_accepts(&mut self, last: bool) {
-        for record in self.accepts.waiting.take(|_| true) {
+        let most = self.room_for_retries(last);
+        for record in self.accepts.waiting.take(most, |_| true) {
             self.consider_accept(&record, true, last);
         }
     }
@@ -114,8 +115,9 @@ impl Pipeline {
             knowledge: knowledge(&self.sources, &self.settings),
         });
         if !last && self.may_become_clear(&judgement, record.header.time) {
-            if let Some(oldest) = self.accepts.waiting.hold(party(record), *record) {
-                self.consider_accept(&oldest, true, true);
+            let about = about(place);
+            if let Some(spare) = self.accepts.waiting.hold(party(record), about, *record) {
+                self.consider_accept(&spare, true, true);
             }
             return;
         }
@@ -188,7 +190,13 @@ impl Pipeline {
             },
         };
         let time = self.clock.wall(record.header.time);
-        self.emit(time, Uuid::now_v7(), Body::AgentAccept(Box::new(line)));
+        let party = party(record).id;
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::AgentAccept(Box::new(line)),
+        );
     }
 
     /// Who listens where nobody is the agent.

@@ -11,12 +11,12 @@ use super::{
     Pipeline,
     containers::Home,
     fair::{Class, Party},
-    namespaces::Whose,
+    namespaces::{Asker, Whose},
 };
 use crate::{
     audit::{self, Judgement},
     cluster::Pod,
-    event::{Container, PodRef, Process},
+    event::{Container, PodRef, Process, Relation},
     node::{CgroupOwner, Member, describe_process},
 };
 
@@ -48,6 +48,8 @@ pub struct Attributed {
     pub process: Process,
 }
 
+const CGROUP: &str = "cgroup";
+const CGROUP_ANCESTOR: &str = "cgroup-ancestor";
 /// The cgroup names a pod, and whether the process's mount namespace agrees was not looked at.
 const CGROUP_ONLY: &str = "cgroup-only";
 
@@ -56,6 +58,11 @@ pub fn doubt(by: &str, judgement: &mut Judgement) {
     if by == CGROUP_ONLY {
         judgement.lack("namespaces");
     }
+}
+
+/// What is used is the user's own, and that is no mere guess.
+pub fn is_surely_own(by: &str, relation: Option<Relation>) -> bool {
+    relation == Some(Relation::Own) && by != CGROUP_ONLY
 }
 
 /// What the namespaces say of whom the cgroup names.
@@ -127,8 +134,30 @@ impl Who {
 impl Pipeline {
     /// Describes the process and says whose it is.
     pub(super) fn attribute(&mut self, task: &TaskContext) -> Attributed {
-        let mut process = describe_process(task, &self.clock, self.settings.host_mnt_ns);
-        let (who, by) = self.who(task);
+        let process = describe_process(task, &self.clock, self.settings.host_mnt_ns);
+        self.attribute_as(task, process, None)
+    }
+
+    /// The same at a later look: `before` is what the last one found, if there was one.
+    pub(super) fn attribute_again(
+        &mut self,
+        task: &TaskContext,
+        before: Option<Attributed>,
+    ) -> Attributed {
+        match before {
+            None => self.attribute(task),
+            Some(before) if before.is_settled() => before,
+            Some(Attributed { by, process, .. }) => self.attribute_as(task, process, Some(by)),
+        }
+    }
+
+    fn attribute_as(
+        &mut self,
+        task: &TaskContext,
+        mut process: Process,
+        before: Option<&str>,
+    ) -> Attributed {
+        let (who, by) = self.who(task, before);
         if let Who::Pod { pod, .. } = &who
             && (pod.share_process_namespace || pod.host_pid)
         {
@@ -138,7 +167,7 @@ impl Pipeline {
         Attributed { who, by, process }
     }
 
-    fn who(&mut self, task: &TaskContext) -> (Who, &'static str) {
+    fn who(&mut self, task: &TaskContext, before: Option<&str>) -> (Who, &'static str) {
         if task.flags & task_flags::KERNEL_THREAD != 0 {
             return (
                 Who::Unknown {
@@ -173,14 +202,14 @@ impl Pipeline {
             }
         };
         let pod = self.sources.cluster().pod(&owner.pod_uid).cloned();
-        let by = match self.identity(task, &owner, pod.as_deref(), home) {
+        let by = match self.identity(task, &owner, pod.as_deref(), home, before) {
             Identity::Other(other) => {
                 let candidates = vec![self.name_of(&owner.pod_uid), other];
                 return (Who::Conflict { candidates }, "conflict");
             }
             Identity::Unchecked => CGROUP_ONLY,
-            Identity::Agrees if owner.nested => "cgroup-ancestor",
-            Identity::Agrees => "cgroup",
+            Identity::Agrees if owner.nested => CGROUP_ANCESTOR,
+            Identity::Agrees => CGROUP,
         };
         match pod {
             Some(pod) => {
@@ -202,6 +231,7 @@ impl Pipeline {
         owner: &CgroupOwner,
         pod: Option<&Pod>,
         home: Option<Home>,
+        before: Option<&str>,
     ) -> Identity {
         let is_host = |is_host| match is_host {
             true => Identity::Other("host".to_owned()),
@@ -225,15 +255,27 @@ impl Pipeline {
             return is_host(!descends && pod.is_some_and(|pod| !pod.host_pid));
         }
         if task.mnt_ns == task.reaper_mnt_ns && task.container_pid_ns != 0 {
-            self.namespaces.learn(task.mnt_ns, &owner.pod_uid);
+            // Later the number may be another's.
+            if before.is_none() {
+                self.namespaces.learn(task.mnt_ns, &owner.pod_uid);
+            }
             return Identity::Agrees;
         }
-        let asks = id_of_pod(&owner.pod_uid);
-        let host_proc = &self.settings.host_proc;
-        match self
-            .namespaces
-            .whose(task.mnt_ns, &owner.pod_uid, asks, host_proc)
-        {
+        let asker = Asker {
+            pod_uid: &owner.pod_uid,
+            party: id_of_pod(&owner.pod_uid),
+            pid: task.pid,
+            tid: task.tid,
+            start_time: task.start_time,
+        };
+        let (namespaces, host_proc) = (&mut self.namespaces, &self.settings.host_proc);
+        let whose = match before {
+            None => namespaces.whose(task.mnt_ns, &asker, host_proc),
+            // What the first look found stays so.
+            Some(CGROUP | CGROUP_ANCESTOR) => Whose::Own,
+            Some(_) => namespaces.whose_still(task.mnt_ns, &asker, host_proc),
+        };
+        match whose {
             Whose::Own => Identity::Agrees,
             Whose::Other(uid) => Identity::Other(self.name_of(&uid)),
             Whose::Unchecked => Identity::Unchecked,
@@ -242,11 +284,16 @@ impl Pipeline {
 
     /// Whose share of a queue something of this cgroup takes.
     pub(super) fn party(&self, cgroup_id: u64, class: Class) -> Party {
-        let id = match self.cgroups.member(cgroup_id) {
+        let id = self.party_id(cgroup_id);
+        Party { class, id }
+    }
+
+    /// The same number for all containers of a pod.
+    pub(super) fn party_id(&self, cgroup_id: u64) -> u64 {
+        match self.cgroups.member(cgroup_id) {
             Member::Pod(owner) => id_of_pod(&owner.pod_uid),
             Member::Host | Member::Unknown => cgroup_id,
-        };
-        Party { class, id }
+        }
     }
 
     fn name_of(&self, pod_uid: &str) -> String {
@@ -272,4 +319,22 @@ fn id_of_pod(pod_uid: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     pod_uid.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_the_cgroup_alone_nothing_is_surely_ones_own() {
+        for (by, relation, expected) in [
+            (CGROUP, Some(Relation::Own), true),
+            (CGROUP_ANCESTOR, Some(Relation::Own), true),
+            (CGROUP_ONLY, Some(Relation::Own), false),
+            (CGROUP, Some(Relation::SameServiceAccount), false),
+            (CGROUP, None, false),
+        ] {
+            assert_eq!(is_surely_own(by, relation), expected, "{by} {relation:?}");
+        }
+    }
 }

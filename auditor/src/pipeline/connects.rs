@@ -9,34 +9,36 @@ use std::{
 };
 
 use auditor_common::{CANARY_ENDPOINT, ConnectKey, ConnectRecord, OutcomeRecord};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
     Pipeline,
     actor::{Attributed, Who, doubt},
-    fair::{Class, Fair, largest},
+    fair::{Class, Fair, Party, about, in_turn, largest},
     forgotten::Forgotten,
     held::{Attempt, NextLook, lacks_service_account},
     knowledge,
     tuple::{describe_outcome, socket},
 };
 use crate::{
-    audit::{CloseCase, ConnectCase, judge_close, judge_connect},
+    audit::{CloseCase, ConnectCase, judge_close, judge_connect, judge_unseen_close},
     event::{
         Attribution, Body, Connection, ConnectionClosed, CredentialConnect, EndpointKind, Outcome,
-        Process,
+        Process, Verdict,
     },
     node::Clock,
 };
 
 /// A connect without an outcome by then is written as pending.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Connects that wait, for their outcome or for their pod: 8 MB. When one more comes, the oldest of whoever has most go out as
-/// they are.
+/// Connects that wait, for their outcome or for their pod: 8 MB of records. When one more comes, the oldest but one of whoever has
+/// most go out as they are.
 const WAITING: usize = 4096;
 /// As many at once: who they are is not looked up for each.
 const OUT_AT_ONCE: usize = 64;
-/// Connections that are remembered for their end. Of more, the oldest of whoever has most lose their end's line.
+/// Connections that are remembered for their end. Of more, the oldest of whoever has most lose their end's line, and where that might
+/// have accused somebody they get one now.
 const OPEN: usize = 8192;
 
 /// A watched address.
@@ -75,6 +77,8 @@ impl Default for Connects {
 #[derive(Debug)]
 struct Waiting {
     record: ConnectRecord,
+    /// As [`Pipeline::party_id`] names it.
+    party: u64,
     latency_us: u64,
     attributed: Option<Attributed>,
     next_look: Option<NextLook>,
@@ -88,7 +92,8 @@ struct Waiting {
 struct Open {
     id: Uuid,
     boot_ns: u64,
-    cgroup_id: u64,
+    /// As [`Pipeline::party_id`] names it.
+    party: u64,
     endpoint: Endpoint,
     who: Who,
     process: Process,
@@ -113,7 +118,14 @@ impl Pipeline {
             self.undecodable(&"a connect to an endpoint that was never registered");
             return;
         };
-        if self.is_agents_own(record, endpoint.kind) {
+        self.refresh_sources();
+        // Now, not with the outcome: who waits for it may be gone by then.
+        let attributed = self.attribute(&record.task);
+        // The agent connects to its own addresses for its probes, every few seconds.
+        if endpoint.kind == EndpointKind::PodIdentityAgent
+            && let Some(pod) = attributed.who.pod()
+            && self.sources.policy().is_agent(pod)
+        {
             self.count_only();
             return;
         }
@@ -121,8 +133,9 @@ impl Pipeline {
             u64::try_from(Clock::since(record.header.time).as_micros()).unwrap_or(u64::MAX);
         let waiting = Waiting {
             record: *record,
+            party: self.party_id(record.task.cgroup_id),
             latency_us,
-            attributed: None,
+            attributed: Some(attributed),
             next_look: None,
             outcome: None,
             closed: None,
@@ -142,17 +155,6 @@ impl Pipeline {
         let key = waiting.record.key;
         self.connects.waiting.insert(key, waiting);
         self.connects.order.push_back(key);
-    }
-
-    /// The agent connects to its own addresses for its probes, every few seconds.
-    fn is_agents_own(&mut self, record: &ConnectRecord, kind: EndpointKind) -> bool {
-        if kind != EndpointKind::PodIdentityAgent {
-            return false;
-        }
-        self.refresh_sources();
-        let who = self.attribute(&record.task).who;
-        who.pod()
-            .is_some_and(|pod| self.sources.policy().is_agent(pod))
     }
 
     pub(super) fn on_outcome(&mut self, record: &OutcomeRecord) {
@@ -199,21 +201,13 @@ impl Pipeline {
     /// Looks at everything that waits once more; `last`: nothing may wait any longer.
     pub(super) fn retry_connects(&mut self, last: bool) {
         let now = Instant::now();
-        for _ in 0..self.connects.order.len() {
-            let Some(key) = self.connects.order.pop_front() else {
-                return;
-            };
-            let Some(waiting) = self.connects.waiting.get(&key) else {
-                continue;
-            };
+        let is_due = |key: &ConnectKey, waiting: &Waiting| {
             let overdue = waiting.outcome.is_some() || Clock::since(key.time) >= PATIENCE;
-            let is_due = waiting.next_look.is_none_or(|look| look.is_due(now));
-            if (overdue && is_due) || last {
-                self.consider_connect(key, Attempt::again(last));
-            }
-            if self.connects.waiting.contains_key(&key) {
-                self.connects.order.push_back(key);
-            }
+            (overdue && waiting.next_look.is_none_or(|look| look.is_due(now))) || last
+        };
+        let most = self.room_for_retries(last);
+        for key in self.connects.due(most, is_due) {
+            self.consider_connect(key, Attempt::again(last));
         }
     }
 
@@ -226,13 +220,8 @@ impl Pipeline {
             return;
         };
         self.refresh_sources();
-        let attributed = match waiting.attributed.take() {
-            Some(attributed) => attributed,
-            None => self.attribute(&waiting.record.task),
-        };
-        if attributed.is_settled() {
-            waiting.attributed = Some(attributed.clone());
-        }
+        let attributed = self.attribute_again(&waiting.record.task, waiting.attributed.take());
+        waiting.attributed = Some(attributed.clone());
         let Attributed {
             who,
             by,
@@ -274,7 +263,7 @@ impl Pipeline {
             self.connects.waiting.insert(key, waiting);
             return;
         }
-        let cgroup_id = record.task.cgroup_id;
+        let party = waiting.party;
         self.count_unattributed(&who);
         process.args = self.settings.args.apply(process.args);
         let id = Uuid::now_v7();
@@ -300,7 +289,8 @@ impl Pipeline {
             },
             repeats: 0,
         };
-        self.emit(time, id, Body::CredentialConnect(Box::new(line)));
+        let body = Body::CredentialConnect(Box::new(line));
+        self.emit_of(Some(party), time, id, body);
         let closed = waiting.closed;
         let is_pending = connection.outcome == Outcome::Pending;
         let goes_on = is_pending || connection.outcome == Outcome::Established;
@@ -312,13 +302,17 @@ impl Pipeline {
             process,
             connection,
             pending: is_pending.then_some(waiting),
-            cgroup_id,
+            party,
         };
         match closed {
             Some(closed) => {
                 self.finish_connection(open, &closed, None, attempt == Attempt::Last);
             }
-            None if goes_on => self.connects.remember(key, open),
+            None if goes_on => {
+                for open in self.connects.remember(key, open) {
+                    self.tell_of_forgotten(&open);
+                }
+            }
             None => {}
         }
     }
@@ -327,7 +321,8 @@ impl Pipeline {
     pub(super) fn retry_closing(&mut self, last: bool) {
         let now = Instant::now();
         let is_due = |closing: &Closing| last || closing.next_look.is_due(now);
-        for closing in self.connects.closing.take(is_due) {
+        let most = self.room_for_retries(last);
+        for closing in self.connects.closing.take(most, is_due) {
             let looked = Some(closing.next_look);
             self.finish_connection(closing.open, &closing.record, looked, last);
         }
@@ -371,20 +366,56 @@ impl Pipeline {
             pod: self.pod_ref(&open.who),
             connection: open.connection,
         };
-        self.emit(time, Uuid::now_v7(), Body::ConnectionClosed(Box::new(line)));
+        let body = Body::ConnectionClosed(Box::new(line));
+        self.emit_of(Some(open.party), time, Uuid::now_v7(), body);
+    }
+
+    /// Whoever opens connections without end must not have the end of one forgotten that would accuse him: that it might have is told.
+    fn tell_of_forgotten(&mut self, open: &Open) {
+        let time = Timestamp::now();
+        let judgement = judge_unseen_close(&CloseCase {
+            time,
+            actor: open.who.actor(),
+            process: &open.process,
+            endpoint: open.endpoint.kind,
+            bytes_received: 0,
+            knowledge: knowledge(&self.sources, &self.settings),
+        });
+        if judgement.verdict == Verdict::Allowed {
+            return;
+        }
+        // No record tells of it; its end, when it comes, is one that is lost.
+        self.totals.found += 1;
+        let line = ConnectionClosed {
+            connect_id: open.id.to_string(),
+            bytes_sent: 0,
+            bytes_received: 0,
+            duration_us: Clock::boot_ns().saturating_sub(open.boot_ns) / 1000,
+            verdict: judgement.verdict,
+            undetermined: judgement.undetermined,
+            findings: judgement.findings,
+            pod: self.pod_ref(&open.who),
+            connection: open.connection.clone(),
+        };
+        let body = Body::ConnectionClosed(Box::new(line));
+        self.emit_of(Some(open.party), time, Uuid::now_v7(), body);
     }
 
     fn hold_closing(&mut self, open: Open, record: &OutcomeRecord, looked: Option<NextLook>) {
         let now = Instant::now();
-        let party = self.party(open.cgroup_id, Class::Stranger);
+        let party = Party {
+            class: Class::Stranger,
+            id: open.party,
+        };
+        let about = about((open.process.exe_inode, open.endpoint.address));
         let closing = Closing {
             open,
             record: *record,
             next_look: looked.map_or_else(|| NextLook::first(now), |look| look.later(now)),
         };
-        if let Some(oldest) = self.connects.closing.hold(party, closing) {
-            let looked = Some(oldest.next_look);
-            self.finish_connection(oldest.open, &oldest.record, looked, true);
+        if let Some(spare) = self.connects.closing.hold(party, about, closing) {
+            let looked = Some(spare.next_look);
+            self.finish_connection(spare.open, &spare.record, looked, true);
         }
     }
 
@@ -399,35 +430,58 @@ impl Connects {
         self.open.get(key).map(|open| open.id)
     }
 
-    fn remember(&mut self, key: ConnectKey, open: Open) {
+    /// Gives those that are forgotten for it.
+    fn remember(&mut self, key: ConnectKey, open: Open) -> Vec<Open> {
         self.open.insert(key, open);
         self.open_order.push_back(key);
         if self.open_order.len() >= 2 * OPEN {
             let open = &self.open;
             self.open_order.retain(|key| open.contains_key(key));
         }
-        if self.open.len() > OPEN {
-            let holder = largest(self.open.values().map(|open| open.cgroup_id));
-            let keys = self.open_order.iter().filter(|key| {
-                let open = self.open.get(key);
-                open.is_some_and(|open| Some(open.cgroup_id) == holder)
-            });
-            for key in keys.take(OUT_AT_ONCE).copied().collect::<Vec<_>>() {
-                self.open.remove(&key);
-                self.forgotten.note(key);
-            }
+        if self.open.len() <= OPEN {
+            return Vec::new();
         }
+        let holder = largest(self.open.values().map(|open| open.party));
+        let keys = self.open_order.iter().filter(|key| {
+            let open = self.open.get(key);
+            open.is_some_and(|open| Some(open.party) == holder)
+        });
+        let keys: Vec<_> = keys.take(OUT_AT_ONCE).copied().collect();
+        let gone = keys.into_iter().filter_map(|key| {
+            self.forgotten.note(key);
+            self.open.remove(&key)
+        });
+        gone.collect()
     }
 
-    /// A few of those that wait.
+    /// A few of those that wait. Not the first: who floods does not choose what goes out before its time.
     fn oldest_of_largest(&self) -> Vec<ConnectKey> {
-        let cgroup_of = |waiting: &Waiting| waiting.record.task.cgroup_id;
-        let holder = largest(self.waiting.values().map(|waiting| cgroup_of(waiting)));
+        let holder = largest(self.waiting.values().map(|waiting| waiting.party));
         let keys = self.order.iter().filter(|key| {
             let waiting = self.waiting.get(key);
-            waiting.is_some_and(|waiting| Some(cgroup_of(waiting)) == holder)
+            waiting.is_some_and(|waiting| Some(waiting.party) == holder)
         });
-        keys.take(OUT_AT_ONCE).copied().collect()
+        let mut keys: Vec<_> = keys.take(OUT_AT_ONCE).copied().collect();
+        if keys.len() > 1 {
+            keys.remove(0);
+        }
+        keys
+    }
+
+    /// Those that are due, `most` at once and each party in its turn, in the order of their times.
+    fn due(
+        &mut self,
+        most: usize,
+        is_due: impl Fn(&ConnectKey, &Waiting) -> bool,
+    ) -> Vec<ConnectKey> {
+        let waiting = &self.waiting;
+        self.order.retain(|key| waiting.contains_key(key));
+        let due = self.order.iter().enumerate().filter_map(|(at, key)| {
+            let waiting = waiting.get(key)?;
+            is_due(key, waiting).then_some((waiting.party, at))
+        });
+        let due = in_turn(due, most).into_iter();
+        due.filter_map(|at| self.order.get(at).copied()).collect()
     }
 
     /// Drops the keys of what has gone out meanwhile, where they are many.
@@ -457,3 +511,6 @@ fn connection(
             .map(|outcome| outcome.header.time.saturating_sub(record.key.time) / 1000),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,10 @@
 //! Opens that the kernel refused (`--watch-denied`). Nothing was opened, so whose token it would have been is only what the
 //! path claims; a path that claims no token is counted.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use auditor_common::{DeniedRecord, TaskContext, prefix};
 use uuid::Uuid;
@@ -13,10 +16,36 @@ use crate::{
     audit::{Actor, DeniedCase, IsToken, is_token_file, judge_denied},
     cluster::Pod,
     event::{Attribution, Body, Relation, TokenOpen},
-    node::{Clock, INIT_PID_NS, VolumeOwner, ns_pids, read_proc_file},
+    node::{Budget, Clock, INIT_PID_NS, Rate, VolumeOwner, ns_pids, number_in, read_proc_file},
 };
 
+/// Whose process a path names costs a look at every process, and nobody needs a right to be refused. No more than a twentieth of the
+/// time goes into that, and of that no more than a fifth for one pod; what there is no time for is counted.
+const LOOKS: Rate = Rate {
+    one_in: 20,
+    most: Duration::from_millis(500),
+};
+const LOOKS_OF_ONE: Rate = Rate {
+    one_in: 100,
+    most: Duration::from_millis(100),
+};
+/// Parents on the way to the namespace that a process's own was made in.
+const GENERATIONS: usize = 64;
+
 const PROJECTED: &str = "kubernetes.io~projected";
+
+#[derive(Debug)]
+pub struct Denied {
+    looks: Budget<u64>,
+}
+
+impl Default for Denied {
+    fn default() -> Self {
+        Self {
+            looks: Budget::new(LOOKS, LOOKS_OF_ONE, Instant::now()),
+        }
+    }
+}
 
 /// A token that a path names.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,31 +77,18 @@ impl Pipeline {
         let attributed = self.attribute(&record.task);
         let (path, of_process) = below_process_root(&path);
         // Whose mounts the path goes through: the opener's, or those of the process that it names.
-        let uid = match of_process.filter(|pid| *pid != "self" && *pid != "thread-self") {
-            None => None,
-            Some(pid) => {
-                let Some(uid) = pod_of_process(&self.settings.host_proc, &record.task, pid) else {
-                    self.count_only();
-                    return;
-                };
-                Some(uid)
-            }
-        };
-        let claim = match uid {
-            Some(uid) => self
-                .sources
-                .cluster()
-                .pod(&uid)
-                .and_then(|pod| claim_of(pod, None, path)),
+        let claim = match of_process.filter(|pid| *pid != "self" && *pid != "thread-self") {
+            Some(pid) => claim_by_layout(path).or_else(|| self.claim_in(&record.task, pid, path)),
             None => match attributed.who.actor() {
                 Actor::Pod { pod, container } => {
                     let name = container.and_then(|container| container.name.as_deref());
                     claim_of(pod, name, path)
                 }
                 _ => None,
-            },
+            }
+            .or_else(|| claim_by_layout(path)),
         };
-        let Some(claim) = claim.or_else(|| claim_by_layout(path)) else {
+        let Some(claim) = claim else {
             self.count_only();
             return;
         };
@@ -131,8 +147,37 @@ impl Pipeline {
             },
             repeats: 0,
         };
-        self.emit(time, Uuid::now_v7(), Body::TokenOpen(Box::new(line)));
+        let party = self.party_id(record.task.cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::TokenOpen(Box::new(line)),
+        );
     }
+
+    /// What `path` claims below the root of process `pid`, as the opener numbers it.
+    fn claim_in(&mut self, opener: &TaskContext, pid: &str, path: &str) -> Option<Claim> {
+        let party = self.party_id(opener.cgroup_id);
+        let (cluster, host_proc) = (self.sources.cluster(), &self.settings.host_proc);
+        let look = || {
+            if !is_tokens_anywhere(cluster.pods().map(|pod| &**pod), path) {
+                return None;
+            }
+            let pod = cluster.pod(&pod_of_process(host_proc, opener, pid)?)?;
+            claim_of(pod, None, path)
+        };
+        self.denied.looks.within(party, look).flatten()
+    }
+}
+
+/// Whether a path may be a token's in any pod.
+fn is_tokens_anywhere<'a>(mut pods: impl Iterator<Item = &'a Pod>, path: &str) -> bool {
+    pods.any(|pod| {
+        claim_of(pod, None, path).is_some_and(|claim| {
+            is_token_file(Some(pod), Some(&claim.volume), &claim.file) != IsToken::No
+        })
+    })
 }
 
 /// The path from the opener's root; `None` where it is relative to a directory that cannot be told any more.
@@ -180,21 +225,38 @@ fn pod_of_process(host_proc: &Path, opener: &TaskContext, pid: &str) -> Option<S
     if opener.pid_ns == INIT_PID_NS {
         return pod_of(&host_proc.join(pid.to_string()));
     }
-    let namespace = format!("pid:[{}]", opener.pid_ns);
-    let number = |process: &Path| {
-        let status = read_proc_file(&process.join("status")).ok()?;
-        ns_pids(&status)?.last().copied()
-    };
     let entries = std::fs::read_dir(host_proc).ok()?;
     let process = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|process| {
-            std::fs::read_link(process.join("ns/pid"))
-                .is_ok_and(|link| link.as_os_str() == namespace.as_str())
-        })
-        .find(|process| number(process) == Some(pid))?;
+        .find(|process| number_of(host_proc, process, opener.pid_ns, pid) == Some(pid))?;
     pod_of(&process)
+}
+
+/// The pid of a process in a pid namespace that it is in: its own, or one that its own was made in. `None` at once where none of its
+/// numbers is `wanted`.
+fn number_of(host_proc: &Path, process: &Path, namespace: u32, wanted: u32) -> Option<u32> {
+    let namespace = format!("pid:[{namespace}]");
+    let status_of = |process: &Path| read_proc_file(&process.join("status")).ok();
+    let mut status = status_of(process)?;
+    let numbers = ns_pids(&status)?;
+    if !numbers.contains(&wanted) {
+        return None;
+    }
+    // What made a namespace lives in the one above, and so does whoever takes its place when it dies.
+    let mut at = process.to_owned();
+    for _ in 0..GENERATIONS {
+        let is_in = std::fs::read_link(at.join("ns/pid"))
+            .is_ok_and(|link| link.as_os_str() == namespace.as_str());
+        if is_in {
+            let level = ns_pids(&status)?.len();
+            return numbers.get(level.checked_sub(1)?).copied();
+        }
+        let parent = number_in(&status, "PPid:", 10)?;
+        at = host_proc.join(parent.to_string());
+        status = status_of(&at)?;
+    }
+    None
 }
 
 /// By the mounts of one container of the pod's spec, or of all where it is not known which.
@@ -332,27 +394,48 @@ mod tests {
         }
     }
 
-    /// A host's /proc with processes of two pid namespaces that both have a 7.
+    #[test]
+    fn only_paths_of_tokens_are_worth_a_look_at_all_processes() {
+        let mut other = pod("shop", "api");
+        other.containers = with_token().containers;
+        let pods = [other, with_token()];
+        for (path, expected) in [
+            ("/var/run/aws/token", true),
+            ("/run/aws/..data/token", true),
+            ("/run/aws", false),
+            ("/etc/config/token", false),
+            ("/etc/shadow", false),
+            ("/run/aws/../shadow", false),
+        ] {
+            assert_eq!(is_tokens_anywhere(pods.iter(), path), expected, "{path}");
+        }
+    }
+
+    /// A host's /proc with processes of two pid namespaces that both have a 7, and one of a namespace below the first.
     #[test]
     fn a_process_is_found_by_its_openers_numbers_and_in_no_proc_of_its_making() {
         const WEB: &str = "11111111-1111-4111-8111-111111111111";
         const API: &str = "22222222-2222-4222-8222-222222222222";
         let proc = tempfile::tempdir().unwrap();
-        for (pid, namespace, pids, uid) in [
-            (70, 40, "70\t7", WEB),
-            (80, 50, "80\t7", API),
-            (7, 9, "7", API),
+        for (pid, namespace, pids, parent, uid) in [
+            (60, 9, "60", 1, WEB),
+            (70, 40, "70\t7", 60, WEB),
+            (71, 41, "71\t12\t1", 70, WEB),
+            (72, 41, "72\t13\t2", 71, WEB),
+            (80, 50, "80\t7", 60, API),
+            (7, 9, "7", 60, API),
         ] {
             let process = proc.path().join(pid.to_string());
             std::fs::create_dir_all(process.join("ns")).unwrap();
             let link = format!("pid:[{namespace}]");
             std::os::unix::fs::symlink(link, process.join("ns/pid")).unwrap();
             // Names need not be UTF-8.
+            let parent = format!("\nPPid:\t{parent}\n");
             let status = [
                 b"Name:\t\xff\n".as_slice(),
                 b"NSpid:\t",
                 pids.as_bytes(),
-                b"\n",
+                parent.as_bytes(),
             ];
             std::fs::write(process.join("status"), status.concat()).unwrap();
             let cgroup = format!("0::/kubepods/pod{uid}/x\n");
@@ -370,6 +453,11 @@ mod tests {
             (50, "7", Some(API)),
             (INIT_PID_NS, "70", Some(WEB)),
             (40, "8", None),
+            (40, "12", Some(WEB)),
+            (40, "13", Some(WEB)),
+            (41, "13", None),
+            (41, "2", Some(WEB)),
+            (50, "12", None),
             (40, "", None),
             (40, "99999999999", None),
         ] {

@@ -9,7 +9,7 @@ use auditor_common::{FileInfo, FloodKey, FloodState, kind};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Pipeline, totals};
+use super::{LEAVE_FREE, Pipeline, totals};
 use crate::{
     event::{Body, InodeId, OwnerRef, Relation, Summary, SummaryToken},
     node::{Clock, Member, VolumeOwner},
@@ -17,12 +17,12 @@ use crate::{
 };
 
 const SWEEP: Duration = Duration::from_secs(1);
-/// A flood that goes on is told of at once, and then so often.
+/// A flood that goes on is told of at once, and then so often; when it has ended, at once.
 const AGAIN: Duration = Duration::from_secs(10);
+/// It has ended when nothing was folded for so long.
+const ENDED_NS: u64 = 1_000_000_000;
 /// A bucket that has been full for so long is as good as a new one.
 const IDLE_NS: u64 = 10_000_000_000;
-/// Places in the sink's queue that summaries leave free: they can wait, and what others wait for is not theirs to take.
-const LEAVE_FREE: usize = crate::report::QUEUE_CAPACITY / 4;
 /// Superblocks that are remembered by their address: those of 110 pods, and room for churn.
 const VOLUMES: usize = 4096;
 
@@ -105,7 +105,8 @@ impl Pipeline {
             let idle = state.tat.max(state.last).saturating_add(IDLE_NS) < boot;
             // What has ended is told of to its end; and a summary is never refused, but waits for room.
             let may_tell = last || self.reporter.free() > LEAVE_FREE;
-            if may_tell && (last || idle || self.floods.is_due(&key, now)) {
+            let has_ended = state.last.saturating_add(ENDED_NS) < boot;
+            if may_tell && (last || has_ended || self.floods.is_due(&key, now)) {
                 self.tell_of_flood(&key, &state, now);
             }
             let is_told = self.floods.news(&key, &state).is_none();
@@ -134,7 +135,8 @@ impl Pipeline {
         self.floods.told.insert(*key, told);
         self.floods.total += count;
         let summary = self.summary(key, state, count, first);
-        self.emit(
+        self.emit_of(
+            Some(self.party_id(key.cgroup_id)),
             summary.last,
             Uuid::now_v7(),
             Body::Summary(Box::new(summary)),

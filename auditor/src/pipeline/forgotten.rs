@@ -4,13 +4,14 @@ use std::collections::{HashSet, VecDeque};
 
 use auditor_common::ConnectKey;
 
-/// 1.5 MB. Of those beyond, the end counts as one whose connect is not known.
+/// 1.5 MB. Of those beyond only the number is known.
 const REMEMBERED: usize = 32_768;
 
 #[derive(Debug, Default)]
 pub struct Forgotten {
     keys: HashSet<ConnectKey>,
     order: VecDeque<ConnectKey>,
+    beyond: u64,
 }
 
 impl Forgotten {
@@ -21,13 +22,20 @@ impl Forgotten {
         if self.order.len() > REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
-            self.keys.remove(&oldest);
+            // Not one whose end was told.
+            self.beyond += u64::from(self.keys.remove(&oldest));
         }
     }
 
-    /// Whether it is one of them; the next time it is not.
+    /// Whether it is one of them; the next time it is not. While there are some of which only the number is known, any end that nothing
+    /// else explains is one of those.
     pub fn take(&mut self, key: &ConnectKey) -> bool {
-        self.keys.remove(key)
+        if self.keys.remove(key) {
+            return true;
+        }
+        let is_beyond = self.beyond > 0;
+        self.beyond = self.beyond.saturating_sub(1);
+        is_beyond
     }
 }
 
@@ -44,9 +52,10 @@ mod tests {
         let mut forgotten = Forgotten::default();
         let count = REMEMBERED as u64 + 5;
         (0..count).for_each(|time| forgotten.note(key(time)));
-        assert!(!forgotten.take(&key(4)));
-        assert!(forgotten.take(&key(5)));
-        assert!(!forgotten.take(&key(5)));
         assert_eq!(forgotten.order.len(), REMEMBERED);
+        assert!(forgotten.take(&key(5)));
+        assert!((0..5).all(|time| forgotten.take(&key(time))));
+        assert!(!forgotten.take(&key(5)));
+        assert!(!forgotten.take(&key(4)));
     }
 }

@@ -8,7 +8,8 @@ use auditor_common::OpenRecord;
 use super::{
     Pipeline,
     actor::Attributed,
-    fair::{Class, Fair},
+    fair::{Class, Fair, about},
+    files::inode_of,
 };
 use crate::{
     audit::Judgement,
@@ -16,7 +17,7 @@ use crate::{
     node::{Clock, OwnerSource, VolumeOwner},
 };
 
-/// 2.7 MB of records. One more, and the oldest of whoever has most goes out as it is.
+/// 2.7 MB of records. One more, and one of whoever has most goes out as it is.
 const CAPACITY: usize = 1024;
 /// Between looks at one event; doubled each time.
 const FIRST_LOOK: Duration = Duration::from_millis(200);
@@ -126,9 +127,17 @@ impl Pipeline {
             None => NextLook::first(now),
         });
         let party = self.party(record.task.cgroup_id, class);
+        let task = &record.task;
+        let about = about((
+            inode_of(&record.file),
+            task.exe_dev,
+            task.exe_ino,
+            found.via,
+        ));
         let record = Box::new(*record);
-        if let Some(oldest) = self.held.opens.hold(party, HeldOpen { record, found }) {
-            self.consider_open(&oldest.record, oldest.found, Attempt::Last);
+        let held = HeldOpen { record, found };
+        if let Some(spare) = self.held.opens.hold(party, about, held) {
+            self.consider_open(&spare.record, spare.found, Attempt::Last);
         }
     }
 
@@ -137,7 +146,8 @@ impl Pipeline {
         let now = Instant::now();
         let is_due =
             |held: &HeldOpen| last || held.found.next_look.is_none_or(|look| look.is_due(now));
-        for held in self.held.opens.take(is_due) {
+        let most = self.room_for_retries(last);
+        for held in self.held.opens.take(most, is_due) {
             self.consider_open(&held.record, held.found, Attempt::again(last));
         }
     }

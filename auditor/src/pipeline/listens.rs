@@ -10,7 +10,7 @@ use super::{
     Pipeline,
     actor::{Attributed, Who, doubt},
     agent::Holder,
-    fair::{Class, Fair},
+    fair::{Class, Fair, about},
     knowledge,
     tuple::socket,
 };
@@ -20,7 +20,7 @@ use crate::{
     node::{Clock, FoundListener, Member},
 };
 
-/// Listeners whose pod the cluster has not told of yet. One more, and the oldest of whoever has most goes out as it is.
+/// Listeners whose pod the cluster has not told of yet. One more, and one of whoever has most goes out as it is.
 const WAITING: usize = 64;
 
 /// How long the first listing may take: the jitter of its start, and as long again.
@@ -28,7 +28,7 @@ const FIRST_LISTING: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Listens {
-    waiting: Fair<Box<ListenRecord>>,
+    waiting: Fair<Waiting>,
     /// Found at start, before the cluster told of any pod.
     older: Vec<FoundListener>,
     older_since: Option<Instant>,
@@ -42,6 +42,13 @@ impl Default for Listens {
             older_since: None,
         }
     }
+}
+
+/// A record, and who the last look found it to be.
+#[derive(Debug)]
+struct Waiting {
+    record: Box<ListenRecord>,
+    attributed: Attributed,
 }
 
 /// A listener, however it was found.
@@ -62,18 +69,20 @@ impl Pipeline {
         if record.endpoint == CANARY_ENDPOINT {
             return;
         }
-        self.consider_listen(record, false, false);
+        self.consider_listen(record, None, false);
     }
 
     /// Looks again at those whose pod was not known; `last`: nothing may wait any longer.
     pub(super) fn retry_listens(&mut self, last: bool) {
         self.consider_older(last);
-        for record in self.listens.waiting.take(|_| true) {
-            self.consider_listen(&record, true, last);
+        let most = self.room_for_retries(last);
+        for waiting in self.listens.waiting.take(most, |_| true) {
+            self.consider_listen(&waiting.record, Some(waiting.attributed), last);
         }
     }
 
-    fn consider_listen(&mut self, record: &ListenRecord, again: bool, last: bool) {
+    /// `before`: as the last look found, if there was one.
+    fn consider_listen(&mut self, record: &ListenRecord, before: Option<Attributed>, last: bool) {
         let endpoint = record.endpoint as usize;
         let Some(name) = self
             .settings
@@ -85,13 +94,14 @@ impl Pipeline {
             return;
         };
         self.refresh_sources();
-        let attributed = self.attribute(&record.task);
+        let again = before.is_some();
+        let attributed = self.attribute_again(&record.task, before);
         let since = Clock::since(record.header.time);
         let found = Found {
             time: self.clock.wall(record.header.time),
             cgroup_id: record.task.cgroup_id,
             executable: attributed.process.exe_inode,
-            attributed,
+            attributed: attributed.clone(),
             endpoint,
             socket: ListenSocket {
                 endpoint: name.to_string(),
@@ -104,8 +114,14 @@ impl Pipeline {
         };
         if !self.judge_listener(found, (!last).then_some(record.header.time)) {
             let party = self.party(record.task.cgroup_id, Class::Stranger);
-            if let Some(oldest) = self.listens.waiting.hold(party, Box::new(*record)) {
-                self.consider_listen(&oldest, true, true);
+            let waiting = Waiting {
+                record: Box::new(*record),
+                attributed,
+            };
+            let task = &record.task;
+            let about = about((task.exe_dev, task.exe_ino, record.endpoint, record.net_ns));
+            if let Some(spare) = self.listens.waiting.hold(party, about, waiting) {
+                self.consider_listen(&spare.record, Some(spare.attributed), true);
             }
         }
     }
@@ -261,7 +277,13 @@ impl Pipeline {
                 reason: who.reason().map(str::to_owned),
             },
         };
-        self.emit(time, Uuid::now_v7(), Body::Listen(Box::new(line)));
+        let party = self.party_id(cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::Listen(Box::new(line)),
+        );
         true
     }
 

@@ -117,11 +117,11 @@ impl Pipeline {
                 counter: Counter::LifecycleRingFull,
                 ..
             }) = place
-                && let Err(error) = self.cgroups.walk()
             {
-                tracing::warn!(%error, "cannot read the cgroup hierarchy");
+                self.cgroups.note_loss();
             }
         }
+        self.cgroups.catch_up();
         self.loss.looked = now;
         self.announce_losses(now);
     }

@@ -9,7 +9,7 @@ use super::{
     Pipeline,
     actor::{Attributed, Who, doubt},
     containers::{Home, Inhabitant},
-    fair::Class,
+    fair::{Class, about},
     held::Attempt,
     knowledge,
     waiting::{Queue, Waiting},
@@ -73,7 +73,8 @@ impl Pipeline {
 
     /// Looks again at those whose time has come; `last`: nothing may wait any longer.
     pub(super) fn retry_memory(&mut self, last: bool) {
-        for waiting in self.memory.take_due(Instant::now(), last) {
+        let most = self.room_for_retries(last);
+        for waiting in self.memory.take_due(Instant::now(), last, most) {
             self.consider_memory(waiting, Attempt::again(last));
         }
     }
@@ -105,10 +106,7 @@ impl Pipeline {
     fn consider_memory(&mut self, mut waiting: Waiting<Access>, attempt: Attempt) {
         let Access { record, of } = &*waiting.event;
         self.refresh_sources();
-        let attributed = match waiting.attributed.take() {
-            Some(attributed) => attributed,
-            None => self.attribute(&record.task),
-        };
+        let attributed = self.attribute_again(&record.task, waiting.attributed.take());
         if matches!(attributed.who, Who::Host)
             && is_runtime(&attributed.process, record.task.pid, &record.target)
         {
@@ -142,9 +140,11 @@ impl Pipeline {
                 _ => Class::Stranger,
             };
             let party = self.party(record.task.cgroup_id, class);
-            waiting.attributed = attributed.is_settled().then_some(attributed);
-            if let Some(oldest) = self.memory.hold(party, waiting, Instant::now()) {
-                self.consider_memory(oldest, Attempt::Last);
+            waiting.attributed = Some(attributed);
+            let (task, target) = (&record.task, &record.target);
+            let about = about((task.exe_dev, task.exe_ino, target.pid, target.start_time));
+            if let Some(spare) = self.memory.hold(party, about, waiting, Instant::now()) {
+                self.consider_memory(spare, Attempt::Last);
             }
             return;
         }
@@ -180,7 +180,13 @@ impl Pipeline {
             },
             repeats: 0,
         };
-        self.emit(time, Uuid::now_v7(), Body::MemoryAccess(Box::new(line)));
+        let party = self.party_id(record.task.cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::MemoryAccess(Box::new(line)),
+        );
     }
 
     fn other_process(

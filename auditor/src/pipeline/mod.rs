@@ -38,10 +38,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::{
-    accepts::Accepts, agent::Agent, connects::Connects, containers::Containers, files::TokenFiles,
-    floods::Floods, held::Held, listens::Listens, loss::LossWatch, memory::Memory,
-    namespaces::MountNamespaces, older::Told, posture::Postures, sessions::Sessions,
-    socket_creates::SocketCreates,
+    accepts::Accepts, agent::Agent, connects::Connects, containers::Containers, denied::Denied,
+    files::TokenFiles, floods::Floods, held::Held, listens::Listens, loss::LossWatch,
+    memory::Memory, namespaces::MountNamespaces, older::Told, posture::Postures,
+    sessions::Sessions, socket_creates::SocketCreates,
 };
 pub use self::{
     connects::Endpoint,
@@ -54,11 +54,15 @@ use crate::{
     metrics::Metrics,
     node::{ArgsMode, Cgroups, Clock, Kubelet, News, Volumes, WantedVolumes},
     probe::{Maps, Record, decode},
-    report::{Reporter, SinkTotals},
+    report::{QUEUE_CAPACITY, Reporter, SinkTotals},
 };
 
 /// At the end what is read must be written, too, and what is not read is counted: little may lie between.
 const NEARLY_OUT: usize = 64;
+/// Places in the sink's queue that what can wait leaves free for what happens now.
+const LEAVE_FREE: usize = QUEUE_CAPACITY / 4;
+/// As many of those that waited go out in any case: a reader who is slow for ever must not keep them from being judged.
+const FEW: usize = 8;
 /// For the writer to get on.
 const BREATHER: Duration = Duration::from_millis(1);
 
@@ -105,6 +109,7 @@ pub struct Pipeline {
     memory: Memory,
     sockets: SocketCreates,
     containers: Containers,
+    denied: Denied,
     namespaces: MountNamespaces,
     floods: Floods,
     loss: LossWatch,
@@ -168,6 +173,7 @@ impl Pipeline {
             memory: Memory::default(),
             sockets: SocketCreates::default(),
             containers: Containers::default(),
+            denied: Denied::default(),
             namespaces: MountNamespaces::default(),
             floods: Floods::default(),
             totals: Totals::default(),
@@ -259,6 +265,14 @@ impl Pipeline {
         self.metrics.set_queue_depth(self.reporter.queued());
     }
 
+    /// How many of those that waited may be looked at again now, of one kind of event: each may become a line.
+    fn room_for_retries(&self, last: bool) -> usize {
+        if last {
+            return usize::MAX;
+        }
+        room_for_retries(self.reporter.free())
+    }
+
     /// Why lines do not get out, while they do not.
     pub fn sink_failing(&self) -> Option<String> {
         self.reporter.failing()
@@ -299,13 +313,19 @@ impl Pipeline {
     }
 
     /// While events come in, nobody waits for the sink: what has no room there is lost by rank, and the rings know none.
-    pub(crate) fn emit(&self, time: Timestamp, id: Uuid, body: Body) {
+    /// `party`: whose doing it is, as [`Pipeline::party_id`] names it.
+    fn emit_of(&self, party: Option<u64>, time: Timestamp, id: Uuid, body: Body) {
         while self.drain_until.is_some_and(|until| Instant::now() < until)
             && self.reporter.is_busy(NEARLY_OUT)
         {
             std::thread::sleep(BREATHER);
         }
-        self.reporter.emit(time, id, body);
+        self.reporter.emit(party, time, id, body);
+    }
+
+    /// What the auditor says of itself, and of states.
+    pub(crate) fn emit(&self, time: Timestamp, id: Uuid, body: Body) {
+        self.emit_of(None, time, id, body);
     }
 
     pub(crate) fn health(&self, health: Health) {
@@ -352,6 +372,11 @@ impl Pipeline {
     }
 }
 
+/// Half of what is free, so that those who come next have some, too.
+fn room_for_retries(free: usize) -> usize {
+    (free.saturating_sub(LEAVE_FREE) / 2).max(FEW)
+}
+
 /// What the judgement may rest on, as it is now.
 fn knowledge<'a>(sources: &'a Sources, settings: &'a Settings) -> Knowledge<'a> {
     Knowledge {
@@ -360,5 +385,24 @@ fn knowledge<'a>(sources: &'a Sources, settings: &'a Settings) -> Knowledge<'a> 
         policy: sources.policy(),
         cluster_name: settings.cluster_name.as_deref(),
         now: Timestamp::now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waited_never_fills_the_queue_and_never_stands_still() {
+        // Six kinds, all with more due than there is room.
+        let mut free = QUEUE_CAPACITY;
+        for _ in 0..6 {
+            let room = room_for_retries(free);
+            assert!(room >= FEW);
+            free -= room;
+        }
+        assert!(free > LEAVE_FREE);
+        assert_eq!(room_for_retries(LEAVE_FREE), FEW);
+        assert_eq!(room_for_retries(0), FEW);
     }
 }

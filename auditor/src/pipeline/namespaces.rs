@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::node::{Budget, Rate, cgroup_of, parse_cgroup_path};
+use crate::node::{Budget, NS_PER_TICK, Rate, cgroup_of, parse_cgroup_path, start_of};
 
 /// Three containers a pod, 250 pods, and those that are gone.
 const REMEMBERED: usize = 4096;
@@ -31,6 +31,29 @@ pub enum Whose {
     Other(Arc<str>),
     /// Nobody looked: too many of them were new.
     Unchecked,
+}
+
+/// The process that is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// Of its cgroup.
+    pub pod_uid: &'a str,
+    /// Stands for that pod.
+    pub party: u64,
+    pub pid: u32,
+    pub tid: u32,
+    /// CLOCK_BOOTTIME, ns.
+    pub start_time: u64,
+}
+
+impl Asker<'_> {
+    /// While it is, the namespace's number is nobody else's.
+    fn is_still_in(&self, namespace: u32, host_proc: &Path) -> bool {
+        let process = host_proc.join(self.pid.to_string());
+        // /proc tells the start to 10 ms.
+        start_of(&process).is_some_and(|start| start.abs_diff(self.start_time) < NS_PER_TICK)
+            && is_in(&process.join("task").join(self.tid.to_string()), namespace)
+    }
 }
 
 /// Namespace's inode number to the UID of the pod whose it is.
@@ -71,8 +94,9 @@ impl MountNamespaces {
     }
 
     /// Whose namespace this is. A container's own processes never come here; who does is known to live in a namespace of
-    /// `pod_uid`, or the processes in it are looked at. `asks` stands for that pod.
-    pub fn whose(&mut self, namespace: u32, pod_uid: &str, asks: u64, host_proc: &Path) -> Whose {
+    /// the asker's pod, or the processes in it are looked at.
+    pub fn whose(&mut self, namespace: u32, asker: &Asker<'_>, host_proc: &Path) -> Whose {
+        let Asker { pod_uid, party, .. } = *asker;
         let is_known = self.owners.get(&namespace).is_some_and(|owner| {
             *owner.pod_uid == *pod_uid
                 || owner.witness.as_deref().is_some_and(|process| {
@@ -82,18 +106,32 @@ impl MountNamespaces {
         });
         if !is_known {
             let begun = Instant::now();
-            if !self.looks.allows(asks, begun) {
+            if !self.looks.allows(party, begun) {
                 return Whose::Unchecked;
             }
             match someone_else_in(namespace, pod_uid, host_proc) {
                 Some((other, witness)) => self.set(namespace, &other, Some(witness)),
                 None => self.set(namespace, pod_uid, None),
             }
-            self.looks.spend(asks, begun.elapsed());
+            self.looks.spend(party, begun.elapsed());
         }
         match self.owners.get(&namespace) {
             Some(owner) if *owner.pod_uid != *pod_uid => Whose::Other(owner.pod_uid.clone()),
             Some(_) | None => Whose::Own,
+        }
+    }
+
+    /// The same, some time after the event. Of a namespace that the asker has left, or died in, nothing can be told any more: who else
+    /// was in it may be gone with him, and its number may be another's.
+    pub fn whose_still(&mut self, namespace: u32, asker: &Asker<'_>, host_proc: &Path) -> Whose {
+        if !asker.is_still_in(namespace, host_proc) {
+            return Whose::Unchecked;
+        }
+        let whose = self.whose(namespace, asker, host_proc);
+        if asker.is_still_in(namespace, host_proc) {
+            whose
+        } else {
+            Whose::Unchecked
         }
     }
 
@@ -165,14 +203,31 @@ mod tests {
         let process = proc.join(pid.to_string());
         fs::create_dir_all(process.join("ns")).unwrap();
         symlink("mnt:[7]", process.join("ns/mnt")).unwrap();
+        let thread = process.join("task").join(pid.to_string());
+        fs::create_dir_all(thread.join("ns")).unwrap();
+        symlink("mnt:[7]", thread.join("ns/mnt")).unwrap();
+        // It began with tick 5.
+        let stat = format!("{pid} (x) S {}5 0", "0 ".repeat(18));
+        fs::write(process.join("stat"), stat).unwrap();
         let container = "c".repeat(64);
         let cgroup = format!("0::/kubepods/burstable/pod{pod_uid}/{container}\n");
         fs::write(process.join("cgroup"), cgroup).unwrap();
     }
 
+    /// Process 20, of that pod.
+    fn asker(pod_uid: &str, party: u64) -> Asker<'_> {
+        Asker {
+            pod_uid,
+            party,
+            pid: 20,
+            tid: 20,
+            start_time: 5 * NS_PER_TICK + 1,
+        }
+    }
+
     /// The other pod whose namespace 7 is.
     fn other_in(namespaces: &mut MountNamespaces, pod_uid: &str, proc: &Path) -> Option<String> {
-        match namespaces.whose(7, pod_uid, 1, proc) {
+        match namespaces.whose(7, &asker(pod_uid, 1), proc) {
             Whose::Own => None,
             Whose::Other(uid) => Some(uid.to_string()),
             Whose::Unchecked => panic!("nobody looked"),
@@ -223,6 +278,49 @@ mod tests {
     }
 
     #[test]
+    fn of_who_was_not_checked_nothing_is_known_once_he_is_gone() {
+        let proc = tempfile::tempdir().unwrap();
+        let never = Rate {
+            one_in: i64::MAX,
+            most: Duration::ZERO,
+        };
+        let api = asker(API, 1);
+        start(proc.path(), 10, WEB);
+        start(proc.path(), 20, API);
+        let mut namespaces = MountNamespaces::new(never, never);
+        assert_eq!(namespaces.whose(7, &api, proc.path()), Whose::Unchecked);
+        // Now there is time.
+        let mut namespaces = MountNamespaces::default();
+        let other = Whose::Other(WEB.into());
+        assert_eq!(namespaces.whose_still(7, &api, proc.path()), other);
+        end(proc.path(), 10);
+        assert_eq!(namespaces.whose_still(7, &api, proc.path()), Whose::Own);
+        let mut namespaces = MountNamespaces::default();
+        end(proc.path(), 20);
+        assert_eq!(
+            namespaces.whose_still(7, &api, proc.path()),
+            Whose::Unchecked
+        );
+        // The number went to a pod that has done nothing.
+        start(proc.path(), 10, WEB);
+        assert_eq!(
+            namespaces.whose_still(7, &api, proc.path()),
+            Whose::Unchecked
+        );
+        // And the pid, too.
+        start(proc.path(), 20, API);
+        let later = Asker {
+            start_time: 7 * NS_PER_TICK,
+            ..api
+        };
+        assert_eq!(
+            namespaces.whose_still(7, &later, proc.path()),
+            Whose::Unchecked
+        );
+        assert_eq!(namespaces.whose_still(7, &api, proc.path()), other);
+    }
+
+    #[test]
     fn a_pod_that_makes_namespaces_without_end_is_not_looked_after_and_leaves_time_for_others() {
         let proc = tempfile::tempdir().unwrap();
         start(proc.path(), 10, WEB);
@@ -233,7 +331,8 @@ mod tests {
         };
         let looks = rate(Duration::from_secs(3600));
         let mut namespaces = MountNamespaces::new(looks, rate(Duration::from_micros(200)));
-        let mut ask = |number, pod, asks| namespaces.whose(number, pod, asks, proc.path());
+        let mut ask =
+            |number, pod, party| namespaces.whose(number, &asker(pod, party), proc.path());
         let unchecked = (1000..2000).filter(|number| ask(*number, API, 1) == Whose::Unchecked);
         assert!(unchecked.count() > 0);
         assert_eq!(ask(7, API, 1), Whose::Unchecked);

@@ -12,15 +12,15 @@ use super::{
     files::inode_of,
     held::{Attempt, Found},
 };
-use crate::{event::Via, node::OlderFile};
+use crate::{
+    event::Via,
+    node::{NS_PER_TICK, OlderFile},
+};
 
 /// Foreign opens that are remembered, so that a later look does not tell of them again.
 const REMEMBERED: usize = 16_384;
 
-/// Where `/proc` tells of a process, its start is known to 10 ms (USER_HZ).
-const NS_PER_TICK: u64 = 10_000_000;
-
-/// A process (a pid is reused, with its start it is not) and a file.
+/// Where `/proc` tells of a process, its start is known to a tick. A process (a pid is reused, with its start it is not) and a file.
 type Key = (u32, u64, (VolumeIdentity, u64));
 
 /// What has been told of.

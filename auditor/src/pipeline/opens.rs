@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Pipeline,
-    actor::{Attributed, Who, doubt},
+    actor::{Attributed, Who, doubt, is_surely_own},
     fair::Class,
     files::TokenFile,
     held::{Attempt, Found, lacks_service_account},
@@ -151,21 +151,13 @@ impl Pipeline {
     ) {
         let time = self.clock.wall(record.header.time);
         let source = found.owner.as_ref().map(|(_, source)| *source);
-        let attributed = match found.attributed.take() {
-            Some(attributed) => attributed,
-            None => {
-                let mut attributed = self.attribute(&record.task);
-                if is_found(found.via) {
-                    let pid = attributed.process.pid;
-                    attributed.process.args =
-                        read_args(&self.settings.host_proc, pid).unwrap_or_default();
-                }
-                attributed
-            }
-        };
-        if attributed.is_settled() {
-            found.attributed = Some(attributed.clone());
+        let is_first = found.attributed.is_none();
+        let mut attributed = self.attribute_again(&record.task, found.attributed.take());
+        if is_first && is_found(found.via) {
+            let pid = attributed.process.pid;
+            attributed.process.args = read_args(&self.settings.host_proc, pid).unwrap_or_default();
         }
+        found.attributed = Some(attributed.clone());
         let Attributed {
             who,
             by,
@@ -200,7 +192,7 @@ impl Pipeline {
             knowledge: knowledge(&self.sources, &self.settings),
         });
         doubt(by, &mut judgement);
-        if judgement.relation != Some(Relation::Own) {
+        if !is_surely_own(by, judgement.relation) {
             let is_news = self.told.note(&record.task, &record.file);
             if is_found(found.via) && attempt == Attempt::First && !is_news {
                 self.count_only();
@@ -266,7 +258,13 @@ impl Pipeline {
             attribution,
             repeats: 0,
         };
-        self.emit(time, Uuid::now_v7(), Body::TokenOpen(Box::new(open)));
+        let party = self.party_id(record.task.cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::TokenOpen(Box::new(open)),
+        );
     }
 }
 

@@ -90,18 +90,25 @@ impl Postures {
         Some(elapsed.clamp(SignedDuration::ZERO, LONGEST_STEP))
     }
 
-    /// Takes over what holds now; returns what is to be written.
-    fn update(&mut self, mut holding: HashMap<Key, Posture>, now: Timestamp) -> Vec<Posture> {
+    /// Takes over what holds now; returns what is to be written, `most` at once. The rest is told at the next look.
+    fn update(
+        &mut self,
+        mut holding: HashMap<Key, Posture>,
+        now: Timestamp,
+        most: usize,
+    ) -> Vec<Posture> {
         let mut lines = Vec::new();
         self.states.retain(|key, state| match holding.remove(key) {
             Some(posture) => {
-                if !state.raised && now.duration_since(state.since) >= SETTLE {
+                let is_settled = now.duration_since(state.since) >= SETTLE;
+                if !state.raised && is_settled && lines.len() < most {
                     state.raised = true;
                     state.posture = posture;
                     lines.push(state.posture.clone());
                 }
                 true
             }
+            None if state.raised && lines.len() >= most => true,
             None => {
                 if state.raised {
                     let mut posture = state.posture.clone();
@@ -154,7 +161,8 @@ impl Pipeline {
                 }
             }
         }
-        for posture in self.postures.update(holding, now) {
+        let most = self.room_for_retries(false);
+        for posture in self.postures.update(holding, now, most) {
             self.emit(now, Uuid::now_v7(), Body::Posture(Box::new(posture)));
         }
     }

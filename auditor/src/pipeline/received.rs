@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Pipeline,
-    actor::{Attributed, doubt},
+    actor::{Attributed, doubt, is_surely_own},
     held::{Attempt, Found},
     knowledge,
     opens::{NO_VOLUME, access, class_of},
@@ -85,13 +85,8 @@ impl Pipeline {
     ) {
         let time = self.clock.wall(record.header.time);
         let source = found.owner.as_ref().map(|(_, source)| *source);
-        let attributed = match found.attributed.take() {
-            Some(attributed) => attributed,
-            None => self.attribute(&record.task),
-        };
-        if attributed.is_settled() {
-            found.attributed = Some(attributed.clone());
-        }
+        let attributed = self.attribute_again(&record.task, found.attributed.take());
+        found.attributed = Some(attributed.clone());
         let whose = match &token.owner {
             Some(of) => ReceivedOwner::Pod {
                 owner: of,
@@ -141,6 +136,7 @@ impl Pipeline {
                 .map(str::to_owned),
         };
         self.write_received(
+            record.task.cgroup_id,
             time,
             attributed,
             judgement,
@@ -194,7 +190,7 @@ impl Pipeline {
             (&maker, judgement.relation),
             (Maker::Host, Some(Relation::Host))
         );
-        if judgement.relation == Some(Relation::Own) || is_hosts_own {
+        if is_surely_own(attributed.by, judgement.relation) || is_hosts_own {
             self.count_only();
             return;
         }
@@ -225,6 +221,7 @@ impl Pipeline {
         };
         let from = self.taken_from(record, via);
         self.write_received(
+            record.task.cgroup_id,
             time,
             attributed,
             judgement,
@@ -239,6 +236,7 @@ impl Pipeline {
     #[expect(clippy::too_many_arguments, reason = "the parts of one line")]
     fn write_received(
         &mut self,
+        cgroup_id: u64,
         time: jiff::Timestamp,
         attributed: Attributed,
         judgement: crate::audit::Judgement,
@@ -270,7 +268,13 @@ impl Pipeline {
             attribution,
             repeats: 0,
         };
-        self.emit(time, Uuid::now_v7(), Body::TokenReceived(Box::new(line)));
+        let party = self.party_id(cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::TokenReceived(Box::new(line)),
+        );
     }
 
     /// The process that pidfd_getfd(2) took the descriptor from: it asked for the right to right before.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Pipeline,
     actor::{Attributed, doubt},
-    fair::Class,
+    fair::{Class, about},
     held::Attempt,
     knowledge,
     memory::backend_name,
@@ -37,7 +37,8 @@ impl Pipeline {
 
     /// Looks again at those whose time has come; `last`: nothing may wait any longer.
     pub(super) fn retry_sockets(&mut self, last: bool) {
-        for waiting in self.sockets.take_due(Instant::now(), last) {
+        let most = self.room_for_retries(last);
+        for waiting in self.sockets.take_due(Instant::now(), last, most) {
             self.consider_socket(waiting, Attempt::again(last));
         }
     }
@@ -45,10 +46,7 @@ impl Pipeline {
     fn consider_socket(&mut self, mut waiting: Waiting<SocketRecord>, attempt: Attempt) {
         let record = &*waiting.event;
         self.refresh_sources();
-        let attributed = match waiting.attributed.take() {
-            Some(attributed) => attributed,
-            None => self.attribute(&record.task),
-        };
+        let attributed = self.attribute_again(&record.task, waiting.attributed.take());
         let time = self.clock.wall(record.header.time);
         let family = family(record.kind);
         let mut judgement = judge_socket(&SocketCase {
@@ -66,9 +64,17 @@ impl Pipeline {
         if attempt != Attempt::Last && self.may_become_clear(&judgement, record.header.time) {
             // A socket is nobody's but its maker's: all of them have the whole queue.
             let party = self.party(record.task.cgroup_id, Class::Stranger);
-            waiting.attributed = attributed.is_settled().then_some(attributed);
-            if let Some(oldest) = self.sockets.hold(party, waiting, Instant::now()) {
-                self.consider_socket(oldest, Attempt::Last);
+            waiting.attributed = Some(attributed);
+            let (task, kind) = (&record.task, record.kind);
+            let about = about((
+                task.exe_dev,
+                task.exe_ino,
+                kind.family,
+                kind.socket_type,
+                kind.protocol,
+            ));
+            if let Some(spare) = self.sockets.hold(party, about, waiting, Instant::now()) {
+                self.consider_socket(spare, Attempt::Last);
             }
             return;
         }
@@ -105,7 +111,13 @@ impl Pipeline {
             },
             repeats: 0,
         };
-        self.emit(time, Uuid::now_v7(), Body::SocketCreate(Box::new(line)));
+        let party = self.party_id(record.task.cgroup_id);
+        self.emit_of(
+            Some(party),
+            time,
+            Uuid::now_v7(),
+            Body::SocketCreate(Box::new(line)),
+        );
     }
 }
 

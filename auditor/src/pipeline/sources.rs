@@ -41,6 +41,9 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(60);
 /// How long to wait for time to look at who else is in a mount namespace.
 const NAMESPACE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long to wait for time to look for a cgroup that nothing told of.
+const CGROUP_PATIENCE: Duration = Duration::from_secs(2);
+
 const COMPONENTS: [&str; 3] = ["cluster", "associations", "policy"];
 
 impl Sources {
@@ -143,6 +146,7 @@ impl Sources {
         match lacking {
             "pod" => Some(self.cluster.start_delay().saturating_add(POD_PATIENCE)),
             "namespaces" => Some(NAMESPACE_PATIENCE),
+            "process" => Some(CGROUP_PATIENCE),
             "serviceaccount" => self.cluster.reads_one_by_one().then_some(POD_PATIENCE),
             "associations" => match &self.associations {
                 association::Source::Live(_) => {
@@ -233,9 +237,15 @@ mod tests {
                 cluster::Source::File(Box::new(cluster::FileSource::new(cluster.clone(), "node"))),
                 association::Source::File(Box::new(associations)),
                 policy::FileSource::new(None),
-            );
+            )
+            .unwrap();
+            // Of nobody's time but the auditor's own.
+            for lacking in ["namespaces", "process"] {
+                assert!(sources.patience(lacking).is_some(), "{lacking}");
+            }
+            assert_eq!(sources.patience("owner"), None);
             let metrics = Metrics::default();
-            sources.unwrap().measure(&metrics);
+            sources.measure(&metrics);
             let text = metrics.encode().unwrap();
             let line = format!("credential_auditor_bindings_sync_timestamp_seconds {expected}\n");
             assert!(text.contains(&line), "{text}");

@@ -8,14 +8,14 @@ use super::{
     held::NextLook,
 };
 
-/// Some 400 KB of records. One more, and the oldest of whoever has most goes out as it is.
+/// Some 400 KB of records. One more, and one of whoever has most goes out as it is.
 const CAPACITY: usize = 256;
 
 /// What was found out at the first look stays so: processes and cgroups go away meanwhile.
 #[derive(Debug)]
 pub struct Waiting<T> {
     pub event: Box<T>,
-    /// Where a later look would find the same.
+    /// As the last look found.
     pub attributed: Option<Attributed>,
     next_look: Option<NextLook>,
 }
@@ -48,6 +48,7 @@ impl<T> Queue<T> {
     pub fn hold(
         &mut self,
         party: Party,
+        about: u64,
         mut waiting: Waiting<T>,
         now: Instant,
     ) -> Option<Waiting<T>> {
@@ -55,13 +56,14 @@ impl<T> Queue<T> {
             Some(look) => look.later(now),
             None => NextLook::first(now),
         });
-        self.events.hold(party, waiting)
+        self.events.hold(party, about, waiting)
     }
 
-    /// Takes those whose time has come, oldest first; all of them where `all`.
-    pub fn take_due(&mut self, now: Instant, all: bool) -> Vec<Waiting<T>> {
-        self.events
-            .take(|waiting| all || waiting.next_look.is_none_or(|look| look.is_due(now)))
+    /// Takes `most` of those whose time has come, oldest first; all of them where `all`.
+    pub fn take_due(&mut self, now: Instant, all: bool, most: usize) -> Vec<Waiting<T>> {
+        let is_due =
+            |waiting: &Waiting<T>| all || waiting.next_look.is_none_or(|look| look.is_due(now));
+        self.events.take(most, is_due)
     }
 }
 
@@ -81,7 +83,7 @@ mod tests {
     }
 
     fn hold(queue: &mut Queue<usize>, waiting: Waiting<usize>, now: Instant) -> Option<usize> {
-        let out = queue.hold(STRANGER, waiting, now);
+        let out = queue.hold(STRANGER, 0, waiting, now);
         out.map(|waiting| *waiting.event)
     }
 
@@ -90,24 +92,24 @@ mod tests {
         let mut queue = Queue::default();
         let start = Instant::now();
         assert_eq!(hold(&mut queue, Waiting::first(Box::new(1)), start), None);
-        assert!(queue.take_due(start, false).is_empty());
-        let mut due = queue.take_due(start + Duration::from_millis(200), false);
+        assert!(queue.take_due(start, false, CAPACITY).is_empty());
+        let mut due = queue.take_due(start + Duration::from_millis(200), false, CAPACITY);
         assert_eq!(events(&due), [1]);
         let second = start + Duration::from_millis(200);
         assert_eq!(hold(&mut queue, due.remove(0), second), None);
         assert_eq!(hold(&mut queue, Waiting::first(Box::new(2)), second), None);
-        let due = queue.take_due(second + Duration::from_millis(200), false);
+        let due = queue.take_due(second + Duration::from_millis(200), false, CAPACITY);
         assert_eq!(events(&due), [2], "the first waits twice as long now");
-        assert_eq!(events(&queue.take_due(second, true)), [1]);
+        assert_eq!(events(&queue.take_due(second, true, CAPACITY)), [1]);
     }
 
     #[test]
-    fn the_oldest_makes_room() {
+    fn one_of_those_that_wait_makes_room() {
         let mut queue = Queue::default();
         let start = Instant::now();
         let mut put = |event| hold(&mut queue, Waiting::first(Box::new(event)), start);
         assert!((0..CAPACITY).all(|event| put(event).is_none()));
-        assert_eq!(put(CAPACITY), Some(0));
-        assert_eq!(queue.take_due(start, true).len(), CAPACITY);
+        assert_eq!(put(CAPACITY), Some(1), "the first stands for the rest");
+        assert_eq!(queue.take_due(start, true, CAPACITY).len(), CAPACITY);
     }
 }

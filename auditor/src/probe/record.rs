@@ -1,8 +1,9 @@
 //! Ring buffer bytes to records: total, bounded, in place.
 
 use auditor_common::{
-    AcceptRecord, CgroupRecord, ConnectRecord, DeniedRecord, ExecRecord, Header, HeldRecord,
-    ListenRecord, MemoryRecord, OpenRecord, OutcomeRecord, ReceivedRecord, SocketRecord, kind,
+    AcceptRecord, CANARY_ENDPOINT, CgroupRecord, ConnectRecord, DeniedRecord, ExecRecord, Header,
+    HeldRecord, ListenRecord, MemoryRecord, OpenRecord, OutcomeRecord, ReceivedRecord,
+    SocketRecord, class, kind,
 };
 use zerocopy::FromBytes as _;
 
@@ -25,6 +26,30 @@ pub enum Record<'a> {
     CgroupMkdir(&'a CgroupRecord),
     CgroupRmdir(&'a CgroupRecord),
     CgroupAttach(&'a CgroupRecord),
+}
+
+impl Record<'_> {
+    /// Of the auditor's own test of a hook, which the kernel half counts apart from what matched.
+    pub fn is_canary(&self, own_tgid: u32) -> bool {
+        match self {
+            Self::Open(OpenRecord { file, .. })
+            | Self::ReceivedFile(ReceivedRecord { file, .. }) => file.class == class::CANARY,
+            Self::Connect(ConnectRecord { endpoint, .. })
+            | Self::Outcome(OutcomeRecord { endpoint, .. })
+            | Self::Closed(OutcomeRecord { endpoint, .. })
+            | Self::Accept(AcceptRecord { endpoint, .. })
+            | Self::Listen(ListenRecord { endpoint, .. }) => *endpoint == CANARY_ENDPOINT,
+            Self::ReceivedSocket(record) => record.connect.endpoint == CANARY_ENDPOINT,
+            Self::Denied(DeniedRecord { task, .. })
+            | Self::Memory(MemoryRecord { task, .. })
+            | Self::SocketCreate(SocketRecord { task, .. }) => task.pid == own_tgid,
+            Self::Exec(_)
+            | Self::Held(_)
+            | Self::CgroupMkdir(_)
+            | Self::CgroupRmdir(_)
+            | Self::CgroupAttach(_) => false,
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,6 +136,27 @@ mod tests {
             Err(DecodeError::Length { .. })
         ));
         assert_eq!(decode(&bytes[..8]).unwrap_err(), DecodeError::NoHeader(8));
+    }
+
+    #[test]
+    fn a_canary_is_told_by_what_the_kernel_half_tells_it_by() {
+        let mut outcome = OutcomeRecord::new_zeroed();
+        assert!(!Record::Outcome(&outcome).is_canary(7));
+        outcome.endpoint = CANARY_ENDPOINT;
+        assert!(Record::Outcome(&outcome).is_canary(7));
+        assert!(Record::Closed(&outcome).is_canary(7));
+        let mut open = OpenRecord::new_zeroed();
+        open.task.pid = 7;
+        assert!(
+            !Record::Open(&open).is_canary(7),
+            "a token's, by the auditor"
+        );
+        open.file.class = class::CANARY;
+        assert!(Record::Open(&open).is_canary(8));
+        let mut memory = MemoryRecord::new_zeroed();
+        memory.task.pid = 7;
+        assert!(Record::Memory(&memory).is_canary(7));
+        assert!(!Record::Memory(&memory).is_canary(8));
     }
 
     proptest! {

@@ -89,14 +89,18 @@ impl Formatter for OneLine {
     }
 }
 
-/// All in the basic plane. What JSON must escape, serde_json escapes.
+/// All in the basic plane. What JSON must escape, serde_json escapes. With what turns the reading direction goes what nobody
+/// sees: two names that differ must look different.
 pub(crate) fn must_escape(c: char) -> bool {
     matches!(c,
         '\u{7f}'..='\u{9f}'                       // DEL and the C1 controls: NEL, CSI
-        | '\u{61c}' | '\u{200e}' | '\u{200f}'     // directional marks
+        | '\u{ad}' | '\u{180e}'                   // soft hyphen, Mongolian vowel separator
+        | '\u{61c}'                               // Arabic letter mark
+        | '\u{200b}'..='\u{200f}'                 // zero width spaces and joiners, directional marks
         | '\u{2028}'..='\u{202e}'                 // line and paragraph separators, directional overrides
-        | '\u{2066}'..='\u{2069}'                 // directional isolates
-        | '\u{feff}')
+        | '\u{2060}'..='\u{206f}'                 // word joiner, invisible operators, directional isolates
+        | '\u{feff}'                              // zero width no-break space
+        | '\u{fff9}'..='\u{fffb}') // interlinear annotations
 }
 
 /// Bytes that `s` takes between its quotes.
@@ -133,6 +137,14 @@ mod tests {
         assert_eq!(
             written("a\u{2028}b\u{85}c\u{9b}d\u{202e}e\u{7f}é"),
             r#""a\u2028b\u0085c\u009bd\u202ee\u007fé""#
+        );
+    }
+
+    #[test]
+    fn what_turns_the_text_or_is_not_seen_is_spelled_out() {
+        assert_eq!(
+            written("\u{61c}\u{200e}\u{200f}\u{feff}\u{200b}\u{200d}\u{2060}\u{ad}\u{2069}"),
+            r#""\u061c\u200e\u200f\ufeff\u200b\u200d\u2060\u00ad\u2069""#
         );
     }
 

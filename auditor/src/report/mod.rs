@@ -78,7 +78,8 @@ fn is_event(body: &Body) -> bool {
     }
 }
 
-/// How much of the queue a line may use. What floods ordinary events must not keep violations out, nor what floods those the gravest.
+/// How much of the queue a line may use. What floods ordinary events must not keep violations out, nor what floods those the gravest;
+/// and what floods with these, nobody else's (`shared::Shared::enter`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Plain,

@@ -93,27 +93,39 @@ impl Reporter {
         })
     }
 
-    /// Hands a line over. When the queue is full it is lost, counted, and announced once there is room again.
-    pub fn emit(&self, time: Timestamp, id: Uuid, body: Body) {
+    /// Hands a line over. When the queue is full it is lost, counted, and announced once there is room again. `party`: whose share of the
+    /// places that are kept for the grave it takes; `None` for what the auditor says of itself.
+    pub fn emit(&self, party: Option<u64>, time: Timestamp, id: Uuid, body: Body) {
         self.observer.emitted(&body);
-        let refused = if self.shared.enter(Rank::of(&body).limit(self.capacity)) {
-            match self.lines.try_send(Message::Line { time, id, body }) {
-                Ok(()) => return,
-                Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
-                    self.shared.leave();
-                    message
-                }
-            }
-        } else {
-            Message::Line { time, id, body }
+        let common = Rank::Plain.limit(self.capacity);
+        let limit = Rank::of(&body).limit(self.capacity);
+        let Some(place) = self.shared.enter(common, limit, party) else {
+            self.lose(&body, time);
+            return;
         };
-        if let Message::Line { time, body, .. } = refused {
-            self.shared.count_lost(&body, time);
-            self.observer.lost(&body);
-            // The writer may have emptied the queue since, and sleep.
-            if self.shared.wake() {
-                let _ = self.lines.try_send(Message::Wake);
-            }
+        let line = Message::Line {
+            time,
+            id,
+            body,
+            place,
+        };
+        if let Err(TrySendError::Full(line) | TrySendError::Disconnected(line)) =
+            self.lines.try_send(line)
+            && let Message::Line {
+                time, body, place, ..
+            } = line
+        {
+            self.shared.leave(place);
+            self.lose(&body, time);
+        }
+    }
+
+    fn lose(&self, body: &Body, time: Timestamp) {
+        self.shared.count_lost(body, time);
+        self.observer.lost(body);
+        // The writer may have emptied the queue since, and sleep.
+        if self.shared.wake() {
+            let _ = self.lines.try_send(Message::Wake);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the emitting side and the writing thread both touch.
 
 use std::{
+    collections::HashMap,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -39,6 +40,17 @@ struct State {
     stop_by: Option<Instant>,
 }
 
+/// Of the places that are kept for the grave, one party gets a further one only while it has less than an eighth of what is free: who
+/// comes next always finds some.
+const SHARE: usize = 8;
+
+/// One in the queue.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Whose share of the reserve it counts to.
+    share_of: Option<u64>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     /// Lines in the queue.
@@ -47,6 +59,8 @@ pub(super) struct Shared {
     woken: AtomicBool,
     /// The last attempt to write got nothing out.
     stalled: AtomicBool,
+    /// Lines in the queue that took a place of the reserve, by party.
+    shares: Mutex<HashMap<u64, usize>>,
     state: Mutex<State>,
     stop: Condvar,
 }
@@ -56,8 +70,26 @@ impl Shared {
         self.depth.load(Ordering::Relaxed)
     }
 
-    /// Takes a place in the queue, if fewer than `limit` are taken.
-    pub fn enter(&self, limit: usize) -> bool {
+    /// Takes a place in the queue, if fewer than `common` are taken, or fewer than `limit` and the party's share is not used up. `None`
+    /// has no share that could be.
+    pub fn enter(&self, common: usize, limit: usize, party: Option<u64>) -> Option<Place> {
+        let place = |share_of| Place { share_of };
+        if self.take(common) {
+            return Some(place(None));
+        }
+        let Some(party) = party else {
+            return self.take(limit).then(|| place(None));
+        };
+        let mut shares = lock(&self.shares);
+        let held = shares.get(&party).copied().unwrap_or_default();
+        if SHARE * held >= limit.saturating_sub(self.depth()) || !self.take(limit) {
+            return None;
+        }
+        shares.insert(party, held + 1);
+        Some(place(Some(party)))
+    }
+
+    fn take(&self, limit: usize) -> bool {
         let entered = self
             .depth
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |d| {
@@ -66,8 +98,17 @@ impl Shared {
         entered.is_ok()
     }
 
-    pub fn leave(&self) {
+    pub fn leave(&self, place: Place) {
         self.depth.fetch_sub(1, Ordering::Relaxed);
+        if let Some(party) = place.share_of {
+            let mut shares = lock(&self.shares);
+            match shares.get_mut(&party) {
+                Some(held) if *held > 1 => *held -= 1,
+                _ => {
+                    shares.remove(&party);
+                }
+            }
+        }
     }
 
     /// True when a wake-up is to be sent.
@@ -155,8 +196,49 @@ impl Shared {
             .wait_timeout_while(state, time, |s| s.stop_by.is_some() == set_before);
     }
 
-    /// Every update leaves the state whole, so a panic elsewhere has not spoilt it.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
+    }
+}
+
+/// Every update leaves what is locked whole, so a panic elsewhere has not spoilt it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_takes_all_places_that_are_kept_for_the_grave() {
+        let shared = Shared::default();
+        let enter = |party| shared.enter(1792, 2048, party);
+        let common: Vec<_> = (0..1792).filter_map(|_| enter(Some(1))).collect();
+        assert_eq!(common.len(), 1792);
+        let kept: Vec<_> = (0..1000).filter_map(|_| enter(Some(1))).collect();
+        assert_eq!(kept.len(), 29, "an eighth of what it leaves");
+        // A theft in each of thirty pods that all do the same.
+        for party in 2..=30 {
+            assert!(enter(Some(party)).is_some(), "{party}");
+            let more = (0..1000).filter_map(|_| enter(Some(party)));
+            assert!(more.count() < 29);
+        }
+        assert!(enter(None).is_some(), "the auditor's own word");
+        // What is written gives its place back.
+        common.into_iter().for_each(|place| shared.leave(place));
+        kept.into_iter().for_each(|place| shared.leave(place));
+        assert!(!lock(&shared.shares).contains_key(&1));
+        assert!(lock(&shared.shares).contains_key(&2));
+    }
+
+    #[test]
+    fn the_last_place_is_for_who_has_none() {
+        let shared = Shared::default();
+        let enter = |party| shared.enter(0, 2, Some(party)).is_some();
+        assert!(enter(1));
+        assert!(!enter(1));
+        assert!(enter(2));
+        assert!(!enter(3));
     }
 }

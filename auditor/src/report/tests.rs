@@ -57,17 +57,32 @@ fn start(output: Output, capacity: usize) -> (Reporter, Arc<Counts>) {
 }
 
 fn emit(reporter: &Reporter, text: &str) {
-    reporter.emit(Timestamp::now(), Uuid::now_v7(), fixture::health(text));
+    reporter.emit(
+        None,
+        Timestamp::now(),
+        Uuid::now_v7(),
+        fixture::health(text),
+    );
 }
 
 fn emit_open(reporter: &Reporter, verdict: Verdict) {
     let mut open = fixture::token_open("x", 1);
     open.verdict = verdict;
     reporter.emit(
+        None,
         Timestamp::now(),
         Uuid::now_v7(),
         Body::TokenOpen(Box::new(open)),
     );
+}
+
+fn emit_theft(reporter: &Reporter, party: u64) {
+    let mut open = fixture::token_open("x", 1);
+    open.verdict = Verdict::Violation;
+    open.findings[0].severity = Severity::Critical;
+    open.findings[0].exempted_by = None;
+    let body = Body::TokenOpen(Box::new(open));
+    reporter.emit(Some(party), Timestamp::now(), Uuid::now_v7(), body);
 }
 
 fn finish(reporter: Reporter, within: Duration) -> Finished {
@@ -236,6 +251,24 @@ fn a_flood_of_ordinary_events_leaves_room_for_a_violation() {
             .count(),
         1
     );
+}
+
+#[test]
+fn a_flood_of_critical_findings_leaves_room_for_anothers() {
+    let (_reader, output) = pipe();
+    let (reporter, counts) = start(output, 64);
+    let flood = || (0..1000).for_each(|_| emit_theft(&reporter, 1));
+    flood();
+    wait_for("nobody reads", || !reporter.is_busy(0));
+    flood();
+    let lost = reporter.totals().lost;
+    assert!(lost > 0 && reporter.free() > 4, "{}", reporter.free());
+    emit_theft(&reporter, 2);
+    assert_eq!(reporter.totals().lost, lost);
+    emit_theft(&reporter, 1);
+    assert_eq!(reporter.totals().lost, lost + 1);
+    assert_eq!(reporter.totals().lost_events, lost + 1);
+    assert_eq!(counts.lost.load(Relaxed), lost + 1);
 }
 
 #[test]

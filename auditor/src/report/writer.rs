@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Envelope, Format, Observer, SinkTotals, encode::Encoder, output::Output, shared::Shared,
+    Envelope, Format, Observer, SinkTotals,
+    encode::Encoder,
+    output::Output,
+    shared::{Place, Shared},
 };
 use crate::event::{Body, Health};
 
@@ -29,6 +32,7 @@ pub(super) enum Message {
         time: Timestamp,
         id: Uuid,
         body: Body,
+        place: Place,
     },
     /// Look at what was lost.
     Wake,
@@ -96,15 +100,20 @@ impl Writer {
         while let Ok(message) = lines.recv() {
             match message {
                 Message::Wake => self.shared.awake(),
-                Message::Line { time, body, .. }
-                    if self.out_of_time() || self.pending.is_some() =>
-                {
-                    self.shared.leave();
+                Message::Line {
+                    time, body, place, ..
+                } if self.out_of_time() || self.pending.is_some() => {
+                    self.shared.leave(place);
                     self.lose(&body, time);
                     continue;
                 }
-                Message::Line { time, id, body } => {
-                    self.shared.leave();
+                Message::Line {
+                    time,
+                    id,
+                    body,
+                    place,
+                } => {
+                    self.shared.leave(place);
                     self.write(time, id, body);
                     self.announce_recovery();
                 }

@@ -18,6 +18,7 @@ use super::{
     older::{self, Look, OlderWatch},
     setup,
     status::Facts,
+    trim::trim,
     watching::{self, Watching},
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
     metrics::{self, Listener, Metrics, Readiness},
     node::{Member, find_listeners},
     pipeline::{Parts, Pipeline, Settings},
-    probe::{Programs, Rings},
+    probe::{Programs, Rings, decode},
     report::{Envelope, Output, QUEUE_CAPACITY, Reporter},
     state::StateDir,
     status::{Activity, Control},
@@ -114,7 +115,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let endpoints = setup::endpoints(&config);
     let probes = setup::probes(&config, &endpoints, own_tgid)?;
     let live_since = Timestamp::now();
-    setup::trim_heap();
+    trim();
     let (mut programs, maps, mut rings, hooks, canary) = probes.into_parts();
     let watch = host::watch_rings(&rings)?;
 
@@ -271,7 +272,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                 if !is_told && pipeline.is_told() {
                     is_told = true;
                     // A listing is much longer on the wire than what is kept of it.
-                    setup::trim_heap();
+                    trim();
                 }
                 readiness.set(not_ready(is_told, &watching, &pipeline));
                 programs.flush_log();
@@ -302,10 +303,11 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         pipeline.on_older(found);
     }
     let mut queued = 0;
-    while rings
-        .drain(BATCH, &mut queued, |_, _| {}, |queued, _| *queued += 1)
-        .more
-    {}
+    let count = |queued: &mut u64, bytes: &[u8]| {
+        let is_canary = decode(bytes).is_ok_and(|record| record.is_canary(own_tgid));
+        *queued += u64::from(!is_canary);
+    };
+    while rings.drain(BATCH, &mut queued, |_, _| {}, count).more {}
     stop.cancel();
     drop(control);
     if let Some(Err(error)) = state

@@ -294,15 +294,6 @@ pub fn kernel_release() -> String {
         .into_owned()
 }
 
-/// Gives back what loading took: the kernel's BTF and the object's, some 40 MB.
-pub fn trim_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: glibc's malloc_trim takes no pointers and is thread-safe.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

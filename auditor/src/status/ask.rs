@@ -99,7 +99,11 @@ pub fn ask(state_dir: &Path) -> Result<Value, AskError> {
         });
     }
     let mut socket = File::from(socket);
-    socket.write_all(b"status\n").map_err(fail)?;
+    // Who hung up may have said why.
+    match socket.write_all(b"status\n") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(fail(error)),
+        _ => {}
+    }
     let mut text = Vec::new();
     socket.take(MOST).read_to_end(&mut text).map_err(fail)?;
     understand(&text)

@@ -135,12 +135,12 @@ async fn serve(listener: UnixListener, questions: mpsc::Sender<Question>, patien
 }
 
 async fn converse(mut stream: UnixStream, questions: mpsc::Sender<Question>) -> io::Result<()> {
+    // Read first: who hangs up on what was not read breaks the answer off.
+    let request = request(&mut stream).await?;
     let answer = match refused(&stream) {
         Some(why) => refusal(&why),
-        None => match request(&mut stream).await?.as_slice() {
-            b"status" => ask(&questions).await,
-            _ => refusal("it was asked for something else than `status`"),
-        },
+        None if request == b"status" => ask(&questions).await,
+        None => refusal("it was asked for something else than `status`"),
     };
     stream.write_all(&answer).await?;
     stream.write_all(b"\n").await?;

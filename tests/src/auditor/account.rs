@@ -4,6 +4,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::Totals;
+
 /// Lines that stand for a use of a credential; the others are the auditor's words about itself.
 const EVENTS: [&str; 8] = [
     "token_open",
@@ -60,23 +62,13 @@ impl Account {
     }
 
     fn settle(&self, stopped: &Value) -> Result<()> {
-        let matched = count(stopped, "matched")?;
-        let mut sum = 0;
-        for part in [
-            "lines",
-            "counted_only",
-            "folded",
-            "merged",
-            "lost",
-            "queued",
-        ] {
-            sum += count(stopped, part)?;
-        }
+        let totals = Totals::of(stopped)?;
+        let unaccounted = totals.unaccounted();
         ensure!(
-            matched == sum,
-            "the totals do not add up: matched {matched}, accounted for {sum}: {stopped}"
+            unaccounted == 0,
+            "the totals do not add up, {unaccounted} are unaccounted for: {stopped}"
         );
-        let (lines, lost) = (count(stopped, "lines")?, count(stopped, "lost")?);
+        let Totals { lines, lost, .. } = totals;
         ensure!(
             lines == self.events,
             "{} lines were read of events, and `stopped` says {lines}: {stopped}",

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Account, ocsf, schema};
+use super::{Account, Sequence, explained_hole, ocsf, schema};
 
 /// Whole lines of a file that another process appends to. Each is held against what every line must be.
 pub struct Lines {
@@ -89,7 +89,7 @@ pub fn parse(text: &str) -> Option<Value> {
 #[derive(Debug, Default)]
 pub struct Envelope {
     run_id: Option<Value>,
-    next_seq: u64,
+    sequence: Sequence,
     ids: BTreeSet<String>,
     connects: BTreeSet<String>,
     account: Account,
@@ -120,13 +120,9 @@ impl Envelope {
             *run_id == line["run_id"],
             "another run_id than the lines before"
         );
-        let due = self.next_seq + explained_hole(&line);
-        ensure!(
-            line["seq"] == due,
-            "seq {} where {due} was due",
-            line["seq"]
-        );
-        self.next_seq = due + 1;
+        let seq = line["seq"].as_u64().context("no seq")?;
+        let due = self.sequence.take(seq, explained_hole(&line));
+        ensure!(seq == due, "seq {seq} where {due} was due");
         self.account.take(&line)?;
         let id = line["id"].as_str().unwrap_or_default().to_owned();
         if line["event"] == "connection_closed" {
@@ -150,15 +146,6 @@ fn plain(text: &str) -> Result<Value> {
     // Every JSON Web Token begins so: its first byte is always an opening brace.
     ensure!(!text.contains("eyJ"), "it holds a token's bytes");
     serde_json::from_str(text).context("not JSON")
-}
-
-/// Numbers that this line says are missing before it.
-fn explained_hole(line: &Value) -> u64 {
-    let is_sinks = line["event"] == "loss" && line["reason"] == "sink";
-    line["count"]
-        .as_u64()
-        .filter(|_| is_sinks)
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

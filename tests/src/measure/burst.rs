@@ -12,10 +12,10 @@ use super::{
     flooder, holder, own_token,
     stats::quantile,
     stream::{Seen, Stream, Whole},
-    totals::Totals,
     usage,
 };
 use crate::{
+    auditor::Totals,
     node::{Lab, Pod, PodSpec, pod::POD_IDENTITY},
     patience,
 };
@@ -189,7 +189,7 @@ fn summarise(burst: &Burst, each: Vec<Run>, peak_mib: f64, seen: &Seen) -> Resul
     let thefts: Vec<f64> = each.iter().filter_map(|run| run.theft_ms).collect();
     let speeds: Vec<f64> = each.iter().map(|run| run.opens_per_second).collect();
     let delays: Vec<f64> = seen.delays.iter().copied().map(f64::from).collect();
-    let totals = Totals::of(seen)?;
+    let totals = seen.totals()?;
     let lost = each.iter().map(|run| run.lost).sum::<u64>();
     Ok(Measured {
         runs: each.len(),

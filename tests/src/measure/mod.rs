@@ -15,7 +15,6 @@ pub mod paced;
 pub mod stats;
 pub mod stream;
 pub mod tool;
-pub mod totals;
 pub mod usage;
 
 use std::path::PathBuf;

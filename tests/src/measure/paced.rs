@@ -13,10 +13,9 @@ use super::{
     own_token,
     stats::quantile,
     stream::Stream,
-    totals::Totals,
     usage,
 };
-use crate::{node::Lab, patience};
+use crate::{auditor::Totals, node::Lab, patience};
 
 /// To start one process, of which there may be thousands on two processors.
 const START: Duration = Duration::from_millis(4);
@@ -103,7 +102,7 @@ pub fn run(paced: &Paced) -> Result<Measured> {
     })?;
     let peak_mib = usage::of(stream.pid())?.peak;
     let seen = stream.stop()?;
-    let totals = Totals::of(&seen)?;
+    let totals = seen.totals()?;
     let delays: Vec<f64> = seen.delays.iter().copied().map(f64::from).collect();
     let told = seen.allowed_opens + seen.folded + seen.lost;
     Ok(Measured {

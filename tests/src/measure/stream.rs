@@ -19,7 +19,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{Subject, flood::realtime, glance::Glance};
-use crate::{auditor, node::Lab, patience};
+use crate::{
+    auditor::{self, Sequence, Totals, explained_hole},
+    node::Lab,
+    patience,
+};
 
 /// What a `loss` and a `summary` line may call their number of events.
 const COUNTS: [&str; 3] = ["count", "repeats", "folded"];
@@ -43,13 +47,13 @@ pub struct Seen {
     /// Sums of what `loss` and `summary` lines count.
     pub lost: u64,
     pub folded: u64,
-    /// Numbers that `seq` left out.
+    /// Numbers that `seq` left out, or had twice, and that no `loss` line explains.
     pub holes: u64,
     /// From an open (by the kernel's clock) to its line read here, ms.
     pub delays: Vec<f32>,
     /// Everything else: what is not allowed, and what tells of the auditor itself.
     pub whole: Vec<Whole>,
-    next_seq: u64,
+    sequence: Sequence,
 }
 
 impl Seen {
@@ -60,13 +64,23 @@ impl Seen {
             .filter(move |whole| whole.line["event"] == event)
     }
 
+    /// # Errors
+    /// Where there is no `stopped` line, or it lacks a total.
+    pub fn totals(&self) -> Result<Totals> {
+        Totals::of(&self.of("stopped").next().context("no `stopped` line")?.line)
+    }
+
     pub(super) fn take(&mut self, line: &[u8], arrived: u64) {
         self.lines += 1;
         self.bytes += line.len() as u64 + 1;
         let glance = Glance::at(line);
+        let is_plain = glance.event == "token_open" && glance.verdict == "allowed";
+        // A line that is no JSON is null here: the caller finds it by its event.
+        let whole: Option<Value> =
+            (!is_plain).then(|| serde_json::from_slice(line).unwrap_or_default());
         if let Some(seq) = glance.seq {
-            self.holes += seq.saturating_sub(self.next_seq);
-            self.next_seq = seq + 1;
+            let explained = whole.as_ref().map_or(0, explained_hole);
+            self.holes += self.sequence.take(seq, explained).abs_diff(seq);
         }
         match self.by_event.get_mut(glance.event) {
             Some(count) => *count += 1,
@@ -80,12 +94,10 @@ impl Seen {
             self.delays
                 .push(((arrived as i64 - time as i64) as f64 / 1e6) as f32);
         }
-        if glance.event == "token_open" && glance.verdict == "allowed" {
+        let Some(line) = whole else {
             self.allowed_opens += 1;
             return;
-        }
-        // Also a line that is no JSON: the caller finds it by its null event.
-        let line: Value = serde_json::from_slice(line).unwrap_or_default();
+        };
         let count = COUNTS.iter().find_map(|name| line[name].as_u64());
         match glance.event {
             "loss" => self.lost += count.unwrap_or_default(),
@@ -144,7 +156,7 @@ impl Stream {
             reader: Some(reader),
             log,
         };
-        let limit = Duration::from_secs(60) * patience();
+        let limit = Duration::from_secs(30) * patience();
         let ready = this.wait(limit, |seen| seen.of("ready").next().is_some())?;
         ensure!(
             ready,
@@ -237,7 +249,18 @@ impl Drop for Stream {
 /// A step of a sleeping reader, so that the end wakes it soon.
 const NAP: Duration = Duration::from_millis(20);
 
+/// Before all others: what measures must not wait with thousands of processes for what it measures. Needs CAP_SYS_NICE.
+fn take_precedence() {
+    let lowest = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the kernel reads the parameters, which live until it returns; 0 is the calling thread.
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const lowest) } != 0 {
+        let error = std::io::Error::last_os_error();
+        eprintln!("the reader has no precedence, and may be late itself: {error}");
+    }
+}
+
 fn read(mut stdout: ChildStdout, seen: &Mutex<Seen>, asleep_until: &AtomicU64) {
+    take_precedence();
     let mut buffer = vec![0; 1 << 20];
     let mut filled = 0;
     loop {
@@ -271,5 +294,30 @@ fn read(mut stdout: ChildStdout, seen: &Mutex<Seen>, asleep_until: &AtomicU64) {
         drop(seen);
         buffer.copy_within(whole..filled, 0);
         filled -= whole;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_left_out_is_a_hole_unless_the_sink_lost_it() {
+        let holes = |lines: &[&str]| {
+            let mut seen = Seen::default();
+            for line in lines {
+                seen.take(line.as_bytes(), 0);
+            }
+            seen.holes
+        };
+        let first = r#"{"seq":0,"event":"token_open","verdict":"allowed","x":1}"#;
+        let loss =
+            |seq: u64| format!(r#"{{"seq":{seq},"event":"loss","reason":"sink","count":3}}"#);
+        assert_eq!(holes(&[first, &loss(4)]), 0);
+        assert_eq!(holes(&[first, &loss(5)]), 1, "one more than it says");
+        assert_eq!(holes(&[first, &loss(3)]), 1, "one fewer");
+        assert_eq!(holes(&[first, first]), 1, "the same twice");
+        let health = r#"{"seq":2,"event":"health"}"#;
+        assert_eq!(holes(&[first, health]), 1);
     }
 }

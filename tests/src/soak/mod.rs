@@ -10,11 +10,11 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::{
+    auditor::Totals,
     measure::{
         Subject,
         stats::slope,
         stream::{Seen, Stream},
-        totals::Totals,
         usage,
     },
     node::Lab,
@@ -51,6 +51,7 @@ pub struct Report {
     pub lost: u64,
     pub folded: u64,
     pub unaccounted: i64,
+    /// Of `seq`, that no line explains.
     pub holes: u64,
     pub totals: Totals,
     /// MiB a minute, over the last half.
@@ -71,7 +72,7 @@ pub fn run(soak: &Soak) -> Result<(Report, Score)> {
     stream.settle(Duration::from_secs(3), |_| false)?;
     let peak_mib = usage::of(stream.pid())?.peak;
     let seen: Seen = stream.stop()?;
-    let totals = Totals::of(&seen)?;
+    let totals = seen.totals()?;
     let points: Vec<(f64, f64)> = late(&samples)
         .iter()
         .map(|sample| (sample.seconds / 60.0, sample.resident))

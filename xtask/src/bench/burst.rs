@@ -52,7 +52,10 @@ fn section(figures: &Value) -> Section {
             "matched events unaccounted for in `stopped`",
             number_of("unaccounted"),
         ),
-        ("numbers that `seq` leaves out", number_of("holes")),
+        (
+            "numbers that `seq` leaves out and no line explains",
+            number_of("holes"),
+        ),
     ] {
         table.row([what.to_owned(), number(value)]);
     }

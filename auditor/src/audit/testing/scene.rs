@@ -410,7 +410,12 @@ impl Scene {
         judge_connect(&self.connect_case(who, endpoint, outcome))
     }
 
-    fn close_case(&self, who: Who, endpoint: EndpointKind, bytes_received: u64) -> CloseCase<'_> {
+    pub(in crate::audit) fn close_case(
+        &self,
+        who: Who,
+        endpoint: EndpointKind,
+        bytes_received: u64,
+    ) -> CloseCase<'_> {
         CloseCase {
             time: event_time(),
             actor: self.actor(who),

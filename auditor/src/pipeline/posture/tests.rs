@@ -4,6 +4,8 @@ use crate::{
     event::{Evidence, Finding, FindingId, Injected, Severity},
 };
 
+const ALL: usize = usize::MAX;
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_000_000 + second).unwrap()
 }
@@ -53,7 +55,8 @@ fn said(lines: Vec<Posture>) -> Vec<String> {
 #[test]
 fn a_state_is_raised_once_it_has_settled_and_cleared_once() {
     let mut postures = Postures::default();
-    let mut look = |second, names: &[&str]| said(postures.update(holding(names, ""), at(second)));
+    let mut look =
+        |second, names: &[&str]| said(postures.update(holding(names, ""), at(second), ALL));
     assert!(look(0, &["web"]).is_empty());
     assert!(look(2, &["web", "api"]).is_empty());
     assert_eq!(look(4, &["web", "api"]), ["web Raised"]);
@@ -69,21 +72,33 @@ fn a_state_is_raised_once_it_has_settled_and_cleared_once() {
 #[test]
 fn what_does_not_settle_is_never_told() {
     let mut postures = Postures::default();
-    assert!(postures.update(holding(&["web"], ""), at(0)).is_empty());
-    assert!(postures.update(holding(&[], ""), at(2)).is_empty());
-    assert!(postures.update(holding(&["web"], ""), at(4)).is_empty());
-    assert!(postures.update(holding(&[], ""), at(6)).is_empty());
+    assert!(
+        postures
+            .update(holding(&["web"], ""), at(0), ALL)
+            .is_empty()
+    );
+    assert!(postures.update(holding(&[], ""), at(2), ALL).is_empty());
+    assert!(
+        postures
+            .update(holding(&["web"], ""), at(4), ALL)
+            .is_empty()
+    );
+    assert!(postures.update(holding(&[], ""), at(6), ALL).is_empty());
     assert!(postures.states.is_empty());
 }
 
 #[test]
 fn a_line_tells_what_holds_when_it_is_raised_and_the_same_when_it_is_cleared() {
     let mut postures = Postures::default();
-    postures.update(holding(&["web"], "first"), at(0));
-    let raised = postures.update(holding(&["web"], "then"), at(4));
+    postures.update(holding(&["web"], "first"), at(0), ALL);
+    let raised = postures.update(holding(&["web"], "then"), at(4), ALL);
     assert_eq!(raised[0].findings[0].message, "then");
-    assert!(postures.update(holding(&["web"], "now"), at(6)).is_empty());
-    let cleared = postures.update(HashMap::new(), at(8));
+    assert!(
+        postures
+            .update(holding(&["web"], "now"), at(6), ALL)
+            .is_empty()
+    );
+    let cleared = postures.update(HashMap::new(), at(8), ALL);
     assert_eq!(cleared[0].findings, raised[0].findings);
 }
 
@@ -100,12 +115,27 @@ fn looks_are_apart_and_time_that_was_not_watched_does_not_count() {
 }
 
 #[test]
+fn what_finds_no_room_is_told_at_the_next_look() {
+    let mut postures = Postures::default();
+    let mut look =
+        |second, names: &[&str], most| postures.update(holding(names, ""), at(second), most).len();
+    let three = ["a", "b", "c"];
+    assert_eq!(look(0, &three, 2), 0);
+    assert_eq!(look(4, &three, 2), 2);
+    assert_eq!(look(6, &three, 2), 1);
+    assert_eq!(look(8, &three, 2), 0);
+    assert_eq!(look(10, &[], 2), 2);
+    assert_eq!(look(12, &[], 2), 1);
+    assert!(postures.states.is_empty());
+}
+
+#[test]
 fn it_is_bounded() {
     let mut postures = Postures::default();
     let names: Vec<String> = (0..CAPACITY + 10).map(|n| n.to_string()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    postures.update(holding(&names, ""), at(0));
-    let raised = postures.update(holding(&names, ""), at(10));
+    postures.update(holding(&names, ""), at(0), ALL);
+    let raised = postures.update(holding(&names, ""), at(10), ALL);
     assert_eq!(raised.len(), CAPACITY);
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::{Format, LINE_LIMIT, encode::Encoder, fixture};
-use crate::event::Body;
+use crate::{event::Body, text::Style};
 
 fn encode(body: Body) -> String {
     encode_as(Format::Json, body)
@@ -34,6 +34,11 @@ fn check(text: &str, many: usize) {
         );
         let value: Value = serde_json::from_str(&line).unwrap();
         assert!(value["event"].is_string() && value["seq"].is_u64());
+    }
+    for body in fixture::bodies(text, many) {
+        let line = encode_as(Format::Text(Style::default()), body);
+        assert!(line.len() < LINE_LIMIT, "{} bytes: {line}", line.len());
+        assert_eq!(line.find('\n'), Some(line.len() - 1), "{line}");
     }
 }
 
@@ -64,7 +69,7 @@ fn check_events(text: &str) {
 
 #[test]
 fn the_worst_that_fits_no_line_still_makes_one() {
-    for text in ["\0", "\u{2028}", "\"", "x", "é", "\u{10ffff}"] {
+    for text in ["\0", "\u{2028}", "\u{200b}", "\"", "x", "é", "\u{10ffff}"] {
         check(&text.repeat(600), 60);
         check_as_ocsf(&text.repeat(600), 60);
     }
