@@ -80,6 +80,10 @@ const RUN_EXAMPLES: &str = r#"EXAMPLES:
     auditor run --cluster file:cluster.json |
       jq -c 'select(.verdict == "violation")'
 
+  As events of OCSF, the findings alone:
+    auditor run --cluster file:cluster.json --output ocsf |
+      jq -c 'select(.class_uid == 2004)'
+
   As a service: a policy, the events in a file, state that survives restarts:
     auditor run --cluster file:/etc/auditor/cluster.json \
       --policy /etc/auditor/policy.yaml --state-dir /var/lib/auditor \
