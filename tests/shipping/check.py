@@ -74,7 +74,7 @@ def append(path, lines):
 
 def rotate(path):
     """As the kubelet does: rename, and the runtime opens a new one."""
-    path.rename(path.with_name(path.name + ".20261122-120000"))
+    path.rename(path.with_name(f"{path.name}.{time.time_ns()}"))
     path.touch()
 
 
