@@ -284,7 +284,7 @@ fn an_error_chain_is_printed_once() {
 fn examples_in_the_help_are_accepted() {
     use clap::CommandFactory;
     Cli::command().debug_assert();
-    for (command, count) in [("run", 7), ("check", 3)] {
+    for (command, count) in [("run", 8), ("check", 3)] {
         let help = Cli::command()
             .find_subcommand(command)
             .unwrap()

@@ -113,7 +113,11 @@ pub(super) fn posture<'a>(line: &'a Line, posture: &'a Posture) -> Activity<'a> 
         },
     );
     resources.push(json!({
-        "type": kind,
+        "type": match kind.as_str() {
+            "pod" => "Pod",
+            "service-account" => "ServiceAccount",
+            other => other,
+        },
         "namespace": namespace,
         "name": name,
         "uid": uid,
@@ -129,9 +133,12 @@ pub(super) fn posture<'a>(line: &'a Line, posture: &'a Posture) -> Activity<'a> 
         "disposition_id": 15,
         "disposition": "Detected",
     });
+    // The line has no verdict.
+    finding.judged = None;
     finding.unmapped = json!({
         "state": state,
         "subject": subject,
+        "findings": findings,
         "binding": binding,
         "evidence": evidence,
     });

@@ -59,6 +59,8 @@ const PLAYED: [(&str, &str, &str); 9] = [
 ];
 /// Those that no scene brings about.
 const OTHERS: [&str; 5] = ["ready", "stopped", "health", "summary", "loss"];
+/// What only fentry and kprobe see: a kernel that refuses both leaves these samples as they are, or missing.
+const HOOKED: [&str; 3] = ["token_received", "memory_access", "socket_create"];
 /// More than the rings hold.
 const MANY: u32 = 4_000;
 
@@ -82,6 +84,11 @@ fn every_type_has_a_sample_and_each_is_as_a_line_must_be() -> Result<()> {
     all.sort_unstable();
     ensure!(types == all, "played {all:?} of {types:?}");
     for event in all {
+        let here = ["events", "ocsf"].map(|kind| path(kind, event).exists());
+        if HOOKED.contains(&event) && here == [false, false] {
+            println!("no sample of {event} yet: it takes a kernel that allows fentry or kprobe");
+            continue;
+        }
         let line = read("events", event)?;
         ensure!(line["event"] == event);
         schema::check(&line).with_context(|| format!("docs/samples/events/{event}.json"))?;
@@ -116,8 +123,12 @@ fn keys(line: &Value) -> Vec<&String> {
         .collect()
 }
 
+fn path(kind: &str, name: &str) -> PathBuf {
+    directory().join(kind).join(format!("{name}.json"))
+}
+
 fn read(kind: &str, name: &str) -> Result<Value> {
-    let path = directory().join(kind).join(format!("{name}.json"));
+    let path = path(kind, name);
     let text = fs::read_to_string(&path)
         .with_context(|| format!("{}: run it with UPDATE_SAMPLES=1, as root", path.display()))?;
     serde_json::from_str(&text).with_context(|| path.display().to_string())
@@ -131,7 +142,14 @@ fn write(output: &str, kind: &str) -> Result<()> {
     play(output, &played)?;
     let lines = texts(&played)?;
     for (event, _, finding) in PLAYED {
-        samples.insert(event, pick(&lines, event, Some(finding))?);
+        match pick(&lines, event, Some(finding)) {
+            Err(error) if HOOKED.contains(&event) => {
+                println!("{error:#}: its sample stays as it is")
+            }
+            picked => {
+                samples.insert(event, picked?);
+            }
+        }
     }
     for event in ["ready", "stopped"] {
         samples.insert(event, pick(&lines, event, None)?);
@@ -140,13 +158,13 @@ fn write(output: &str, kind: &str) -> Result<()> {
     for event in ["summary", "health", "loss"] {
         samples.insert(event, pick(&flooded, event, None)?);
     }
-    let directory = directory().join(kind);
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(&directory)?;
+    fs::create_dir_all(directory().join(kind))?;
     for (event, texts) in samples {
+        // It may have had a finding before.
+        let _ = fs::remove_file(path(kind, &format!("{event}.finding")));
         for (text, suffix) in texts.iter().zip(["", ".finding"]) {
-            let path = directory.join(format!("{event}{suffix}.json"));
-            fs::write(path, pretty::print(&normal::text(text)?))?;
+            let text = pretty::print(&normal::text(text)?);
+            fs::write(path(kind, &format!("{event}{suffix}")), text)?;
         }
     }
     Ok(())
