@@ -180,21 +180,3 @@ mod tests {
         assert_eq!(event_types().unwrap().len(), 14);
     }
 }
-#[cfg(test)]
-mod scratch {
-    #[test]
-    fn cost() {
-        let text = std::fs::read_to_string("/tmp/d6/a.jsonl").unwrap();
-        let begun = std::time::Instant::now();
-        let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-        println!("parse {} lines {:?}", lines.len(), begun.elapsed());
-        let begun = std::time::Instant::now();
-        super::check(&lines[0]).unwrap();
-        println!("compile {:?}", begun.elapsed());
-        let begun = std::time::Instant::now();
-        let mut bad = 0;
-        for _ in 0..10 { for line in &lines { bad += usize::from(super::check(line).is_err()); } }
-        println!("check {} lines {:?}, {bad} bad", 10 * lines.len(), begun.elapsed());
-        for line in &lines { if let Err(e) = super::check(line) { println!("{e:#}"); break; } }
-    }
-}
