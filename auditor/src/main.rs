@@ -14,6 +14,10 @@ fn main() -> Exit {
             Err(failure) => Err(failure),
         },
         Command::SyncAssociations(args) => auditor::sync::run(*args),
+        Command::Tail(args) => auditor::tail::run(*args),
+        Command::Status(args) => auditor::status::run(&args),
+        Command::Completions(args) => cli::completions(&args),
+        Command::Man(args) => cli::man(&args),
         Command::Probes => auditor::probe::print_verified().map_err(cli::Failure::from),
     };
     match result {

@@ -8,6 +8,7 @@ mod mounts;
 mod older;
 mod self_test;
 pub(crate) mod setup;
+mod status;
 mod trim;
 mod watching;
 

@@ -246,6 +246,9 @@ struct AuditorArgs {
     /// Where the auditor writes its lines.
     #[arg(long, value_name = "PATH", default_value = "/tmp/credential-lab.jsonl")]
     output_file: PathBuf,
+    /// How it writes them; what is OCSF is read back into JSON, and held against the same.
+    #[arg(long, value_name = "json|ocsf", default_value = "json")]
+    output: String,
 }
 
 impl AuditorArgs {
@@ -262,7 +265,10 @@ impl AuditorArgs {
             program,
             backend: self.backend,
             output: std::path::absolute(self.output_file)?,
-            args: Vec::new(),
+            args: match self.output.as_str() {
+                "json" => Vec::new(),
+                other => vec!["--output".into(), other.into()],
+            },
             env: Vec::new(),
         })
     }

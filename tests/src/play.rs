@@ -3,6 +3,8 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
+    fs,
+    net::TcpStream,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -14,6 +16,7 @@ use serde_json::Value;
 use crate::{
     auditor::{Auditor, Options},
     expect::{Expected, Tally},
+    http,
     node::{Lab, Pod, PodSpec, cluster::ROLES, pod::IRSA},
     patience,
     report::{self, Mark, Paint},
@@ -100,6 +103,10 @@ fn perform_all(
             Mark::Skipped => score.skipped += 1,
         }
         stage.lab.delete_pods(before)?;
+    }
+    if let Err(e) = keep_metrics(&ready, &options.output) {
+        score.failed += 1;
+        println!("{} {e:#}", play.paint.bad("FAIL at the end:"));
     }
     if let Err(e) = finish(auditor) {
         score.failed += 1;
@@ -270,6 +277,16 @@ pub fn settle(
         "the line that marks the scene's end is not as it should be\n{end}"
     );
     played.map(|()| (tally, lines))
+}
+
+/// Leaves what /metrics says at the end beside the lines.
+fn keep_metrics(ready: &Value, lines: &Path) -> Result<()> {
+    let address = ready["metrics"].as_str().context("no metrics are served")?;
+    let mut stream = http::Connection::new(TcpStream::connect(address)?);
+    let (status, text) = http::exchange(&mut stream, &http::get("/metrics", address))?;
+    ensure!(status == 200, "/metrics answers {status}");
+    let path = lines.with_extension("metrics");
+    fs::write(&path, text).with_context(|| path.display().to_string())
 }
 
 /// Stops the auditor: nothing may be left to write, or have been lost. That the totals add up is held by [`Auditor::stop`].

@@ -72,6 +72,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             unit_tests(&built)
         });
     }
+    if e2e || all {
+        counts += suite(
+            "what is shipped",
+            "OCSF's schema, and programs that others read lines with",
+            || e2e::shipping_ci(&built),
+        );
+    }
     if let Some(fuzzers) = fuzzers {
         let why = "decoders on input that nobody thought of";
         counts += suite("fuzzing, shortly", why, || {
@@ -108,6 +115,7 @@ fn suite(name: &str, why: &str, tests: impl FnOnce() -> Result<Counts>) -> Count
 
 fn unit_tests(built: &Built) -> Result<Counts> {
     let mut cargo = unit_command(built, false);
+    cargo.env(e2e::FIXTURES, e2e::fixtures_file()?);
     run_counted(cargo.args(["--", "--show-output"]), Format::Libtest)
 }
 

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{ArgsMode, Backend, CheckArgs, SyncArgs, check, sync};
+use super::{
+    ArgsMode, Backend, CheckArgs, CompletionsArgs, ManArgs, StatusArgs, SyncArgs, TailArgs, check,
+    generate, status, sync, tail,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -39,6 +42,18 @@ pub enum Command {
     /// Read the Pod Identity associations in one place, and write them where all nodes read them
     #[command(after_help = sync::EXAMPLES, after_long_help = sync::EXAMPLES)]
     SyncAssociations(Box<SyncArgs>),
+    /// Show events to people: one line each, in columns, coloured, filtered; recorded or as they come
+    #[command(after_help = tail::EXAMPLES, after_long_help = tail::EXAMPLES)]
+    Tail(Box<TailArgs>),
+    /// Ask the auditor that runs here: how it watches, what it counted and lost, how old its knowledge is
+    #[command(after_help = status::EXAMPLES, after_long_help = status::EXAMPLES)]
+    Status(StatusArgs),
+    /// Print what a shell completes this command line by
+    #[command(after_help = generate::COMPLETIONS_EXAMPLES, after_long_help = generate::COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, in roff
+    #[command(after_help = generate::MAN_EXAMPLES, after_long_help = generate::MAN_EXAMPLES)]
+    Man(ManArgs),
     /// Load each program into the kernel, attach none, and print what the verifier made of it, one line of JSON each
     #[command(hide = true)]
     Probes,
@@ -64,6 +79,10 @@ const RUN_EXAMPLES: &str = r#"EXAMPLES:
   Only the violations, live:
     auditor run --cluster file:cluster.json |
       jq -c 'select(.verdict == "violation")'
+
+  As events of OCSF, the findings alone:
+    auditor run --cluster file:cluster.json --output ocsf |
+      jq -c 'select(.class_uid == 2004)'
 
   As a service: a policy, the events in a file, state that survives restarts:
     auditor run --cluster file:/etc/auditor/cluster.json \
@@ -180,8 +199,9 @@ pub struct RunArgs {
     #[arg(long, hide = true, help_heading = "What is watched")]
     pub no_flood_control: bool,
 
-    /// Format of the events: `json`, one object a line. `ocsf` and `text` come with a later version [default: json]
-    #[arg(long, value_name = "FORMAT", help_heading = "Output")]
+    /// Format of the events: `json`, one object a line; `ocsf`, the same as events of the Open Cybersecurity Schema Framework
+    /// 1.8 (docs/ocsf.md); `text`, for people, as `auditor tail` shows it [default: json]
+    #[arg(long, value_name = "json|ocsf|text", help_heading = "Output")]
     pub output: Option<String>,
 
     /// Append the events to this file, which may be rotated by renaming it [default: stdout]

@@ -10,7 +10,8 @@ use std::{
 use clap::ValueEnum;
 
 use super::{
-    AssociationSource, ClusterSource, Endpoint, NodeFacts, RunArgs, duration, endpoint, log,
+    AssociationSource, ClusterSource, Endpoint, NodeFacts, OutputFormat, RunArgs, duration,
+    endpoint, log,
 };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -36,11 +37,6 @@ pub enum ArgsMode {
     Redacted,
     /// As they are
     Full,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputFormat {
-    Json,
 }
 
 /// Where metrics are served.
@@ -101,8 +97,6 @@ pub enum UsageError {
         allowed: String,
         example: &'static str,
     },
-    #[error("{flag} comes with a later version")]
-    Later { flag: String, instead: &'static str },
     #[error("no name for this node: the machine has no host name")]
     NodeName,
 }
@@ -129,7 +123,6 @@ impl UsageError {
             Self::Missing { example, .. } | Self::Value { example, .. } => {
                 format!("for example {example}")
             }
-            Self::Later { instead, .. } => format!("use {instead}"),
             Self::NodeName => "pass --node-name NAME, or set NODE_NAME".to_owned(),
         }
     }
@@ -139,7 +132,7 @@ impl RunConfig {
     /// Gives the flags a meaning; `facts` fill in what was left out.
     ///
     /// # Errors
-    /// On the first value without a meaning, and on what this version cannot do.
+    /// On the first value without a meaning.
     pub fn new(args: RunArgs, facts: NodeFacts) -> Result<Self, UsageError> {
         let RunArgs {
             node_name,
@@ -168,7 +161,7 @@ impl RunConfig {
         let cluster = ClusterSource::parse(cluster.as_deref())?;
         let cluster_name = given(cluster_name);
         let associations = AssociationSource::parse(&associations, cluster_name.as_ref())?;
-        let output = parse_output(output.as_deref().unwrap_or("json"))?;
+        let output = OutputFormat::parse(output.as_deref())?;
         Ok(Self {
             node_name: given(node_name)
                 .or(facts.host_name)
@@ -212,22 +205,6 @@ pub(super) fn checked_log_level(level: String) -> Result<String, UsageError> {
     let allowed = format!("error, warn, info, debug, trace, or tracing's `target=level,…` ({why})");
     let example = "--log-level debug";
     Err(UsageError::value("--log-level", &level, allowed, example))
-}
-
-fn parse_output(value: &str) -> Result<OutputFormat, UsageError> {
-    match value {
-        "json" => Ok(OutputFormat::Json),
-        "ocsf" | "text" => Err(UsageError::Later {
-            flag: format!("--output {value}"),
-            instead: "--output json",
-        }),
-        _ => Err(UsageError::value(
-            "--output",
-            value,
-            "`json`, `ocsf` or `text`",
-            "--output json",
-        )),
-    }
 }
 
 pub(super) fn parse_listen(value: Option<&str>) -> Result<MetricsListen, UsageError> {

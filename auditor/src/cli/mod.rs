@@ -10,10 +10,14 @@ mod defaults;
 mod duration;
 mod endpoint;
 mod exit;
+mod generate;
 mod log;
+mod output;
 mod source;
+mod status;
 mod stderr;
 mod sync;
+mod tail;
 
 use std::ffi::OsString;
 
@@ -21,13 +25,17 @@ use clap::Parser;
 
 pub use args::{Cli, Command, RunArgs};
 pub use check::{CheckArgs, CheckOutput};
-pub use config::{ArgsMode, Backend, MetricsListen, OutputFormat, RunConfig, UsageError};
+pub use config::{ArgsMode, Backend, MetricsListen, RunConfig, UsageError};
 pub use defaults::NodeFacts;
 pub use endpoint::{BUILT_IN, BuiltIn, Endpoint};
 pub use exit::{Exit, Failure};
+pub use generate::{CompletionsArgs, ManArgs, completions, man};
 pub use log::init_logging;
+pub use output::OutputFormat;
 pub use source::{AssociationSource, ClusterSource};
+pub use status::{StatusArgs, StatusOutput};
 pub use sync::{SyncArgs, SyncConfig, SyncFrom, SyncTo};
+pub use tail::{TailArgs, TailConfig};
 
 /// Reads the command line.
 ///

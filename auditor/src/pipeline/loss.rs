@@ -38,6 +38,13 @@ impl Place {
             Self::Queue => "queue-full",
         }
     }
+
+    fn ring(self) -> Option<String> {
+        match self {
+            Self::Ring(ring) => Some(ring.name.to_owned()),
+            Self::Decode | Self::Queue => None,
+        }
+    }
 }
 
 /// What was lost in one place.
@@ -71,6 +78,17 @@ impl LossWatch {
             places: [Watched::default(); PLACES.len()],
             looked: since,
         }
+    }
+
+    /// What was lost in each place, since the start.
+    pub fn counted(&self) -> Vec<crate::status::Loss> {
+        let places = PLACES.iter().zip(&self.places);
+        let counted = places.map(|(place, watched)| crate::status::Loss {
+            reason: place.reason().to_owned(),
+            ring: place.ring(),
+            count: watched.counted,
+        });
+        counted.collect()
     }
 }
 
@@ -126,10 +144,7 @@ impl Pipeline {
         due.map(|(place, (count, from))| {
             Body::Loss(Loss {
                 reason: place.reason().to_owned(),
-                ring: match place {
-                    Place::Ring(ring) => Some(ring.name.to_owned()),
-                    Place::Decode | Place::Queue => None,
-                },
+                ring: place.ring(),
                 count,
                 from,
                 to,

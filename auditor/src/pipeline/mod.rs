@@ -23,6 +23,7 @@ mod received;
 mod sessions;
 mod socket_creates;
 mod sources;
+mod status;
 mod totals;
 mod tuple;
 mod waiting;

@@ -10,6 +10,7 @@ use crate::{
     event::{BindingKind, Health},
     metrics::Metrics,
     policy::{self, Policy},
+    status::SourceState,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +161,47 @@ impl Sources {
                 association::Source::None | association::Source::File(_) => None,
             },
             _ => None,
+        }
+    }
+
+    /// For `auditor status`; their names are the flags', which whoever read those knows.
+    pub(super) fn status(&self, now: Timestamp) -> crate::status::Sources {
+        let [cluster, associations, policy] = self.said.clone();
+        let seconds = |age: Option<Duration>| age.map(|age| age.as_secs());
+        // A file is looked at before each judgement.
+        let is_read_when_needed = !matches!(self.associations, association::Source::Live(_));
+        let bindings = self.bindings();
+        let bindings_age = bindings
+            .filter(|_| !is_read_when_needed)
+            .map(|bindings| now.duration_since(bindings.started_at).unsigned_abs());
+        crate::status::Sources {
+            cluster: SourceState {
+                count: self
+                    .cluster
+                    .is_told()
+                    .then(|| self.cluster().pod_count() as u64),
+                age_seconds: seconds(self.cluster.age(now)),
+                trouble: cluster,
+                ..SourceState::default()
+            },
+            associations: SourceState {
+                count: bindings.map(|bindings| bindings.len() as u64),
+                age_seconds: seconds(bindings_age),
+                hash: bindings.map(|bindings| bindings.hash.clone()),
+                trouble: associations.or_else(|| {
+                    let is_part = bindings.is_some_and(|bindings| !bindings.complete);
+                    is_part.then(|| {
+                        "this is not all of them: nothing is concluded from what is missing"
+                            .to_owned()
+                    })
+                }),
+                ..SourceState::default()
+            },
+            policy: SourceState {
+                hash: self.policy().hash.clone(),
+                trouble: policy,
+                ..SourceState::default()
+            },
         }
     }
 

@@ -1,11 +1,10 @@
-//! A line as bytes: one line of JSON under [`LINE_LIMIT`], whatever is in it.
+//! A line as bytes, under [`LINE_LIMIT`], whatever is in it.
 
 use std::io;
 
-use serde::Serialize;
-use serde_json::ser::{CharEscape, Formatter, Serializer};
+use serde_json::ser::{CharEscape, Formatter};
 
-use super::cut;
+use super::{cut, format::Format};
 use crate::event::Line;
 
 /// No line reaches this many bytes, its newline included: container runtimes split log lines here.
@@ -14,23 +13,32 @@ pub const LINE_LIMIT: usize = 16 * 1024;
 /// Writes into the same buffer again and again.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
+    format: Format,
     buffer: Vec<u8>,
 }
 
 impl Encoder {
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            buffer: Vec::new(),
+        }
+    }
+
     /// Fills the buffer with `line` and a newline; cuts the line's long fields where it would reach the limit.
     ///
     /// # Errors
     /// When no cut makes it fit, which no line of the contract's types can bring about.
     pub fn encode(&mut self, line: &mut Line) -> io::Result<()> {
-        if self.fits(line)? {
+        if self.fits(line, None)? {
             return Ok(());
         }
+        let untruncated = Some(self.buffer.len());
         let whole = line.body.clone();
         for caps in cut::LEVELS {
             line.body = whole.clone();
             cut::body(&mut line.body, caps);
-            if self.fits(line)? {
+            if self.fits(line, untruncated)? {
                 return Ok(());
             }
         }
@@ -42,16 +50,16 @@ impl Encoder {
         &self.buffer
     }
 
-    fn fits(&mut self, line: &Line) -> io::Result<bool> {
+    fn fits(&mut self, line: &Line, untruncated: Option<usize>) -> io::Result<bool> {
         self.buffer.clear();
-        line.serialize(&mut Serializer::with_formatter(&mut self.buffer, OneLine))?;
-        self.buffer.push(b'\n');
-        Ok(self.buffer.len() < LINE_LIMIT)
+        self.format.write(line, untruncated, &mut self.buffer)?;
+        let mut lines = self.buffer.split_inclusive(|byte| *byte == b'\n');
+        Ok(lines.all(|line| line.len() < LINE_LIMIT))
     }
 }
 
 /// JSON without white space that also escapes what other programs take for a line's end, or a terminal for a command.
-struct OneLine;
+pub(super) struct OneLine;
 
 impl Formatter for OneLine {
     fn write_string_fragment<W: ?Sized + io::Write>(
@@ -112,6 +120,8 @@ pub(super) fn escaped_char_len(c: char) -> usize {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde::Serialize as _;
+    use serde_json::Serializer;
 
     use super::*;
 

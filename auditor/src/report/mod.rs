@@ -9,6 +9,7 @@
 mod cut;
 mod encode;
 mod envelope;
+mod format;
 mod output;
 mod reporter;
 pub mod schema;
@@ -16,11 +17,12 @@ mod shared;
 mod trim;
 mod writer;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub use encode::LINE_LIMIT;
 pub(crate) use encode::must_escape;
 pub use envelope::Envelope;
+pub use format::Format;
 pub use output::{Output, OutputError};
 pub use reporter::{Finished, QUEUE_CAPACITY, Reporter};
 pub use shared::SinkTotals;
@@ -36,6 +38,24 @@ pub trait Observer: Send + Sync {
     fn written(&self, body: &Body, latency: Duration);
     /// Lost by the sink.
     fn lost(&self, body: &Body);
+}
+
+/// Both are told, in this order.
+impl<A: Observer, B: Observer> Observer for (Arc<A>, Arc<B>) {
+    fn emitted(&self, body: &Body) {
+        self.0.emitted(body);
+        self.1.emitted(body);
+    }
+
+    fn written(&self, body: &Body, latency: Duration) {
+        self.0.written(body, latency);
+        self.1.written(body, latency);
+    }
+
+    fn lost(&self, body: &Body) {
+        self.0.lost(body);
+        self.1.lost(body);
+    }
 }
 
 /// Stands for a use of a credential, as opposed to the auditor's words about itself.

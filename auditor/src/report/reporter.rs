@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Envelope, Observer, Output, Rank, SinkTotals,
+    Envelope, Format, Observer, Output, Rank, SinkTotals,
     shared::Shared,
     writer::{Message, Writer},
 };
@@ -38,6 +38,7 @@ pub struct Reporter {
     shared: Arc<Shared>,
     observer: Arc<dyn Observer>,
     capacity: usize,
+    output_name: String,
 }
 
 impl fmt::Debug for Reporter {
@@ -57,6 +58,7 @@ impl Reporter {
     pub fn start(
         envelope: Envelope,
         output: Output,
+        format: Format,
         observer: Arc<dyn Observer>,
         capacity: usize,
         clock: fn() -> Timestamp,
@@ -65,9 +67,11 @@ impl Reporter {
         // One more than there are lines, so that a wake-up has room.
         let (lines, queue) = sync_channel(capacity + 1);
         let (give_back, returned) = channel();
+        let output_name = output.name().to_owned();
         let writer = Writer::new(
             envelope,
             output,
+            format,
             shared.clone(),
             observer.clone(),
             capacity,
@@ -85,6 +89,7 @@ impl Reporter {
             shared,
             observer,
             capacity,
+            output_name,
         })
     }
 
@@ -130,6 +135,18 @@ impl Reporter {
         self.shared.depth()
     }
 
+    /// Lines that may wait.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Where they go: `stdout`, or the path.
+    #[must_use]
+    pub fn output_name(&self) -> &str {
+        &self.output_name
+    }
+
     /// Lines of the gravest kind that there is room for. Who alone emits can rely on it.
     #[must_use]
     pub fn free(&self) -> usize {
@@ -170,6 +187,7 @@ impl Reporter {
             shared,
             observer: _,
             capacity: _,
+            output_name: _,
         } = self;
         let left = deadline.saturating_duration_since(Instant::now());
         shared.stop_by(

@@ -46,6 +46,7 @@ fn start(output: Output, capacity: usize) -> (Reporter, Arc<Counts>) {
         Reporter::start(
             fixture::envelope(),
             output,
+            Format::Json,
             counts.clone(),
             capacity,
             Timestamp::now,

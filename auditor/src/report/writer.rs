@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Envelope, Observer, SinkTotals,
+    Envelope, Format, Observer, SinkTotals,
     encode::Encoder,
     output::Output,
     shared::{Place, STALL, Shared},
@@ -71,6 +71,7 @@ impl Writer {
     pub fn new(
         envelope: Envelope,
         output: Output,
+        format: Format,
         shared: Arc<Shared>,
         observer: Arc<dyn Observer>,
         capacity: usize,
@@ -78,7 +79,7 @@ impl Writer {
     ) -> Self {
         Self {
             envelope,
-            encoder: Encoder::default(),
+            encoder: Encoder::new(format),
             output,
             shared,
             observer,

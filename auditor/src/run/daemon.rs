@@ -18,6 +18,7 @@ use super::{
     missed::MissedRuns,
     older::{self, Look, OlderWatch},
     setup,
+    status::Facts,
     trim::trim,
     watching::{self, Watching},
 };
@@ -30,6 +31,7 @@ use crate::{
     probe::{Programs, Rings, decode},
     report::{Envelope, Output, QUEUE_CAPACITY, Reporter},
     state::StateDir,
+    status::{Activity, Control},
 };
 
 /// Records taken in one go before timers and signals get their turn: fewer than the sink's queue has places left when it is
@@ -128,10 +130,12 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         config.instance_id.clone(),
         config.region.clone(),
     );
+    let activity = Arc::new(Activity::default());
     let reporter = Reporter::start(
         envelope,
         output,
-        metrics.clone(),
+        setup::format(&config),
+        Arc::new((metrics.clone(), activity.clone())),
         QUEUE_CAPACITY,
         Timestamp::now,
     )
@@ -145,9 +149,11 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         .map(|report| (report.hook.name().to_owned(), report.status()))
         .collect();
     metrics.set_probes(&hooks);
+    let kernel = setup::kernel_release();
+    let facts = Facts::new(&config, run_id, started, &hooks, &kernel, metrics_address);
     let ready = Ready {
         version: env!("CARGO_PKG_VERSION"),
-        kernel: setup::kernel_release(),
+        kernel,
         backends: hooks,
         coverage: watching.coverage(),
         state: config
@@ -197,8 +203,9 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     {
         pipeline.health(gap);
     }
+    let (mut control, not_served) = Control::start(config.state_dir.as_deref());
     let doubts = doubts.iter().map(Doubt::health);
-    for doubt in doubts.chain(unavailable).chain(forgotten) {
+    for doubt in doubts.chain(unavailable).chain(forgotten).chain(not_served) {
         pipeline.health(doubt);
     }
     pipeline.emit(
@@ -248,6 +255,9 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                 }
             },
             Some(found) = older.found() => pipeline.on_older(found),
+            Some(question) = control.asked() => {
+                question.answer(&facts.now(&pipeline, &watching, &activity, &readiness));
+            }
             _ = tick.tick() => {
                 pipeline.on_tick();
                 if older.is_due() {
@@ -315,6 +325,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     };
     while rings.drain(BATCH, &mut queued, |_, _| {}, count).more {}
     stop.cancel();
+    drop(control);
     if let Some(Err(error)) = state
         .as_ref()
         .map(|state| state.write_uses(pipeline.uses()))

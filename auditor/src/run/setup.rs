@@ -14,6 +14,8 @@ use crate::{
     pipeline::{Endpoint, Sources},
     policy,
     probe::{self, CanaryError, LoadError, LoadOptions, Probes},
+    report::Format,
+    text::{ColorChoice, Style},
 };
 
 /// include/uapi/linux/magic.h
@@ -220,6 +222,16 @@ pub fn args_mode(config: &RunConfig) -> ArgsMode {
         cli::ArgsMode::None => ArgsMode::None,
         cli::ArgsMode::Redacted => ArgsMode::Redacted,
         cli::ArgsMode::Full => ArgsMode::Full,
+    }
+}
+
+/// How lines are written; painted only on a terminal.
+pub fn format(config: &RunConfig) -> Format {
+    match config.output {
+        cli::OutputFormat::Json => Format::Json,
+        cli::OutputFormat::Ocsf => Format::Ocsf,
+        cli::OutputFormat::Text if config.output_file.is_some() => Format::Text(Style::default()),
+        cli::OutputFormat::Text => Format::Text(Style::of_stdout(ColorChoice::Auto)),
     }
 }
 

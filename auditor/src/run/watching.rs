@@ -90,6 +90,13 @@ impl Watching {
         }
     }
 
+    /// The hooks that were tested, and whether their canaries fired the last time.
+    pub fn results(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        self.test
+            .results()
+            .map(|(hook, fired)| (hook.name(), fired))
+    }
+
     /// For /readyz.
     pub fn not_ready(&self) -> Option<String> {
         self.test.not_ready()

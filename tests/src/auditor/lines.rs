@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Account, Sequence, explained_hole};
+use super::{Account, Sequence, explained_hole, ocsf, schema};
 
 /// Whole lines of a file that another process appends to. Each is held against what every line must be.
 pub struct Lines {
@@ -18,6 +18,8 @@ pub struct Lines {
     file: Option<BufReader<File>>,
     partial: String,
     envelope: Envelope,
+    /// The last event of OCSF that was no finding beside another.
+    activity: Option<Value>,
 }
 
 impl Lines {
@@ -27,10 +29,37 @@ impl Lines {
             file: None,
             partial: String::new(),
             envelope: Envelope::default(),
+            activity: None,
         }
     }
 
+    /// What is written as OCSF is read back first.
     pub fn try_next(&mut self) -> Result<Option<Value>> {
+        loop {
+            let Some(text) = self.try_text()? else {
+                return Ok(None);
+            };
+            let line = self.read(&text);
+            if let Some(line) = line.with_context(|| format!("line {}", text.trim_end()))? {
+                return Ok(Some(line));
+            }
+        }
+    }
+
+    /// None where the text is the finding beside the activity before it.
+    fn read(&mut self, text: &str) -> Result<Option<Value>> {
+        let event = plain(text)?;
+        if !ocsf::is_event(&event) {
+            return self.envelope.take(event).map(Some);
+        }
+        let Some(line) = ocsf::line(&event, self.activity.as_ref())? else {
+            return Ok(None);
+        };
+        self.activity = Some(event);
+        self.envelope.take(line).map(Some)
+    }
+
+    fn try_text(&mut self) -> Result<Option<String>> {
         if self.file.is_none() {
             self.file = File::open(&self.path).ok().map(BufReader::new);
         }
@@ -42,12 +71,17 @@ impl Lines {
         if !self.partial.ends_with('\n') {
             return Ok(None);
         }
-        let text = std::mem::take(&mut self.partial);
-        let line = self
-            .envelope
-            .check(&text)
-            .with_context(|| format!("line {}", text.trim_end()))?;
-        Ok(Some(line))
+        Ok(Some(std::mem::take(&mut self.partial)))
+    }
+}
+
+/// A line as it is, without holding it against anything; none where it is no line of its own.
+pub fn parse(text: &str) -> Option<Value> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    if ocsf::is_event(&value) {
+        ocsf::line(&value, Some(&value)).ok().flatten()
+    } else {
+        Some(value)
     }
 }
 
@@ -64,10 +98,10 @@ pub struct Envelope {
 impl Envelope {
     /// Parses a line and checks it against those before it.
     pub fn check(&mut self, text: &str) -> Result<Value> {
-        ensure!(text.len() < 16 * 1024, "{} bytes long", text.len());
-        // Every JSON Web Token begins so: its first byte is always an opening brace.
-        ensure!(!text.contains("eyJ"), "it holds a token's bytes");
-        let line: Value = serde_json::from_str(text).context("not JSON")?;
+        self.take(plain(text)?)
+    }
+
+    fn take(&mut self, line: Value) -> Result<Value> {
         for field in [
             "schema",
             "event",
@@ -80,7 +114,7 @@ impl Envelope {
         ] {
             ensure!(line[field].is_string(), "no {field}");
         }
-        ensure!(line["schema"] == "auditor/v1", "schema {}", line["schema"]);
+        schema::check(&line)?;
         let run_id = self.run_id.get_or_insert_with(|| line["run_id"].clone());
         ensure!(
             *run_id == line["run_id"],
@@ -106,13 +140,21 @@ impl Envelope {
     }
 }
 
+/// What holds for each line as text.
+fn plain(text: &str) -> Result<Value> {
+    ensure!(text.len() < 16 * 1024, "{} bytes long", text.len());
+    // Every JSON Web Token begins so: its first byte is always an opening brace.
+    ensure!(!text.contains("eyJ"), "it holds a token's bytes");
+    serde_json::from_str(text).context("not JSON")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn line(seq: u64, id: &str) -> String {
         format!(
-            r#"{{"schema":"auditor/v1","event":"health","id":"{id}","run_id":"r","seq":{seq},"time":"t","cluster":"c","node":"n","instance_id":"i"}}"#
+            r#"{{"schema":"auditor/v1","event":"health","id":"{id}","run_id":"r","seq":{seq},"time":"2026-11-22T12:00:00Z","cluster":"c","node":"n","instance_id":"i","account":null,"region":null,"component":"sink","state":"ok","message":"m"}}"#
         )
     }
 
@@ -129,10 +171,12 @@ mod tests {
     fn only_what_the_sink_lost_explains_a_hole_and_exactly_that() {
         let loss = |seq, reason| {
             let times = r#""from":"2026-11-22T12:00:00Z","to":"2026-11-22T12:00:00Z""#;
-            line(seq, "b").replace(
-                r#""event":"health""#,
-                &format!(r#""event":"loss","reason":"{reason}","count":3,{times}"#),
-            )
+            line(seq, "b")
+                .replace(
+                    r#""component":"sink","state":"ok","message":"m""#,
+                    &format!(r#""reason":"{reason}","ring":null,"count":3,{times}"#),
+                )
+                .replace(r#""event":"health""#, r#""event":"loss""#)
         };
         for (seq, reason, good) in [(4, "sink", true), (3, "sink", false), (4, "decode", false)] {
             let mut envelope = Envelope::default();

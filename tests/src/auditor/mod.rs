@@ -2,6 +2,8 @@
 
 mod account;
 mod lines;
+pub mod ocsf;
+pub mod schema;
 mod sequence;
 mod totals;
 
@@ -24,7 +26,7 @@ use crate::{
 };
 
 pub use account::Account;
-pub use lines::{Envelope, Lines};
+pub use lines::{Envelope, Lines, parse};
 pub use sequence::{Sequence, explained_hole};
 pub use totals::Totals;
 

@@ -73,7 +73,7 @@ impl Stage {
         let (mut lines, mut partial) = (Vec::new(), String::new());
         while Instant::now() < deadline {
             while file.read_line(&mut partial).is_ok() && partial.ends_with('\n') {
-                lines.extend(serde_json::from_str(&std::mem::take(&mut partial)));
+                lines.extend(auditor::parse(&std::mem::take(&mut partial)));
             }
             if enough(&lines) {
                 return;

@@ -3,6 +3,7 @@
 mod apiserver;
 mod containerd;
 mod kubernetes;
+mod shipping;
 
 use std::process::ExitCode;
 
@@ -12,12 +13,14 @@ use clap::Subcommand;
 use crate::summary::Counts;
 
 pub use containerd::ci as containerd_ci;
+pub use shipping::{FIXTURES, ci as shipping_ci, fixtures_file};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask e2e containerd                 scenes in real containers, then 1,000 short-lived ones
   cargo xtask e2e containerd --count 50 -- --scene rotation
-  cargo xtask e2e apiserver                  a real kube-apiserver; builds it once, about 8 minutes")]
+  cargo xtask e2e apiserver                  a real kube-apiserver; builds it once, about 8 minutes
+  cargo xtask e2e shipping                   OCSF against its schema; Fluent Bit and Vector, where they are")]
 pub struct Args {
     #[command(subcommand)]
     suite: Suite,
@@ -29,6 +32,8 @@ enum Suite {
     Containerd(containerd::Args),
     /// A real kube-apiserver with etcd: killed, compacted, away for a while. Needs root.
     Apiserver(apiserver::Args),
+    /// Every scene as OCSF, against the schema of OCSF; Fluent Bit and Vector on real lines, where they are. Needs root.
+    Shipping(shipping::Args),
 }
 
 /// The last line is `N passed, N failed, N skipped`; exit code 1 if any failed.
@@ -36,6 +41,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let counts: Counts = match &args.suite {
         Suite::Containerd(args) => containerd::run(args)?,
         Suite::Apiserver(args) => apiserver::run(args)?,
+        Suite::Shipping(args) => shipping::run(args)?,
     };
     println!("{counts}");
     Ok(if counts.failed == 0 {

@@ -4,11 +4,15 @@ use proptest::prelude::*;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::super::{LINE_LIMIT, encode::Encoder, fixture};
-use crate::event::Body;
+use super::super::{Format, LINE_LIMIT, encode::Encoder, fixture};
+use crate::{event::Body, text::Style};
 
 fn encode(body: Body) -> String {
-    let mut encoder = Encoder::default();
+    encode_as(Format::Json, body)
+}
+
+fn encode_as(format: Format, body: Body) -> String {
+    let mut encoder = Encoder::new(format);
     let mut line = fixture::envelope().line(
         u64::MAX,
         "2026-11-22T12:00:00.123456789Z".parse().unwrap(),
@@ -31,12 +35,43 @@ fn check(text: &str, many: usize) {
         let value: Value = serde_json::from_str(&line).unwrap();
         assert!(value["event"].is_string() && value["seq"].is_u64());
     }
+    for body in fixture::bodies(text, many) {
+        let line = encode_as(Format::Text(Style::default()), body);
+        assert!(line.len() < LINE_LIMIT, "{} bytes: {line}", line.len());
+        assert_eq!(line.find('\n'), Some(line.len() - 1), "{line}");
+    }
+}
+
+fn check_as_ocsf(text: &str, many: usize) {
+    for body in fixture::bodies(text, many) {
+        check_events(&encode_as(Format::Ocsf, body));
+    }
+}
+
+fn check_events(text: &str) {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    assert!((1..=2).contains(&lines.len()), "{text}");
+    let mut cut = Vec::new();
+    for line in lines {
+        assert!(line.len() < LINE_LIMIT, "{} bytes: {line}", line.len());
+        assert!(line.ends_with('\n'), "{line}");
+        let value: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(value["metadata"]["sequence"], u64::MAX);
+        cut.push(value["metadata"]["is_truncated"] == true);
+    }
+    cut.dedup();
+    assert_eq!(cut.len(), 1, "both were cut, or none: {text}");
+    assert!(
+        cut[0] || !text.contains("cut]"),
+        "it does not say so: {text}"
+    );
 }
 
 #[test]
 fn the_worst_that_fits_no_line_still_makes_one() {
-    for text in ["\0", "\u{2028}", "\"", "x", "é", "\u{10ffff}"] {
+    for text in ["\0", "\u{2028}", "\u{200b}", "\"", "x", "é", "\u{10ffff}"] {
         check(&text.repeat(600), 60);
+        check_as_ocsf(&text.repeat(600), 60);
     }
 }
 
@@ -81,5 +116,18 @@ proptest! {
         many in 0_usize..40,
     ) {
         check(&text.repeat(times), many);
+    }
+}
+
+proptest! {
+    // A line is converted again at each level that it is cut to: these take long.
+    #![proptest_config(ProptestConfig::with_cases(4))]
+    #[test]
+    fn every_event_of_ocsf_is_one_line_under_the_limit(
+        text in "(\\PC|[\\x00-\\x1f\\u{2028}\"\\\\]){0,40}",
+        times in 1_usize..40,
+        many in 0_usize..40,
+    ) {
+        check_as_ocsf(&text.repeat(times), many);
     }
 }
