@@ -45,7 +45,7 @@ const LINE_LIMIT: usize = 16 * 1024;
 
 /// What a terminal takes for a command, turns the reading direction, or is not seen (Unicode's Bidi_Control, and format
 /// characters of no width).
-fn is_command(c: char) -> bool {
+pub fn is_command(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

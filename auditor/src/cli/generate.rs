@@ -57,7 +57,12 @@ pub struct ManArgs {
 /// When stdout cannot be written.
 pub fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "auditor", &mut text);
+    let cli = Cli::command();
+    // What is hidden from people is hidden from their shells.
+    let mut shown = Command::new("auditor")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommands(visible(&cli).cloned());
+    clap_complete::generate(args.shell, &mut shown, "auditor", &mut text);
     print(&text)
 }
 
@@ -66,7 +71,7 @@ pub fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
 /// # Errors
 /// When there is no such command, or what is made cannot be written.
 pub fn man(args: &ManArgs) -> Result<(), Failure> {
-    let mut cli = Cli::command();
+    let mut cli = Cli::command().disable_help_subcommand(true);
     cli.build();
     if let Some(directory) = &args.dir {
         return write_pages(&cli, directory).map_err(|error| {

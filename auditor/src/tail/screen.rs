@@ -24,9 +24,16 @@ const LOOK: Timespec = Timespec {
 pub struct Screen {
     text: String,
     /// Until the end of the input is reached first: the last lines, no more than so many.
-    last: Option<(usize, VecDeque<String>)>,
+    last: Option<(usize, VecDeque<Line>)>,
+    /// That of the last line.
+    ruler: String,
     /// Of the writing of a note's place in the order.
     failed: Option<io::Error>,
+}
+
+struct Line {
+    ruler: Option<String>,
+    text: String,
 }
 
 impl Screen {
@@ -35,6 +42,7 @@ impl Screen {
         Self {
             text: String::new(),
             last: last.map(|most| (most, VecDeque::new())),
+            ruler: String::new(),
             failed: None,
         }
     }
@@ -51,7 +59,7 @@ impl Screen {
     /// Those of write(2).
     pub fn flush(&mut self) -> io::Result<()> {
         for line in self.last.take().into_iter().flat_map(|(_, lines)| lines) {
-            self.push(&line);
+            self.push(line.ruler.as_deref(), &line.text);
         }
         self.write_text_if(|_| true)
     }
@@ -77,7 +85,12 @@ impl Screen {
         }
     }
 
-    fn push(&mut self, line: &str) {
+    fn push(&mut self, ruler: Option<&str>, line: &str) {
+        if let Some(ruler) = ruler.filter(|ruler| *ruler != self.ruler) {
+            self.text.push_str(ruler);
+            self.text.push('\n');
+            ruler.clone_into(&mut self.ruler);
+        }
         self.text.push_str(line);
         self.text.push('\n');
     }
@@ -97,11 +110,14 @@ impl Screen {
 }
 
 impl Sink for Screen {
-    fn line(&mut self, line: String) {
+    fn line(&mut self, ruler: Option<&str>, line: String) {
         match &mut self.last {
-            None => self.push(&line),
+            None => self.push(ruler, &line),
             Some((most, lines)) => {
-                lines.push_back(line);
+                lines.push_back(Line {
+                    ruler: ruler.map(str::to_owned),
+                    text: line,
+                });
                 if lines.len() > *most {
                     lines.pop_front();
                 }

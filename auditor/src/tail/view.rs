@@ -13,8 +13,8 @@ use crate::text::{self, Style, Times};
 
 /// Where text goes.
 pub trait Sink {
-    /// Stdout.
-    fn line(&mut self, line: String);
+    /// Stdout. `ruler`: the line that begins the day, where it is to stand above the first line of each.
+    fn line(&mut self, ruler: Option<&str>, line: String);
     /// Stderr, behind the lines before it.
     fn note(&mut self, note: &str);
 }
@@ -23,8 +23,6 @@ pub struct View {
     filter: Filter,
     runs: Runs,
     notes: Notes,
-    /// Of the last line that was shown.
-    day: String,
     pub style: Style,
 }
 
@@ -35,7 +33,6 @@ impl View {
             filter,
             runs: Runs::default(),
             notes: Notes::new(input),
-            day: String::new(),
             style: Style::default(),
         }
     }
@@ -60,32 +57,26 @@ impl View {
         // A hole could have held what is looked for.
         let hole = hole.filter(|_| self.filter.is_recent(event));
         let is_wanted = self.filter.wants(event);
-        if hole.is_some() || is_wanted {
-            self.turn_the_page(time, sink);
-        }
+        let ruler = self.ruler(time);
         if let Some(hole) = hole {
-            sink.line(text::remark(time, "GAP", &hole.to_string(), self.style));
+            let remark = text::remark(time, "GAP", &hole.to_string(), self.style);
+            sink.line(ruler.as_deref(), remark);
         }
         if is_wanted {
-            sink.line(text::line(event, self.style));
+            sink.line(ruler.as_deref(), text::line(event, self.style));
         }
     }
 
     /// Where lines tell the time of day only, a new day has a line of its own.
-    fn turn_the_page(&mut self, time: Option<&str>, sink: &mut impl Sink) {
-        if self.style.times != Times::OfDay {
-            return;
-        }
-        let Some(time) = time.and_then(|time| time.parse::<Timestamp>().ok()) else {
-            return;
-        };
+    fn ruler(&self, time: Option<&str>) -> Option<String> {
+        let time: Timestamp = time
+            .filter(|_| self.style.times == Times::OfDay)?
+            .parse()
+            .ok()?;
         // RFC 3339 begins with the date.
         let mut day = time.to_string();
         day.truncate("2026-11-22".len());
-        if day != self.day {
-            sink.line(text::day(&day, self.style));
-            self.day = day;
-        }
+        Some(text::day(&day, self.style))
     }
 
     /// The file is another one from here on, or was emptied: its lines are counted anew.
@@ -112,7 +103,8 @@ mod tests {
     struct Both(Vec<String>);
 
     impl Sink for Both {
-        fn line(&mut self, line: String) {
+        fn line(&mut self, ruler: Option<&str>, line: String) {
+            self.0.extend(ruler.map(str::to_owned));
             self.0.push(line);
         }
         fn note(&mut self, note: &str) {
@@ -191,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn each_day_has_a_line_where_times_have_none() {
+    fn each_line_tells_its_day_where_its_time_does_not() {
         let style = Style {
             times: Times::OfDay,
             ..Style::default()
@@ -203,16 +195,9 @@ mod tests {
         ];
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let all = shown(Filter::default(), style, &lines);
-        let starts: Vec<_> = all.iter().map(|line| &line[..12]).collect();
-        assert_eq!(
-            starts,
-            [
-                "-- 2026-11-2",
-                "23:59:59.999",
-                "23:59:59.999",
-                "-- 2026-11-2",
-                "00:00:00.000"
-            ]
-        );
+        let [first, second] = ["-- 2026-11-22, UTC --", "-- 2026-11-23, UTC --"];
+        let rulers: Vec<_> = all.iter().step_by(2).map(String::as_str).collect();
+        assert_eq!(rulers, [first, first, second]);
+        assert!(all[5].starts_with("00:00:00.000 ok"), "{all:?}");
     }
 }

@@ -119,9 +119,10 @@ pub(super) fn ready(row: &mut Row, event: &Value) {
             coverage.len()
         ));
     }
-    for (pointer, what) in [("/pods", "pods"), ("/associations", "associations")] {
+    for (pointer, what) in [("/pods", "pod"), ("/associations", "association")] {
         if let Some(number) = number(event, pointer) {
-            parts.push(format!("{} {what}", count(number)));
+            let plural = if number == 1 { "" } else { "s" };
+            parts.push(format!("{} {what}{plural}", count(number)));
         }
     }
     row.push(Paint::Plain, &parts.join(", "));
