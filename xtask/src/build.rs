@@ -36,6 +36,11 @@ pub fn release() -> Result<Built> {
     build(true)
 }
 
+/// Set-up, then a quick build without optimisation.
+pub fn debug() -> Result<Built> {
+    build(false)
+}
+
 /// An optimised build for another target, by `environment`'s linker and compiler.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 mod apiserver;
 mod containerd;
 mod kubernetes;
+mod prometheus;
 
 use std::process::ExitCode;
 
@@ -12,12 +13,15 @@ use clap::Subcommand;
 use crate::summary::Counts;
 
 pub use containerd::ci as containerd_ci;
+pub use prometheus::ci as prometheus_ci;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask e2e containerd                 scenes in real containers, then 1,000 short-lived ones
   cargo xtask e2e containerd --count 50 -- --scene rotation
-  cargo xtask e2e apiserver                  a real kube-apiserver; builds it once, about 8 minutes")]
+  cargo xtask e2e apiserver                  a real kube-apiserver; builds it once, about 8 minutes
+  cargo xtask e2e prometheus                 a real Prometheus; each alert fires for a theft that is played
+  cargo xtask e2e prometheus --picture       the same, and draws docs/dashboard.svg from it")]
 pub struct Args {
     #[command(subcommand)]
     suite: Suite,
@@ -29,6 +33,8 @@ enum Suite {
     Containerd(containerd::Args),
     /// A real kube-apiserver with etcd: killed, compacted, away for a while. Needs root.
     Apiserver(apiserver::Args),
+    /// A real Prometheus scrapes the auditor during thefts: its alerts must fire, and name the workloads. Needs root.
+    Prometheus(prometheus::Args),
 }
 
 /// The last line is `N passed, N failed, N skipped`; exit code 1 if any failed.
@@ -36,6 +42,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let counts: Counts = match &args.suite {
         Suite::Containerd(args) => containerd::run(args)?,
         Suite::Apiserver(args) => apiserver::run(args)?,
+        Suite::Prometheus(args) => prometheus::run(args)?,
     };
     println!("{counts}");
     Ok(if counts.failed == 0 {
