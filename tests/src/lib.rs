@@ -4,6 +4,7 @@
 //! - [`node`]: the node itself ([`node::Lab`]) and its parts: [`cgroup`], [`volume`], [`network`], [`container`], [`token`].
 //! - [`scene`]: what happens, and the exact lines that the design asks for.
 //! - [`containerd`]: the same with containers that a real runtime makes. [`kubernetes`]: with a real API server.
+//!   [`prometheus`]: with a real Prometheus and the alerts of `manifests/alerts`.
 //! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
 //! - [`evasion`]: ways around a watcher (`tests/evasion`), and what each backend must see of them.
 //! - [`check`]: what `auditor check` must find proven.
@@ -31,6 +32,7 @@ pub mod network;
 pub mod node;
 pub mod play;
 pub mod probes;
+pub mod prometheus;
 pub mod report;
 pub mod scene;
 pub mod serve;

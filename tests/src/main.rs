@@ -15,7 +15,7 @@ use lab::{
     measure::{Subject, burst, cost, paced, tool::Tool},
     node::NODE_NAME,
     play::{self, Play, Score, refusal},
-    probes,
+    probes, prometheus,
     report::{Color, Paint},
     scene,
     serve::{self, Serve},
@@ -218,6 +218,28 @@ enum EndToEnd {
     },
     /// A real kube-apiserver on etcd (`cargo xtask e2e apiserver` makes them). Ends with `N passed, N failed, N skipped`.
     Apiserver(ApiserverArgs),
+    /// A real Prometheus that scrapes the auditor while thefts are played: the alerts must fire. Ends with
+    /// `N passed, N failed, N skipped`.
+    Prometheus(PrometheusArgs),
+}
+
+#[derive(Args)]
+struct PrometheusArgs {
+    #[command(flatten)]
+    auditor: AuditorArgs,
+    #[arg(long, value_name = "PATH")]
+    prometheus: PathBuf,
+    /// The rule file, in `manifests/alerts`.
+    #[arg(long, value_name = "PATH")]
+    rules: PathBuf,
+    /// Queries to ask at the end, as `cargo xtask e2e prometheus` takes them from the dashboard.
+    #[arg(long, value_name = "PATH", requires = "answers")]
+    queries: Option<PathBuf>,
+    /// Where they go, with their answers.
+    #[arg(long, value_name = "PATH", requires = "queries")]
+    answers: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
 }
 
 #[derive(Args)]
@@ -438,6 +460,18 @@ fn act(command: Action) -> Result<bool> {
                 paint: Paint::new(args.color),
             };
             Ok(summary(kubernetes::run(&options)?))
+        }
+        Action::E2e(EndToEnd::Prometheus(args)) => {
+            clean_up_on_signals()?;
+            let options = prometheus::Options {
+                auditor: args.auditor.options()?,
+                helpers: helpers_beside_self()?,
+                prometheus: std::path::absolute(args.prometheus)?,
+                rules: std::path::absolute(args.rules)?,
+                queries: args.queries.zip(args.answers),
+                paint: Paint::new(args.color),
+            };
+            Ok(summary(prometheus::run(&options)?))
         }
         Action::Load {
             auditor,

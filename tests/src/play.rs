@@ -72,9 +72,7 @@ fn perform_all(
     score: &mut Score,
 ) -> Result<()> {
     let (mut auditor, ready) = Auditor::start(&stage.lab, options)?;
-    stage.output = Some(options.output.clone());
-    stage.auditor = Some(options.clone());
-    stage.hooks = hooks(&ready);
+    know(stage, options, &ready);
     println!("{}", play.paint.dim(&introduction(&ready)));
     // Kubernetes' timestamps have whole seconds: a pod made in the auditor's first second would seem to be older than it.
     thread::sleep(Duration::from_secs(1));
@@ -298,6 +296,13 @@ pub fn finish(auditor: Auditor) -> Result<()> {
     ensure!(strays.exact(), "lines that belong to no scene:\n{strays}");
     ensure!(stopped["lost"] == 0, "events were lost: {stopped}");
     Ok(())
+}
+
+/// Tells the scenes of the run that they are played in.
+pub fn know(stage: &mut Stage, options: &Options, ready: &Value) {
+    stage.output = Some(options.output.clone());
+    stage.auditor = Some(options.clone());
+    stage.hooks = hooks(ready);
 }
 
 /// How each hook is watched.

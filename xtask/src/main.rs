@@ -9,8 +9,10 @@ mod doctor;
 mod e2e;
 mod fuzz;
 mod lint;
+mod manifests;
 mod node;
 mod process;
+mod prometheus;
 mod setup;
 mod soak;
 mod suite;
@@ -62,7 +64,9 @@ enum Task {
     Test(test::Args),
     /// Fuzzes each decoder with libFuzzer, no nightly needed; ends with a table and `N passed, N failed, N skipped`.
     Fuzz(fuzz::Args),
-    /// End to end with real parts: containers by containerd, or a kube-apiserver. Needs root.
+    /// Alert rules, dashboard and runbooks: checks them with promtool, or writes the PrometheusRule.
+    Manifests(manifests::Args),
+    /// End to end with real parts: containers by containerd, a kube-apiserver, a Prometheus. Needs root.
     E2e(e2e::Args),
     /// Boots a distribution's kernel in QEMU (no KVM needed) and plays the scenes there.
     VmTest(vm::Args),
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Manifests(args) => manifests::run(&args),
         Task::E2e(args) => e2e::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     build::{self, Built},
     daemon::Daemon,
-    e2e, fuzz,
+    e2e, fuzz, manifests,
     node::Node,
     process,
     summary::{Counts, Format, run_counted},
@@ -65,12 +65,22 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "what containerd and runc make, not the lab's imitation",
             || e2e::containerd_ci(&built),
         );
+        counts += suite(
+            "end to end with a real Prometheus",
+            "alerts fire for what is played, and name the workloads",
+            || e2e::prometheus_ci(&built),
+        );
     }
     if let Some(compiled) = compiled {
         counts += suite("unit and property tests", "pure parts, no root", || {
             compiled?.finish()?;
             unit_tests(&built)
         });
+        counts += suite(
+            "alerts, dashboard and runbooks",
+            "promtool on what people are woken by",
+            manifests::ci,
+        );
     }
     if e2e || all {
         counts += suite(

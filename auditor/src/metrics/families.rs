@@ -1,5 +1,7 @@
 //! The metrics themselves. Names are a contract.
 
+mod born;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -53,6 +55,7 @@ pub struct Metrics {
     bindings: Family<BindingLabels, Gauge>,
     bindings_sync: Gauge<f64, AtomicU64>,
     queue_depth: Gauge,
+    ready: Gauge,
     policy: Family<HashLabels, Gauge>,
     api: ApiMetrics,
     /// Of `findings`, those that came too late included.
@@ -91,13 +94,15 @@ impl Metrics {
             bindings: Family::default(),
             bindings_sync: Gauge::default(),
             queue_depth: Gauge::default(),
+            ready: Gauge::default(),
             policy: Family::default(),
             api: ApiMetrics::default(),
             label_sets: AtomicUsize::new(0),
             max_label_sets,
         };
         // These keep the names that every dashboard knows.
-        all.registry.register_collector(Box::new(ProcessCollector));
+        all.registry
+            .register_collector(Box::new(ProcessCollector::new()));
         let ours = all.registry.sub_registry_with_prefix("credential_auditor");
         // The encoder adds `_total` to counters and `_info` to infos.
         ours.register(
@@ -167,6 +172,11 @@ impl Metrics {
             "Lines that wait to be written",
             all.queue_depth.clone(),
         );
+        ours.register(
+            "ready",
+            "What /readyz says: 1 where the auditor does its work, else 0",
+            all.ready.clone(),
+        );
         ours.register("policy_info", "The policy in force", all.policy.clone());
         all.api.register(ours);
         ours.register(
@@ -174,11 +184,7 @@ impl Metrics {
             "This auditor",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        // Known before they first happen, so that an alert on their increase sees the first one.
-        for reason in ["ring-full", "queue-full", "sink", "decode"] {
-            let reason = reason.to_owned();
-            all.lost.get_or_create(&ReasonLabels { reason }).inc_by(0);
-        }
+        all.bear_known();
         all
     }
 
@@ -268,6 +274,10 @@ impl Metrics {
     pub fn set_queue_depth(&self, depth: usize) {
         self.queue_depth
             .set(i64::try_from(depth).unwrap_or(i64::MAX));
+    }
+
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.set(i64::from(ready));
     }
 
     /// None: the built-in rules, no metric.

@@ -110,14 +110,17 @@ fn answer(
         return response;
     }
     match path {
-        "/metrics" => match metrics.encode() {
-            Ok(text) => respond(StatusCode::OK, OPEN_METRICS, text),
-            Err(error) => respond(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                PLAIN,
-                format!("{error}\n"),
-            ),
-        },
+        "/metrics" => {
+            metrics.set_ready(readiness.reason().is_none());
+            match metrics.encode() {
+                Ok(text) => respond(StatusCode::OK, OPEN_METRICS, text),
+                Err(error) => respond(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    PLAIN,
+                    format!("{error}\n"),
+                ),
+            }
+        }
         "/healthz" => respond(StatusCode::OK, PLAIN, "ok\n"),
         "/readyz" => match readiness.reason() {
             None => respond(StatusCode::OK, PLAIN, "ready\n"),

@@ -15,4 +15,6 @@ pub use listen::{BindError, Listener};
 pub use readiness::Readiness;
 
 #[cfg(test)]
+mod manifests;
+#[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What every Prometheus client library says of its process, under the usual names, read at each scrape.
+//! What every Prometheus client library says of its process, under the usual names; all but its start read at each scrape.
 
 use std::{fmt, fs};
 
@@ -10,7 +10,18 @@ use prometheus_client::{
 use rustix::time::{ClockId, clock_gettime};
 
 #[derive(Debug)]
-pub(super) struct ProcessCollector;
+pub(super) struct ProcessCollector {
+    /// Read once: by /proc it moves with the clock, and an alert takes each move for a restart.
+    started: Option<f64>,
+}
+
+impl ProcessCollector {
+    pub fn new() -> Self {
+        Self {
+            started: start_time_seconds(),
+        }
+    }
+}
 
 impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
@@ -31,7 +42,7 @@ impl Collector for ProcessCollector {
             (
                 "process_start_time_seconds",
                 "Start time since the Unix epoch in seconds",
-                start_time_seconds(),
+                self.started,
             ),
             ("process_open_fds", "Open file descriptors", open_fds()),
         ];

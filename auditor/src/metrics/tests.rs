@@ -74,8 +74,11 @@ fn the_three_paths_answer_and_others_do_not() {
             waiting.starts_with("HTTP/1.1 503") && waiting.contains("not ready: starting"),
             "{waiting}"
         );
+        assert_eq!(value(body, "credential_auditor_ready "), 0.0);
         readiness.set_ready();
         assert!(ask(addr, "GET /readyz").starts_with("HTTP/1.1 200"));
+        let answer = ask(addr, "GET /metrics");
+        assert_eq!(value(&answer, "credential_auditor_ready "), 1.0);
         readiness.set_not_ready("the ring is gone");
         assert!(ask(addr, "GET /readyz").ends_with("not ready: the ring is gone\n"));
         assert!(ask(addr, "GET /").starts_with("HTTP/1.1 404"));
@@ -197,6 +200,23 @@ fn events_show_in_the_metrics() {
         "process_start_time_seconds",
     ] {
         assert!(value(&text, &format!("{name} ")) > 0.0, "{name}");
+    }
+}
+
+#[test]
+fn what_is_known_beforehand_is_0_before_it_happens() {
+    let text = Metrics::default().encode().unwrap();
+    for series in [
+        r#"events_lost_total{reason="sink"}"#,
+        r#"events_total{event="loss",verdict="",kind=""}"#,
+        r#"events_total{event="token_open",verdict="violation",kind="pod-identity"}"#,
+        r#"events_total{event="credential_connect",verdict="violation",kind="imds"}"#,
+        "events_folded_total",
+        "events_counted_only_total",
+        "label_sets_folded_total",
+    ] {
+        let series = format!("credential_auditor_{series} ");
+        assert_eq!(value(&text, &series), 0.0, "{series}");
     }
 }
 

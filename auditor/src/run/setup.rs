@@ -7,7 +7,7 @@ use crate::{
     association,
     cli::{self, AssociationSource, ClusterSource, Failure, RunConfig},
     cluster, eks,
-    event::EndpointKind,
+    event::{BindingKind, EndpointKind},
     kube,
     metrics::Metrics,
     node::{ArgsMode, CgroupError, Cgroups, Kubelet, Volumes, find_cgroup_root},
@@ -96,10 +96,12 @@ pub async fn association_source(
         AssociationSource::None => association::Source::None,
         AssociationSource::ConfigMap { namespace, name } => {
             let api = api(metrics, timing).await?;
+            expect(metrics, &format!("kube:{namespace}/{name}"));
             association::Source::Live(association::watch_config_map(api, namespace, name, cluster))
         }
         AssociationSource::Ack => {
             let api = api(metrics, timing).await?;
+            expect(metrics, "ack");
             association::Source::Live(association::ack::watch_ack(api, cluster))
         }
         AssociationSource::Eks { cluster } => {
@@ -109,9 +111,15 @@ pub async fn association_source(
             })?;
             let client = eks::Client::new(settings, cluster.clone(), eks::Pace::default());
             let reader = eks::Reader::new(client, EKS_INTERVAL);
+            expect(metrics, "eks");
             association::Source::Live(association::poll_eks(reader, EKS_INTERVAL))
         }
     })
+}
+
+/// None is known of a source that has not been read: one that never is shows by its metric.
+fn expect(metrics: &Metrics, source: &str) {
+    metrics.set_bindings(source, BindingKind::PodIdentity, 0);
 }
 
 /// The API server, by the credentials that are here. Nothing is sent yet.

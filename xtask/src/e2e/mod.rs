@@ -4,6 +4,7 @@ mod apiserver;
 mod containerd;
 mod kubernetes;
 mod shipping;
+mod prometheus;
 
 use std::process::ExitCode;
 
@@ -14,13 +15,16 @@ use crate::summary::Counts;
 
 pub use containerd::ci as containerd_ci;
 pub use shipping::{FIXTURES, ci as shipping_ci, fixtures_file};
+pub use prometheus::ci as prometheus_ci;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask e2e containerd                 scenes in real containers, then 1,000 short-lived ones
   cargo xtask e2e containerd --count 50 -- --scene rotation
   cargo xtask e2e apiserver                  a real kube-apiserver; builds it once, about 8 minutes
-  cargo xtask e2e shipping                   OCSF against its schema; Fluent Bit and Vector, where they are")]
+  cargo xtask e2e shipping                   OCSF against its schema; Fluent Bit and Vector, where they are
+  cargo xtask e2e prometheus                 a real Prometheus; each alert fires for a theft that is played
+  cargo xtask e2e prometheus --picture       the same, and draws docs/dashboard.svg from it")]
 pub struct Args {
     #[command(subcommand)]
     suite: Suite,
@@ -34,6 +38,8 @@ enum Suite {
     Apiserver(apiserver::Args),
     /// Every scene as OCSF, against the schema of OCSF; Fluent Bit and Vector on real lines, where they are. Needs root.
     Shipping(shipping::Args),
+    /// A real Prometheus scrapes the auditor during thefts: its alerts must fire, and name the workloads. Needs root.
+    Prometheus(prometheus::Args),
 }
 
 /// The last line is `N passed, N failed, N skipped`; exit code 1 if any failed.
@@ -42,6 +48,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Suite::Containerd(args) => containerd::run(args)?,
         Suite::Apiserver(args) => apiserver::run(args)?,
         Suite::Shipping(args) => shipping::run(args)?,
+        Suite::Prometheus(args) => prometheus::run(args)?,
     };
     println!("{counts}");
     Ok(if counts.failed == 0 {
