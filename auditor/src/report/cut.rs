@@ -603,6 +603,7 @@ fn cut_evidence(evidence: &mut Evidence, caps: Caps) {
         policy_hash,
         observed_since,
         token_opened_at,
+        learned_since,
         taken,
         candidates,
     } = evidence;
@@ -613,6 +614,7 @@ fn cut_evidence(evidence: &mut Evidence, caps: Caps) {
         policy_hash,
         observed_since,
         token_opened_at,
+        learned_since,
     ] {
         each(field, |s| cut(s, caps.name));
     }
