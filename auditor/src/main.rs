@@ -14,10 +14,17 @@ fn main() -> Exit {
             Err(failure) => Err(failure),
         },
         Command::SyncAssociations(args) => auditor::sync::run(*args),
+        Command::Explain(args) => return done(auditor::explain::run(args)),
+        Command::Replay(args) => return done(auditor::replay::run(args)),
+        Command::Policy(args) => return done(auditor::policy::run(args)),
         Command::Probes => auditor::probe::print_verified().map_err(cli::Failure::from),
     };
     match result {
         Ok(()) => Exit::Success,
         Err(failure) => failure.report(),
     }
+}
+
+fn done(result: Result<Exit, cli::Failure>) -> Exit {
+    result.unwrap_or_else(|failure| failure.report())
 }

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{ArgsMode, Backend, CheckArgs, SyncArgs, check, sync};
+use super::{
+    ArgsMode, Backend, CheckArgs, ExplainArgs, PolicyArgs, ReplayArgs, SyncArgs, check, explain,
+    policy, replay, sync,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -39,6 +42,15 @@ pub enum Command {
     /// Read the Pod Identity associations in one place, and write them where all nodes read them
     #[command(after_help = sync::EXAMPLES, after_long_help = sync::EXAMPLES)]
     SyncAssociations(Box<SyncArgs>),
+    /// Tell why a recorded event got its verdict, rule by rule, with what was known then
+    #[command(after_help = explain::EXAMPLES, after_long_help = explain::EXAMPLES)]
+    Explain(ExplainArgs),
+    /// Judge recorded events under another policy or other bindings, and print what changes
+    #[command(after_help = replay::EXAMPLES, after_long_help = replay::EXAMPLES)]
+    Replay(ReplayArgs),
+    /// Check a policy, or propose one from recorded events
+    #[command(after_help = policy::EXAMPLES, after_long_help = policy::EXAMPLES)]
+    Policy(PolicyArgs),
     /// Load each program into the kernel, attach none, and print what the verifier made of it, one line of JSON each
     #[command(hide = true)]
     Probes,

@@ -10,7 +10,11 @@ mod defaults;
 mod duration;
 mod endpoint;
 mod exit;
+mod explain;
+mod files;
 mod log;
+mod policy;
+mod replay;
 mod source;
 mod stderr;
 mod sync;
@@ -25,7 +29,11 @@ pub use config::{ArgsMode, Backend, MetricsListen, OutputFormat, RunConfig, Usag
 pub use defaults::NodeFacts;
 pub use endpoint::{BUILT_IN, BuiltIn, Endpoint};
 pub use exit::{Exit, Failure};
+pub use explain::{ExplainArgs, ExplainOutput};
+pub(crate) use files::{print, read_file};
 pub use log::init_logging;
+pub use policy::{PolicyArgs, PolicyCheckArgs, PolicyCommand, PolicySuggestArgs};
+pub use replay::{ReplayArgs, ReplayConfig, ReplayOutput};
 pub use source::{AssociationSource, ClusterSource};
 pub use sync::{SyncArgs, SyncConfig, SyncFrom, SyncTo};
 
