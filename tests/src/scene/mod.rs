@@ -2,6 +2,7 @@
 //!
 //! Every scene uses ServiceAccounts of its own, so that none depends on another's bindings.
 
+mod addons;
 mod agent;
 mod agent_side;
 mod benign;
@@ -19,6 +20,7 @@ mod received;
 mod recycled;
 mod role;
 mod theft;
+mod unexpected;
 mod volume;
 
 use std::{
@@ -123,6 +125,7 @@ pub fn all() -> Vec<&'static Scene> {
         recycled::SCENES,
         role::SCENES,
         imds::SCENES,
+        addons::SCENES,
         volume::SCENES,
         agent_side::SCENES,
         impersonation::SCENES,
@@ -131,6 +134,7 @@ pub fn all() -> Vec<&'static Scene> {
         denied::SCENES,
         benign::SCENES,
         findings::SCENES,
+        unexpected::SCENES,
         posture::SCENES,
     ]
     .into_iter()
