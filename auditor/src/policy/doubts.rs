@@ -147,8 +147,8 @@ fn of_exemption(exemption: &Exemption, now: Timestamp) -> Vec<String> {
     messages
 }
 
-/// High or critical by itself.
-fn counts_as_violation(id: FindingId) -> bool {
+/// High or critical by itself, though some of its variants are milder.
+pub(super) fn counts_as_violation(id: FindingId) -> bool {
     match id {
         FindingId::ForeignTokenOpen
         | FindingId::TokenHarvest

@@ -72,7 +72,7 @@ fn each_error_is_told_at_its_place() {
             ((17, 14), "`tomorrow` is not a date"),
             ((18, 42), "unknown variant `elsewhere`"),
             ((22, 3), "unknown variant `host-open`"),
-            ((23, 13), "`7` is not a time span"),
+            ((23, 14), "`7` is not a time span"),
             ((24, 38), "unknown variant `lines`"),
             ((25, 1), "unknown field `unknown`"),
         ],

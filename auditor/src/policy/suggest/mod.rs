@@ -14,6 +14,7 @@ pub use text::render;
 use crate::{
     audit::{Learned, teaches},
     event::{Finding, FindingId, Process, Relation, Severity, TokenKind},
+    policy::doubts::counts_as_violation,
     recorded::{Body, Line},
 };
 
@@ -40,6 +41,14 @@ pub struct Candidate {
     /// Of a process outside every pod; of a pod's the ServiceAccount is enough.
     pub executable: Option<String>,
     pub relation: Option<Relation>,
+}
+
+impl Candidate {
+    /// An exemption of it would exempt violations of the same rule, too: of this one, or of a milder variant of it.
+    fn covers_worse(&self) -> bool {
+        // Two pods of one ServiceAccount have the same rights: that relation has the milder variants alone.
+        counts_as_violation(self.finding) && self.relation != Some(Relation::SameServiceAccount)
+    }
 }
 
 /// All that was seen. Bounded by what is recorded: one entry for each program of each ServiceAccount.

@@ -49,6 +49,7 @@ fn what_is_proposed_is_a_policy_that_names_what_was_seen() {
         let graver = lines().iter().any(|line| {
             line.finding(id)
                 .is_some_and(|f| f.severity > Severity::Medium)
+                && line.relation() == exemption.matches.relation
                 && account_of(line).is_some_and(|(namespace, account)| {
                     let like = |p: &Option<crate::policy::Pattern>, text: &str| {
                         p.as_ref().is_some_and(|p| p.matches(text))
@@ -156,4 +157,26 @@ fn names_cannot_write_policy() {
             "a star of a name is none of a pattern"
         );
     }
+}
+
+#[test]
+fn what_is_mild_by_policy_or_by_its_kind_is_not_proposed_where_the_rule_is_grave() {
+    let mut all = lines();
+    for line in &mut all {
+        if let Body::TokenOpen(open) = &mut line.body {
+            for finding in &mut open.findings {
+                finding.severity = Severity::Medium;
+            }
+        }
+    }
+    let (text, policy) = proposed(&seen(&all));
+    for exemption in &policy.exempt {
+        let id = exemption.matches.finding.unwrap();
+        let is_mild = exemption.matches.relation == Some(Relation::SameServiceAccount);
+        assert!(is_mild || !counts_as_violation(id), "{exemption:?}");
+    }
+    assert!(
+        text.contains("# not proposed, it would cover what is a violation, too: "),
+        "{text}"
+    );
 }

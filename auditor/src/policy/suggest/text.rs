@@ -134,9 +134,12 @@ fn exempt(seen: &Seen, line: &mut impl FnMut(&str)) {
     candidates.sort_by_key(|(candidate, _)| candidate.severity);
     for (candidate, sighting) in candidates {
         let mark = match candidate.severity {
-            Severity::Info | Severity::Medium => "",
-            Severity::High => "# HIGH, not proposed, look at it first: ",
             Severity::Critical => "# CRITICAL, not proposed: this may be an attack. ",
+            Severity::High => "# HIGH, not proposed, look at it first: ",
+            _ if candidate.covers_worse() => {
+                "# not proposed, it would cover what is a violation, too: "
+            }
+            Severity::Info | Severity::Medium => "",
         };
         let names_somebody = candidate.account.is_some() || candidate.executable.is_some();
         let mark = match (mark, names_somebody) {
