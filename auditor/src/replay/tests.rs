@@ -1,3 +1,4 @@
+mod addons;
 mod made;
 
 use proptest::prelude::*;

@@ -6,15 +6,7 @@ use super::*;
 const ADDONS: &str = include_str!("../testdata/addons.jsonl");
 
 /// CoreDNS is not among them: it reads its token for the API server, and that is counted only (scene `eks-coredns`).
-const ACCOUNTS: [&str; 7] = [
-    "aws-node",
-    "ebs-csi-node-sa",
-    "efs-csi-node-sa",
-    "karpenter",
-    "ebs-csi-controller-sa",
-    "aws-load-balancer-controller",
-    "csi-secrets-store-provider-aws",
-];
+const ACCOUNTS: [&str; 2] = ["aws-node", "csi-secrets-store-provider-aws"];
 
 fn addons() -> Vec<Line> {
     let lines = ADDONS.lines();
@@ -72,9 +64,7 @@ fn and_the_default_policy_is_why() {
                 && !change.before.findings.iter().any(counts)
         })
     };
-    for account in ["aws-node", "ebs-csi-node-sa", "efs-csi-node-sa"] {
-        assert!(worse(account, FindingId::NodeRoleFallback), "{account}");
-    }
+    assert!(worse("aws-node", FindingId::NodeRoleFallback));
     let provider = "csi-secrets-store-provider-aws";
     assert!(worse(provider, FindingId::UnassociatedAgentConnect));
     assert!(worse(provider, FindingId::AgentConnectWithoutToken));
