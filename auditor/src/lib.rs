@@ -11,6 +11,7 @@ pub mod cli;
 pub mod cluster;
 pub mod eks;
 pub mod event;
+pub mod explain;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -22,6 +23,8 @@ pub mod pipeline;
 mod plain;
 pub mod policy;
 pub mod probe;
+pub mod recorded;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod state;

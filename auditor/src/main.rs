@@ -18,10 +18,17 @@ fn main() -> Exit {
         Command::Status(args) => auditor::status::run(&args),
         Command::Completions(args) => cli::completions(&args),
         Command::Man(args) => cli::man(&args),
+        Command::Explain(args) => return done(auditor::explain::run(args)),
+        Command::Replay(args) => return done(auditor::replay::run(args)),
+        Command::Policy(args) => return done(auditor::policy::run(args)),
         Command::Probes => auditor::probe::print_verified().map_err(cli::Failure::from),
     };
     match result {
         Ok(()) => Exit::Success,
         Err(failure) => failure.report(),
     }
+}
+
+fn done(result: Result<Exit, cli::Failure>) -> Exit {
+    result.unwrap_or_else(|failure| failure.report())
 }

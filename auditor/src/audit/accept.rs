@@ -7,7 +7,7 @@ use super::{
     Judgement, Knowledge, Listener, binding_of,
     evidence::evidence,
     findings::{agent_impersonation, stealth_agent_connection},
-    ruling::conclude,
+    ruling::{Ruling, conclude},
 };
 use crate::{
     cluster::Pod,
@@ -34,34 +34,41 @@ pub struct AcceptCase<'a> {
     pub knowledge: Knowledge<'a>,
 }
 
-#[must_use]
-pub fn judge_accept(case: &AcceptCase<'_>) -> Judgement {
-    let listener = &case.listener;
+/// In the order of the design's table.
+pub(super) fn rules(case: &AcceptCase<'_>) -> [(FindingId, Ruling); 2] {
     let impersonation = agent_impersonation(
-        listener,
-        &listener.describe(),
+        &case.listener,
+        &case.listener.describe(),
         case.endpoint,
         case.in_agent_net_ns,
     );
-    // The one that is accused.
-    let accused = match listener {
-        Listener::Pod(pod) => Some(*pod),
+    [
+        (
+            FindingId::StealthAgentConnection,
+            stealth_agent_connection(case),
+        ),
+        (FindingId::AgentImpersonation, impersonation),
+    ]
+}
+
+/// The one that is accused, as exemptions match it.
+pub(super) fn subject<'a>(case: &AcceptCase<'a>) -> Subject<'a> {
+    let accused = match case.listener {
+        Listener::Pod(pod) => Some(pod),
         _ => case.peer_pod,
     };
-    let subject = Subject {
+    Subject {
         namespace: accused.map(|pod| &*pod.namespace),
         service_account: accused.map(|pod| &*pod.service_account),
         ..Subject::default()
-    };
+    }
+}
+
+#[must_use]
+pub fn judge_accept(case: &AcceptCase<'_>) -> Judgement {
     let conclusion = conclude(
-        [
-            (
-                FindingId::StealthAgentConnection,
-                stealth_agent_connection(case),
-            ),
-            (FindingId::AgentImpersonation, impersonation),
-        ],
-        &subject,
+        rules(case),
+        &subject(case),
         case.knowledge.policy,
         case.time,
     );

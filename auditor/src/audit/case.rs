@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::PodHistory;
+use super::{Familiarity, PodHistory};
 use crate::{
     association::Snapshot,
     cluster::{Pod, ServiceAccount, ServiceAccounts},
@@ -57,6 +57,8 @@ pub struct OpenCase<'a> {
     pub for_write: bool,
     /// Whose tokens this opener took within ten minutes, as [`Harvests`](super::Harvests) tells.
     pub taken: &'a [OwnerRef],
+    /// What the learned baseline says of the opener's executable.
+    pub familiarity: Familiarity,
     pub knowledge: Knowledge<'a>,
 }
 
@@ -88,6 +90,8 @@ pub struct ConnectCase<'a> {
     pub duration_us: Option<u64>,
     /// The connector's; null where it is no pod.
     pub history: Option<PodHistory>,
+    /// What the learned baseline says of the connector's executable.
+    pub familiarity: Familiarity,
     pub knowledge: Knowledge<'a>,
 }
 

@@ -5,33 +5,18 @@ use super::{
     evidence::evidence,
     findings::{
         agent_connect_without_token, agent_unreachable, foreign_executable, identity_mismatch,
-        node_role_fallback, node_role_fallback_at_close, unassociated_agent_connect,
+        learned_since, node_role_fallback, node_role_fallback_at_close, unassociated_agent_connect,
+        unexpected_executable_at_connect,
     },
     own_binding,
-    ruling::{Conclusion, conclude},
+    ruling::{Conclusion, Ruling, conclude},
 };
 use crate::event::{EndpointKind, FindingId, TokenKind, Verdict};
 
 #[must_use]
 pub fn judge_connect(case: &ConnectCase<'_>) -> Judgement {
     let conclusion = conclude(
-        [
-            (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
-            (
-                FindingId::UnassociatedAgentConnect,
-                unassociated_agent_connect(case),
-            ),
-            (
-                FindingId::ForeignExecutable,
-                foreign_executable(&case.actor, case.process),
-            ),
-            (
-                FindingId::AgentConnectWithoutToken,
-                agent_connect_without_token(case),
-            ),
-            (FindingId::NodeRoleFallback, node_role_fallback(case)),
-            (FindingId::AgentUnreachable, agent_unreachable(case)),
-        ],
+        rules(case),
         &case.actor.subject(case.process, None),
         case.knowledge.policy,
         case.time,
@@ -51,6 +36,10 @@ pub fn judge_connect(case: &ConnectCase<'_>) -> Judgement {
             .filter(|history| !history.would_have_seen())
             .map(|history| history.observed_since.to_string());
     }
+    let unexpected = |id| id == FindingId::UnexpectedExecutable;
+    if judgement.findings.iter().any(|f| unexpected(f.id)) {
+        judgement.evidence.learned_since = learned_since(case.familiarity);
+    }
     if case.endpoint == EndpointKind::PodIdentityAgent {
         judgement.evidence.token_opened_at = case
             .history
@@ -60,14 +49,43 @@ pub fn judge_connect(case: &ConnectCase<'_>) -> Judgement {
     judgement
 }
 
+/// In the order of the design's table.
+pub(super) fn rules(case: &ConnectCase<'_>) -> [(FindingId, Ruling); 7] {
+    [
+        (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
+        (
+            FindingId::UnassociatedAgentConnect,
+            unassociated_agent_connect(case),
+        ),
+        (
+            FindingId::ForeignExecutable,
+            foreign_executable(&case.actor, case.process),
+        ),
+        (
+            FindingId::UnexpectedExecutable,
+            unexpected_executable_at_connect(case),
+        ),
+        (
+            FindingId::AgentConnectWithoutToken,
+            agent_connect_without_token(case),
+        ),
+        (FindingId::NodeRoleFallback, node_role_fallback(case)),
+        (FindingId::AgentUnreachable, agent_unreachable(case)),
+    ]
+}
+
+pub(super) fn close_rules(case: &CloseCase<'_>) -> [(FindingId, Ruling); 1] {
+    [(
+        FindingId::NodeRoleFallback,
+        node_role_fallback_at_close(case),
+    )]
+}
+
 /// Only what the bytes tell: the rest was judged at the connect.
 #[must_use]
 pub fn judge_close(case: &CloseCase<'_>) -> Judgement {
     let conclusion = conclude(
-        [(
-            FindingId::NodeRoleFallback,
-            node_role_fallback_at_close(case),
-        )],
+        close_rules(case),
         &case.actor.subject(case.process, None),
         case.knowledge.policy,
         case.time,

@@ -4,9 +4,17 @@ use super::{
     Actor, DeniedCase, Judgement, binding_of,
     evidence::evidence,
     findings::{denied_token_open, identity_mismatch},
-    ruling::conclude,
+    ruling::{Ruling, conclude},
 };
 use crate::event::{FindingId, Relation};
+
+/// In the order of the design's table.
+pub(super) fn rules(case: &DeniedCase<'_>) -> [(FindingId, Ruling); 2] {
+    [
+        (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
+        (FindingId::DeniedTokenOpen, denied_token_open(case)),
+    ]
+}
 
 /// The token and its owner are as the path claims: nothing was opened that could prove it.
 #[must_use]
@@ -14,10 +22,7 @@ pub fn judge_denied(case: &DeniedCase<'_>) -> Judgement {
     let knowledge = &case.knowledge;
     let relation = case.relation();
     let conclusion = conclude(
-        [
-            (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
-            (FindingId::DeniedTokenOpen, denied_token_open(case)),
-        ],
+        rules(case),
         &case.actor.subject(case.process, Some(relation)),
         knowledge.policy,
         case.time,

@@ -32,6 +32,7 @@ pub fn evidence(
         policy_hash: knowledge.policy.hash.clone(),
         observed_since: None,
         token_opened_at: None,
+        learned_since: None,
         taken: Vec::new(),
         candidates: Vec::new(),
     }

@@ -119,6 +119,25 @@ impl Opens {
 }
 
 impl PodHistory {
+    /// As a line tells of it: `opened` while the token was still good, and whether an open before `observed_since` would have
+    /// been seen.
+    #[must_use]
+    pub fn recorded(
+        opened: Option<Timestamp>,
+        observed_since: Timestamp,
+        would_have_seen: bool,
+    ) -> Self {
+        Self {
+            opens: opened.map(|at| Opens {
+                first: at,
+                last: at,
+                life: SignedDuration::MAX,
+            }),
+            observed_since,
+            watched_from_start: would_have_seen,
+        }
+    }
+
     /// A process of the pod had opened its own token, and that token was still good.
     #[must_use]
     pub fn had_token_at(&self, time: Timestamp) -> bool {

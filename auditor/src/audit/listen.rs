@@ -6,7 +6,7 @@ use super::{
     Actor, Judgement, Knowledge,
     evidence::evidence,
     findings::{agent_impersonation, identity_mismatch},
-    ruling::conclude,
+    ruling::{Ruling, conclude},
 };
 use crate::{
     cluster::Pod,
@@ -57,19 +57,24 @@ impl Listener<'_> {
     }
 }
 
-#[must_use]
-pub fn judge_listen(case: &ListenCase<'_>) -> Judgement {
+/// In the order of the design's table.
+pub(super) fn rules(case: &ListenCase<'_>) -> [(FindingId, Ruling); 2] {
     let who = match case.listener {
         Listener::Agent => case.listener.describe(),
         _ => case.actor.describe(case.process),
     };
     let impersonation =
         agent_impersonation(&case.listener, &who, case.endpoint, case.in_agent_net_ns);
+    [
+        (FindingId::AgentImpersonation, impersonation),
+        (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
+    ]
+}
+
+#[must_use]
+pub fn judge_listen(case: &ListenCase<'_>) -> Judgement {
     let conclusion = conclude(
-        [
-            (FindingId::AgentImpersonation, impersonation),
-            (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
-        ],
+        rules(case),
         &case.actor.subject(case.process, None),
         case.knowledge.policy,
         case.time,

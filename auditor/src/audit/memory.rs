@@ -7,7 +7,7 @@ use super::{
     evidence::evidence,
     findings::{credential_memory_access, identity_mismatch},
     own_binding,
-    ruling::conclude,
+    ruling::{Ruling, conclude},
     token_kind,
 };
 use crate::{
@@ -113,21 +113,27 @@ fn holds_credential(pod: &Pod, knowledge: &Knowledge<'_>) -> bool {
         .any(|kind| matches!(kind, TokenKind::Irsa | TokenKind::PodIdentity))
 }
 
+/// In the order of the design's table.
+pub(super) fn rules(case: &MemoryCase<'_>) -> Vec<(FindingId, Ruling)> {
+    // Of what goes on elsewhere nothing is told, whoever does it.
+    if case.is_worth_it() == Some(false) {
+        return Vec::new();
+    }
+    vec![
+        (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
+        (
+            FindingId::CredentialMemoryAccess,
+            credential_memory_access(case),
+        ),
+    ]
+}
+
 #[must_use]
 pub fn judge_memory(case: &MemoryCase<'_>) -> Judgement {
     let knowledge = &case.knowledge;
     let relation = case.relation();
-    let mut rulings = Vec::new();
-    // Of what goes on elsewhere nothing is told, whoever does it.
-    if case.is_worth_it() != Some(false) {
-        rulings.push((FindingId::IdentityMismatch, identity_mismatch(&case.actor)));
-        rulings.push((
-            FindingId::CredentialMemoryAccess,
-            credential_memory_access(case),
-        ));
-    }
     let conclusion = conclude(
-        rulings,
+        rules(case),
         &case.actor.subject(case.process, Some(relation)),
         knowledge.policy,
         case.time,

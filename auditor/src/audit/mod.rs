@@ -1,11 +1,12 @@
 //! The product's judgement: an event, who did it, and what is bound, to verdict and findings.
 //!
 //! Pure functions: no I/O, no clock. Each finding has a function of its own in `findings`, with its table of cases; to add one, write
-//! it there and name it in [`judge_open`], [`judge_received`], [`judge_denied`], [`judge_connect`] or [`judge_close`].
+//! it there and name it in the `rules` of the kinds of event that it is asked about ([`Case::rulings`]).
 //!
 //! A judgement with `undetermined` inputs may be given again once more is known: for files, look at them and judge anew.
 
 mod accept;
+mod baseline;
 mod binding;
 mod case;
 mod connect;
@@ -20,12 +21,14 @@ mod open;
 mod posture;
 mod received;
 mod relation;
+mod rules;
 mod ruling;
 mod socket;
 mod token;
 mod uses;
 
 pub use accept::{AcceptCase, judge_accept};
+pub use baseline::{Baselines, Familiarity, Learned, LearnedExecutable, teaches};
 pub use binding::{binding_of, own_binding, session_name_prefix};
 pub use case::{Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase};
 pub use connect::{judge_close, judge_connect, judge_unseen_close};
@@ -38,6 +41,8 @@ pub use open::judge_open;
 pub use posture::{StateFound, judge_bindings, judge_pod, use_key};
 pub use received::{Received, ReceivedCase, ReceivedOwner, judge_received};
 pub use relation::relation;
+pub use rules::Case;
+pub use ruling::{Conclusion, Input, Ruling, conclude};
 pub use socket::{SocketCase, judge_socket};
 pub use token::{IsToken, TokenSpec, is_token_file, token_kind};
 pub use uses::{Use, UseKey, Uses};

@@ -5,8 +5,8 @@ use super::{
     evidence::evidence,
     findings::{
         exec_session_token_open, foreign_executable, foreign_token_open, host_token_open,
-        identity_mismatch, owner_name, role_drift, token_harvest, token_write, unbound_token_open,
-        victims,
+        identity_mismatch, learned_since, owner_name, role_drift, token_harvest, token_write,
+        unbound_token_open, unexpected_executable_at_open, victims,
     },
     harvest::is_counted_theft,
     ruling::{Ruling, conclude},
@@ -23,34 +23,11 @@ const NAMED_VICTIMS: usize = 16;
 pub fn judge_open(case: &OpenCase<'_>) -> Judgement {
     let knowledge = &case.knowledge;
     let relation = case.relation();
-    let subject = case.actor.subject(case.process, Some(relation));
-    let harvest = if is_theft(case, &subject) {
-        token_harvest(case)
-    } else {
-        Ruling::Clear
-    };
-    let is_harvest = harvest != Ruling::Clear;
-    let conclusion = conclude(
-        [
-            (FindingId::ForeignTokenOpen, foreign_token_open(case)),
-            (FindingId::TokenHarvest, harvest),
-            (FindingId::HostTokenOpen, host_token_open(case)),
-            (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
-            (FindingId::UnboundTokenOpen, unbound_token_open(case)),
-            (FindingId::RoleDrift, role_drift(case)),
-            (FindingId::TokenWrite, token_write(case)),
-            (
-                FindingId::ExecSessionTokenOpen,
-                exec_session_token_open(case),
-            ),
-            (
-                FindingId::ForeignExecutable,
-                foreign_executable(&case.actor, case.process),
-            ),
-        ],
-        &subject,
-        knowledge.policy,
-        case.time,
+    let conclusion = conclude(rules(case), &subject(case), knowledge.policy, case.time);
+    let raised = |id| conclusion.findings.iter().any(|finding| finding.id == id);
+    let (is_harvest, is_unexpected) = (
+        raised(FindingId::TokenHarvest),
+        raised(FindingId::UnexpectedExecutable),
     );
     let container = match relation {
         Relation::Own => case.actor.container_name(),
@@ -65,6 +42,9 @@ pub fn judge_open(case: &OpenCase<'_>) -> Judgement {
         let newest = taken.iter().rev().take(NAMED_VICTIMS).rev();
         evidence.taken = newest.map(|owner| owner_name(owner)).collect();
     }
+    if is_unexpected {
+        evidence.learned_since = learned_since(case.familiarity);
+    }
     Judgement {
         verdict: conclusion.verdict,
         undetermined: conclusion.undetermined,
@@ -75,6 +55,41 @@ pub fn judge_open(case: &OpenCase<'_>) -> Judgement {
             .and_then(|owner| binding_of(owner, case.token.kind, knowledge)),
         evidence,
     }
+}
+
+/// In the order of the design's table.
+pub(super) fn rules(case: &OpenCase<'_>) -> [(FindingId, Ruling); 10] {
+    let harvest = if is_theft(case, &subject(case)) {
+        token_harvest(case)
+    } else {
+        Ruling::Clear
+    };
+    [
+        (FindingId::ForeignTokenOpen, foreign_token_open(case)),
+        (FindingId::TokenHarvest, harvest),
+        (FindingId::HostTokenOpen, host_token_open(case)),
+        (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
+        (FindingId::UnboundTokenOpen, unbound_token_open(case)),
+        (FindingId::RoleDrift, role_drift(case)),
+        (FindingId::TokenWrite, token_write(case)),
+        (
+            FindingId::ExecSessionTokenOpen,
+            exec_session_token_open(case),
+        ),
+        (
+            FindingId::ForeignExecutable,
+            foreign_executable(&case.actor, case.process),
+        ),
+        (
+            FindingId::UnexpectedExecutable,
+            unexpected_executable_at_open(case),
+        ),
+    ]
+}
+
+/// As exemptions match it.
+pub(super) fn subject<'a>(case: &OpenCase<'a>) -> Subject<'a> {
+    case.actor.subject(case.process, Some(case.relation()))
 }
 
 /// The open is a theft, and policy lets it count: what a scanner may do is no harvest either.

@@ -7,7 +7,7 @@ use super::{
     evidence::evidence,
     findings::{foreign_executable, foreign_token_received, identity_mismatch},
     own_binding,
-    ruling::conclude,
+    ruling::{Ruling, conclude},
 };
 use crate::{
     cluster::Pod,
@@ -59,27 +59,27 @@ impl ReceivedCase<'_> {
     }
 }
 
+/// In the order of the design's table.
+pub(super) fn rules(case: &ReceivedCase<'_>) -> [(FindingId, Ruling); 3] {
+    [
+        (
+            FindingId::ForeignTokenReceived,
+            foreign_token_received(case),
+        ),
+        (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
+        (
+            FindingId::ForeignExecutable,
+            foreign_executable(&case.actor, case.process),
+        ),
+    ]
+}
+
 #[must_use]
 pub fn judge_received(case: &ReceivedCase<'_>) -> Judgement {
     let knowledge = &case.knowledge;
     let relation = case.relation();
     let subject = case.actor.subject(case.process, Some(relation));
-    let conclusion = conclude(
-        [
-            (
-                FindingId::ForeignTokenReceived,
-                foreign_token_received(case),
-            ),
-            (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
-            (
-                FindingId::ForeignExecutable,
-                foreign_executable(&case.actor, case.process),
-            ),
-        ],
-        &subject,
-        knowledge.policy,
-        case.time,
-    );
+    let conclusion = conclude(rules(case), &subject, knowledge.policy, case.time);
     let owner_pod = match case.owner {
         ReceivedOwner::Pod { pod, .. } => pod,
         ReceivedOwner::Host | ReceivedOwner::Unknown => None,

@@ -53,7 +53,9 @@ impl Ruling {
 }
 
 impl Input {
-    fn name(self) -> &'static str {
+    /// As a line's `undetermined` names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Associations => "associations",
             Self::ServiceAccount => "serviceaccount",

@@ -6,7 +6,7 @@ use super::{
     Actor, Judgement, Knowledge,
     evidence::evidence,
     findings::{identity_mismatch, raw_socket},
-    ruling::conclude,
+    ruling::{Ruling, conclude},
 };
 use crate::event::{FindingId, Process};
 
@@ -22,14 +22,19 @@ pub struct SocketCase<'a> {
     pub knowledge: Knowledge<'a>,
 }
 
+/// In the order of the design's table.
+pub(super) fn rules(case: &SocketCase<'_>) -> [(FindingId, Ruling); 2] {
+    [
+        (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
+        (FindingId::RawSocket, raw_socket(case)),
+    ]
+}
+
 #[must_use]
 pub fn judge_socket(case: &SocketCase<'_>) -> Judgement {
     let knowledge = &case.knowledge;
     let conclusion = conclude(
-        [
-            (FindingId::IdentityMismatch, identity_mismatch(&case.actor)),
-            (FindingId::RawSocket, raw_socket(case)),
-        ],
+        rules(case),
         &case.actor.subject(case.process, None),
         knowledge.policy,
         case.time,

@@ -92,7 +92,7 @@ fn untold(uid: &str) -> OwnerRef {
     }
 }
 
-fn process() -> Process {
+pub(super) fn process() -> Process {
     Process {
         pid: 4242,
         tid: 4242,

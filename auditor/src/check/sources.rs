@@ -106,7 +106,10 @@ fn read_policy(config: &RunConfig) -> (Check, Policy) {
         Some(path) => Check::ok("policy", path.display().to_string()),
         None => Check::new("policy", State::Info, "the built-in rules"),
     };
-    (check.doubted(doubts::of_policy(&policy)), policy)
+    (
+        check.doubted(doubts::of_policy(&policy, config.state_dir.as_deref())),
+        policy,
+    )
 }
 
 /// Waits until both have spoken, or one has said that it cannot. A source that could not be opened has its row already.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    ArgsMode, Backend, CheckArgs, CompletionsArgs, ManArgs, StatusArgs, SyncArgs, TailArgs, check,
-    generate, status, sync, tail,
+    ArgsMode, Backend, CheckArgs, CompletionsArgs, ExplainArgs, ManArgs, PolicyArgs, ReplayArgs,
+    StatusArgs, SyncArgs, TailArgs, check, explain, generate, policy, replay, status, sync, tail,
 };
 
 #[derive(Debug, Parser)]
@@ -54,6 +54,15 @@ pub enum Command {
     /// Print the manual page, in roff
     #[command(after_help = generate::MAN_EXAMPLES, after_long_help = generate::MAN_EXAMPLES)]
     Man(ManArgs),
+    /// Tell why a recorded event got its verdict, rule by rule, with what was known then
+    #[command(after_help = explain::EXAMPLES, after_long_help = explain::EXAMPLES)]
+    Explain(ExplainArgs),
+    /// Judge recorded events under another policy or other bindings, and print what changes
+    #[command(after_help = replay::EXAMPLES, after_long_help = replay::EXAMPLES)]
+    Replay(ReplayArgs),
+    /// Check a policy, or propose one from recorded events
+    #[command(after_help = policy::EXAMPLES, after_long_help = policy::EXAMPLES)]
+    Policy(PolicyArgs),
     /// Load each program into the kernel, attach none, and print what the verifier made of it, one line of JSON each
     #[command(hide = true)]
     Probes,

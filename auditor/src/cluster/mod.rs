@@ -22,7 +22,7 @@ pub use pod::{Container, CredentialEnv, Pod};
 pub use service_account::{ServiceAccount, ServiceAccounts};
 pub use source::Source;
 pub use store::Store;
-pub use volume::{ProjectedVolume, TokenSource};
+pub use volume::{POD_IDENTITY_AUDIENCE, ProjectedVolume, TokenSource};
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -24,6 +24,13 @@ pub(crate) fn pod(namespace: &str, name: &str) -> Pod {
     }
 }
 
+impl Pod {
+    pub(crate) fn with_account(mut self, name: &str) -> Self {
+        self.service_account = name.into();
+        self
+    }
+}
+
 /// A projected volume with one token.
 pub(crate) fn token_volume(name: &str, audience: &str) -> ProjectedVolume {
     ProjectedVolume {

@@ -100,6 +100,9 @@ pub struct Evidence {
     /// When the connecting pod last opened its own token for the agent, as far as seen: CloudTrail's events follow it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_opened_at: Option<String>,
+    /// `unexpected-executable`, where the learned baseline raised it: since when this node learned what the ServiceAccount runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned_since: Option<String>,
     /// `token-harvest`: whose tokens (namespace/name) the opener took within ten minutes, this one included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken: Vec<String>,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Access, Attribution, Binding, Connection, Container, Evidence, Finding, InodeId, OwnerRef,
@@ -57,7 +57,7 @@ pub enum Body {
     Health(Health),
 }
 
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TokenOpen {
     pub verdict: Verdict,
     /// Which inputs a rule lacked.
@@ -77,7 +77,7 @@ pub struct TokenOpen {
     pub repeats: u64,
 }
 
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CredentialConnect {
     pub verdict: Verdict,
     pub undetermined: Vec<String>,
@@ -97,7 +97,7 @@ pub struct CredentialConnect {
 }
 
 /// The end of a connection whose `credential_connect` had the id `connect_id`.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectionClosed {
     pub connect_id: String,
     pub bytes_sent: u64,
@@ -113,7 +113,7 @@ pub struct ConnectionClosed {
 
 /// A connection that was accepted on a credential address: that no connect seen on this node explains, or that somebody other than
 /// the agent accepted (the first one of each).
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AgentAccept {
     pub verdict: Verdict,
     pub undetermined: Vec<String>,
@@ -138,7 +138,7 @@ pub struct AgentAccept {
 }
 
 /// Somebody listens on a credential address.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Listen {
     pub verdict: Verdict,
     pub undetermined: Vec<String>,
@@ -150,7 +150,7 @@ pub struct Listen {
     pub attribution: Attribution,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListenSocket {
     /// As `connection.endpoint` of a connect.
     pub endpoint: String,
@@ -163,7 +163,7 @@ pub struct ListenSocket {
 }
 
 /// A descriptor of a token, or of a connection to a credential endpoint, arrived in a process that did not open it.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TokenReceived {
     pub verdict: Verdict,
     pub undetermined: Vec<String>,
@@ -190,7 +190,7 @@ pub struct TokenReceived {
 }
 
 /// A connection to a credential endpoint whose socket was handed on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceivedConnection {
     /// As `connection.endpoint` of a connect.
     pub endpoint: String,
@@ -204,7 +204,7 @@ pub struct ReceivedConnection {
 }
 
 /// A process that something was done to.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OtherProcess {
     /// In the host's (initial) pid namespace.
     pub pid: u32,
@@ -217,7 +217,7 @@ pub struct OtherProcess {
 }
 
 /// A process asked for another's memory, in a way that lets it read what that one holds (`PTRACE_MODE_ATTACH`).
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MemoryAccess {
     pub verdict: Verdict,
     pub undetermined: Vec<String>,
@@ -242,7 +242,7 @@ pub struct MemoryAccess {
 }
 
 /// By whose credentials the kernel asked (include/linux/ptrace.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemoryMode {
     /// `PTRACE_MODE_ATTACH_REALCREDS`: ptrace(2), process_vm_readv(2), pidfd_getfd(2).
@@ -252,7 +252,7 @@ pub enum MemoryMode {
 }
 
 /// The system call that asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryVia {
     Ptrace,
@@ -268,7 +268,7 @@ pub enum MemoryVia {
 }
 
 /// A pod asked for a socket that a TCP stack of its own can be built on.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SocketCreate {
     pub verdict: Verdict,
     pub undetermined: Vec<String>,
@@ -282,7 +282,7 @@ pub struct SocketCreate {
     pub repeats: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RawSocket {
     /// `packet`, `inet` or `inet6`.
     pub family: String,
@@ -298,7 +298,7 @@ pub struct RawSocket {
 }
 
 /// A finding about a state, not an event: raised once, cleared once.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Posture {
     pub state: PostureState,
     pub subject: PostureSubject,
@@ -308,7 +308,7 @@ pub struct Posture {
     pub evidence: Evidence,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PostureState {
     Raised,
@@ -316,7 +316,7 @@ pub enum PostureState {
 }
 
 /// What a posture finding is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct PostureSubject {
     /// `pod` or `service-account`.
     pub kind: String,

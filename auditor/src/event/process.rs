@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// All ids are of the host's (initial) namespaces.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Process {
     pub pid: u32,
     pub tid: u32,
@@ -71,5 +71,48 @@ impl std::fmt::Display for InodeId {
 impl Serialize for InodeId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl std::str::FromStr for InodeId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = || {
+            let (device, ino) = text.split_once('/')?;
+            let (major, minor) = device.split_once(':')?;
+            Some(Self {
+                major: major.parse().ok()?,
+                minor: minor.parse().ok()?,
+                ino: ino.parse().ok()?,
+            })
+        };
+        parts().ok_or("expected major:minor/inode")
+    }
+}
+
+impl<'de> Deserialize<'de> for InodeId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_identity_is_read_as_it_is_written() {
+        let id = InodeId {
+            major: 254,
+            minor: 0,
+            ino: u64::MAX,
+        };
+        let text = serde_json::to_string(&id).unwrap();
+        assert_eq!(serde_json::from_str::<InodeId>(&text).unwrap(), id);
+        for wrong in ["", "1:2", "1/2", "1:2/", "a:2/3", "1:2/3/4"] {
+            assert!(wrong.parse::<InodeId>().is_err(), "{wrong}");
+        }
     }
 }

@@ -234,6 +234,7 @@ impl Pipeline {
         }
         let outcome = waiting.outcome.as_ref();
         let connection = connection(&endpoint, record, outcome);
+        let familiarity = self.familiarity(&who, &process, time);
         let mut judgement = judge_connect(&ConnectCase {
             time,
             actor: who.actor(),
@@ -242,6 +243,7 @@ impl Pipeline {
             outcome: connection.outcome,
             duration_us: connection.duration_us,
             history: who.pod().map(|pod| self.history.of(&pod.uid, pod.created)),
+            familiarity,
             knowledge: knowledge(&self.sources, &self.settings),
         });
         doubt(by, &mut judgement);
@@ -265,6 +267,9 @@ impl Pipeline {
         }
         let party = waiting.party;
         self.count_unattributed(&who);
+        if endpoint.kind == EndpointKind::PodIdentityAgent {
+            self.learn(&who, &process, time, &judgement);
+        }
         process.args = self.settings.args.apply(process.args);
         let id = Uuid::now_v7();
         let line = CredentialConnect {

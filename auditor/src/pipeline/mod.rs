@@ -4,6 +4,7 @@
 mod accepts;
 mod actor;
 mod agent;
+mod baseline;
 mod connects;
 mod containers;
 mod denied;
@@ -49,7 +50,7 @@ pub use self::{
     totals::Totals,
 };
 use crate::{
-    audit::{Harvests, History, Knowledge, Use},
+    audit::{Baselines, Harvests, History, Knowledge, Learned, Use},
     event::{Body, Health, Stopped},
     metrics::Metrics,
     node::{ArgsMode, Cgroups, Clock, Kubelet, News, Volumes, WantedVolumes},
@@ -94,6 +95,7 @@ pub struct Pipeline {
     pub(crate) sources: Sources,
     pub(crate) history: History,
     harvests: Harvests,
+    baselines: Baselines,
     postures: Postures,
     pub(crate) clock: Clock,
     pub(crate) reporter: Reporter,
@@ -132,6 +134,8 @@ pub struct Parts {
     pub live_since: Timestamp,
     /// Of bindings, as an earlier run knew them.
     pub uses: Vec<Use>,
+    /// What ServiceAccounts run, as an earlier run learned it.
+    pub learned: Vec<Learned>,
 }
 
 impl Pipeline {
@@ -147,6 +151,7 @@ impl Pipeline {
             metrics,
             live_since,
             uses,
+            learned,
         } = parts;
         Self {
             loss: LossWatch::new(live_since),
@@ -162,6 +167,7 @@ impl Pipeline {
             sources,
             history: History::new(live_since),
             harvests: Harvests::default(),
+            baselines: Baselines::new(learned),
             postures: Postures::new(uses),
             clock: Clock::now(),
             reporter,

@@ -180,6 +180,7 @@ impl Pipeline {
         let taken = opener
             .as_ref()
             .map_or_else(Vec::new, |opener| self.harvests.taken(opener, time));
+        let familiarity = self.familiarity(&who, &process, time);
         let mut judgement = judge_open(&OpenCase {
             time,
             actor: who.actor(),
@@ -189,6 +190,7 @@ impl Pipeline {
             owner_pod: owner,
             for_write: record.file.mode & FMODE_WRITE != 0,
             taken: &taken,
+            familiarity,
             knowledge: knowledge(&self.sources, &self.settings),
         });
         doubt(by, &mut judgement);
@@ -223,6 +225,11 @@ impl Pipeline {
             let binding = judgement.binding.as_ref();
             self.postures
                 .note_open(pod, &token, relation, binding, time);
+        }
+        if relation == Relation::Own
+            && matches!(token.kind, TokenKind::Irsa | TokenKind::PodIdentity)
+        {
+            self.learn(&who, &process, time, &judgement);
         }
         if let (Some(opener), Some(owner)) = (opener, &token.owner)
             && is_counted_theft(&judgement.findings, relation)

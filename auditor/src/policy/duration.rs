@@ -1,10 +1,16 @@
 //! `30d`: a whole number and a unit.
 
 use jiff::SignedDuration;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
 
 /// What it means, in seconds.
 const UNITS: [(char, i64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
+
+/// As the schema has it: a whole number and a unit (s, m, h, d).
+#[derive(JsonSchema)]
+#[schemars(rename = "Duration", extend("pattern" = "^0*[1-9][0-9]*[smhd]$"))]
+pub(super) struct Text(#[expect(dead_code, reason = "a type for the schema alone")] String);
 
 /// At least a second.
 fn parse(text: &str) -> Option<SignedDuration> {
@@ -24,8 +30,18 @@ pub(super) fn or_default<'de, D: Deserializer<'de>>(
     let Some(text) = Option::<String>::deserialize(deserializer)? else {
         return Ok(super::rules::default_unused_after());
     };
-    parse(&text).ok_or_else(|| {
-        D::Error::custom(format!(
+    read(&text)
+}
+
+pub(super) fn required<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<SignedDuration, D::Error> {
+    read(&String::deserialize(deserializer)?)
+}
+
+fn read<E: serde::de::Error>(text: &str) -> Result<SignedDuration, E> {
+    parse(text).ok_or_else(|| {
+        E::custom(format!(
             "`{text}` is not a time span; write a number and a unit (s, m, h, d), as in 30d"
         ))
     })

@@ -1,31 +1,42 @@
 //! Exemptions: the finding stays on the line, but does not count.
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::Pattern;
 use crate::event::{FindingId, Relation};
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// Who may do what, and why. The finding stays on the line, marked `exempted_by`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exemption {
     #[serde(rename = "match")]
     pub matches: Match,
+    /// Stands on every exempted finding.
     #[serde(deserialize_with = "reason")]
+    #[schemars(length(min = 1))]
     pub reason: String,
     /// The last day, in UTC, on which it applies.
     #[serde(default, deserialize_with = "date")]
+    #[schemars(with = "Option<String>", extend("format" = "date"))]
     pub expires: Option<Date>,
 }
 
 /// All fields that are given must match; at least one is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "Fields")]
+#[schemars(!try_from, deny_unknown_fields, extend("minProperties" = 1))]
 pub struct Match {
+    /// Of the acting pod; a process outside every pod has none.
     pub namespace: Option<Pattern>,
+    /// Of the acting pod.
     pub service_account: Option<Pattern>,
+    /// Of the acting container, as the pod's spec names it.
     pub image: Option<Pattern>,
+    /// Path of the acting process's program.
     pub executable: Option<Pattern>,
+    /// Of the actor to the owner of what was touched; connects have none.
     pub relation: Option<Relation>,
     pub finding: Option<FindingId>,
 }

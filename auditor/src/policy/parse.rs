@@ -21,14 +21,30 @@ impl Policy {
                 policy.hash = Some(content_hash(bytes));
                 Ok(policy)
             }
-            Err(error) => {
-                let error = error.without_snippet();
-                Err(PolicyError {
-                    message: error.to_string(),
-                    position: error.location().map(|at| (at.line(), at.column())),
-                })
-            }
+            Err(error) => Err(refusal(error.without_snippet())),
         }
+    }
+}
+
+fn refusal(error: &serde_saphyr::Error) -> PolicyError {
+    PolicyError {
+        message: error.to_string(),
+        position: error.location().map(|at| (at.line(), at.column())),
+    }
+}
+
+/// What is wrong with a text of which all but one part, which begins at `start`, is blanked. What is missing outside of it may
+/// have been blanked.
+pub(super) fn parse_part(bytes: &[u8], start: (u64, u64)) -> Result<(), PolicyError> {
+    let Err(error) = serde_saphyr::from_slice::<Policy>(bytes) else {
+        return Ok(());
+    };
+    let error = error.without_snippet();
+    let refusal = refusal(error);
+    let is_outside = refusal.position.is_none_or(|position| position < start);
+    match error {
+        serde_saphyr::Error::SerdeMissingField { .. } if is_outside => Ok(()),
+        _ => Err(refusal),
     }
 }
 

@@ -1,9 +1,12 @@
 //! `*` stands for any run of characters, `/` too; everything else for itself.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// `*` stands for any run of characters, `/` too; everything else for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(from = "String")]
+#[schemars(with = "String")]
 pub struct Pattern {
     /// The literal parts between the stars.
     parts: Box<[Box<str>]>,
@@ -24,6 +27,24 @@ impl From<&str> for Pattern {
 }
 
 impl Pattern {
+    /// Nothing but stars.
+    #[must_use]
+    pub fn is_anything(&self) -> bool {
+        self.parts.len() > 1 && self.parts.iter().all(|part| part.is_empty())
+    }
+
+    /// What every text that matches begins with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.parts.first().map_or("", |part| part)
+    }
+
+    /// May match a path from the root.
+    #[must_use]
+    pub fn is_absolute(&self) -> bool {
+        self.prefix().starts_with('/') || (self.prefix().is_empty() && self.parts.len() > 1)
+    }
+
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let [first, rest @ ..] = &*self.parts else {

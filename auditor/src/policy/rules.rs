@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::{Exemption, Pattern, Subject, duration};
@@ -11,44 +12,59 @@ use crate::{
     event::{FindingId, Severity},
 };
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Of the format: 1.
     #[serde(deserialize_with = "version_1")]
+    #[schemars(extend("const" = 1))]
     pub version: u32,
     /// Pods that are the Pod Identity agent. An empty list: none is, as in EKS Auto Mode.
     #[serde(default = "default_agent", deserialize_with = "or_default")]
+    #[schemars(with = "Option<Vec<Agent>>")]
     pub agent: Vec<Agent>,
     #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "Option<Kubelet>")]
     pub kubelet: Kubelet,
     /// ServiceAccounts that may use the node's role.
     #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "Option<Vec<NodeRole>>")]
     pub node_role: Vec<NodeRole>,
+    /// Findings that stay on the line, and do not count.
     #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "Option<Vec<Exemption>>")]
     pub exempt: Vec<Exemption>,
     /// Replaces the severity of every finding of that id, milder variants included.
     #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "Option<BTreeMap<FindingId, Severity>>")]
     pub severity: BTreeMap<FindingId, Severity>,
+    /// What the pods of a ServiceAccount run where they use their credentials; others are `unexpected-executable`.
     #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "Option<Vec<Executables>>")]
     pub executables: Vec<Executables>,
+    /// Each node learns which programs use the credentials of each ServiceAccount, and tells of others after that time
+    /// (`unexpected-executable`). Null: nothing is learned. What `executables` lists for a ServiceAccount goes before what was learned.
+    pub learn: Option<Learn>,
     /// Audiences of IRSA tokens besides `sts.amazonaws.com` and those that ServiceAccounts name.
     #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub irsa_audiences: Vec<String>,
     /// A binding that nobody used for that long is told (`unused-credential`).
     #[serde(
         default = "default_unused_after",
         deserialize_with = "duration::or_default"
     )]
+    #[schemars(with = "Option<duration::Text>")]
     pub unused_after: SignedDuration,
     #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "Option<Log>")]
     pub log: Log,
     /// Of the file; null where there is none.
     #[serde(skip)]
     pub hash: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Agent {
     pub namespace: Pattern,
@@ -56,7 +72,7 @@ pub struct Agent {
 }
 
 /// How the kubelet is known; what is null is found on the node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kubelet {
     /// Path below the cgroup root.
@@ -64,7 +80,7 @@ pub struct Kubelet {
     pub executable: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeRole {
     pub namespace: Pattern,
@@ -72,16 +88,26 @@ pub struct NodeRole {
     pub reason: Option<String>,
 }
 
-/// What a ServiceAccount's pods are expected to run.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// What a ServiceAccount's pods are expected to run. Of several entries that name one ServiceAccount, all lists hold.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Executables {
     pub namespace: Pattern,
     pub service_account: Pattern,
+    /// Paths as `process.exe` has them: within the container.
     pub allow: Vec<Pattern>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Learn {
+    /// From the first use of a ServiceAccount's credentials on the node.
+    #[serde(rename = "for", deserialize_with = "duration::required")]
+    #[schemars(with = "duration::Text")]
+    pub period: SignedDuration,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     #[serde(default)]
@@ -89,7 +115,7 @@ pub struct Log {
 }
 
 /// client-go reads its token each minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OpenLog {
     /// Counted, not written.
@@ -108,6 +134,7 @@ impl Default for Policy {
             exempt: Vec::new(),
             severity: BTreeMap::new(),
             executables: Vec::new(),
+            learn: None,
             irsa_audiences: Vec::new(),
             unused_after: default_unused_after(),
             log: Log::default(),
@@ -137,6 +164,28 @@ impl Policy {
             rule.namespace.matches(&pod.namespace)
                 && rule.service_account.matches(&pod.service_account)
         })
+    }
+
+    /// Whether the program is listed for the pod's ServiceAccount; null where nothing is listed for it.
+    #[must_use]
+    pub fn expects_executable(&self, pod: &Pod, executable: Option<&str>) -> Option<bool> {
+        let mut lists = self
+            .executables
+            .iter()
+            .filter(|rule| {
+                rule.namespace.matches(&pod.namespace)
+                    && rule.service_account.matches(&pod.service_account)
+            })
+            .peekable();
+        lists.peek()?;
+        let mut allowed = lists.flat_map(|rule| &rule.allow);
+        Some(executable.is_some_and(|path| allowed.any(|pattern| pattern.matches(path))))
+    }
+
+    /// How long each ServiceAccount's programs are learned; null: not at all.
+    #[must_use]
+    pub fn learn_for(&self) -> Option<SignedDuration> {
+        self.learn.map(|learn| learn.period)
     }
 
     /// The first exemption that applies.

@@ -604,6 +604,7 @@ fn cut_evidence(evidence: &mut Evidence, caps: Caps) {
         policy_hash,
         observed_since,
         token_opened_at,
+        learned_since,
         taken,
         candidates,
     } = evidence;
@@ -614,6 +615,7 @@ fn cut_evidence(evidence: &mut Evidence, caps: Caps) {
         policy_hash,
         observed_since,
         token_opened_at,
+        learned_since,
     ] {
         each(field, |s| cut(s, caps.name));
     }

@@ -95,6 +95,7 @@ pub fn token_open(text: &str, many: usize) -> TokenOpen {
             policy_hash: Some(own()),
             observed_since: Some(own()),
             token_opened_at: Some(own()),
+            learned_since: Some(own()),
             taken: vec![own(); many],
             candidates: vec![own(); many],
         },

@@ -85,15 +85,16 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let run_id = Uuid::now_v7();
     let mut state = None;
     let mut previous = None;
-    let mut uses = Vec::new();
-    let mut forgotten = None;
+    let (mut uses, mut learned) = (Vec::new(), Vec::new());
+    let mut forgotten = [None, None];
     if let Some(path) = &config.state_dir {
         let (directory, before) =
             StateDir::open(path, run_id.to_string().into()).map_err(|error| {
                 let help = error.help();
                 Failure::environment(error).help(help)
             })?;
-        (uses, forgotten) = directory.uses();
+        (uses, forgotten[0]) = directory.uses();
+        (learned, forgotten[1]) = directory.learned();
         state = Some(directory);
         previous = before;
     }
@@ -191,6 +192,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         metrics: metrics.clone(),
         live_since,
         uses,
+        learned,
     });
     let older_listeners = agent_net_ns.map_or_else(Vec::new, |net_ns| {
         find_listeners(&config.host_proc, net_ns, &addresses)
@@ -205,6 +207,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     }
     let (mut control, not_served) = Control::start(config.state_dir.as_deref());
     let doubts = doubts.iter().map(Doubt::health);
+    let forgotten = forgotten.into_iter().flatten();
     for doubt in doubts.chain(unavailable).chain(forgotten).chain(not_served) {
         pipeline.health(doubt);
     }
@@ -296,7 +299,11 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                 }
                 if let Some(state) = &mut state {
                     let now = Timestamp::now();
-                    let troubles = [state.beat(now), state.keep_uses(pipeline.uses(), now)];
+                    let troubles = [
+                        state.beat(now),
+                        state.keep_uses(pipeline.uses(), now),
+                        state.keep_learned(pipeline.learned(), now),
+                    ];
                     for health in troubles.into_iter().flatten() {
                         pipeline.health(health);
                     }
@@ -331,6 +338,12 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
         .map(|state| state.write_uses(pipeline.uses()))
     {
         tracing::warn!(%error, "the next run will know less of which bindings are used");
+    }
+    if let Some(Err(error)) = state
+        .as_ref()
+        .map(|state| state.write_learned(pipeline.learned()))
+    {
+        tracing::warn!(%error, "the next run will know less of what is run");
     }
     let (reporter, untold, last) = pipeline.close(reason.to_owned(), started.elapsed(), queued);
     // Detaching may have taken all of that time: the kernel waits for every task (rcu_tasks), which is no fault of the reader's.

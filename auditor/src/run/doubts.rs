@@ -78,15 +78,16 @@ pub fn of_associations(
     ))
 }
 
-pub fn of_policy(policy: &Policy) -> Option<Doubt> {
-    if policy.executables.is_empty() {
+/// What is learned would be forgotten with each restart.
+pub fn of_policy(policy: &Policy, state_dir: Option<&Path>) -> Option<Doubt> {
+    if policy.learn.is_none() || state_dir.is_some() {
         return None;
     }
     Some(Doubt::new(
         "policy",
         "policy",
-        "`executables` comes with a later version and is not applied".to_owned(),
-        "leave it out until then",
+        "`learn` without --state-dir: each restart begins the learning anew".to_owned(),
+        "give a --state-dir that outlives the auditor",
     ))
 }
 

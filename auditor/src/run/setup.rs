@@ -166,7 +166,7 @@ pub fn doubts(
     let found = [
         doubts::of_cluster(config, sources.cluster_source()),
         doubts::of_associations(config, sources.bindings()),
-        doubts::of_policy(sources.policy()),
+        doubts::of_policy(sources.policy(), config.state_dir.as_deref()),
         doubts::of_kubelet_root(config),
         doubts::of_agent(config, agent),
         doubts::of_kubelet(config, sources.policy(), cgroups),

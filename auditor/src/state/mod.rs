@@ -1,6 +1,8 @@
 //! The state directory: one auditor at a time, and a heartbeat that tells the next one when this one ended.
 
 mod heartbeat;
+mod kept;
+mod learned;
 mod uses;
 
 use std::{
@@ -11,11 +13,16 @@ use std::{
     sync::Arc,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::{audit::Use, event::Health};
+use self::kept::Keeper;
+use crate::{
+    audit::{Learned, Use},
+    event::Health,
+};
 
 pub use heartbeat::PreviousRun;
+pub use learned::{NAME as LEARNED_FILE, read as read_learned};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -47,9 +54,6 @@ impl StateError {
     }
 }
 
-/// What is lost of the uses of bindings when the auditor is killed.
-const KEEP_USES_EVERY: SignedDuration = SignedDuration::from_mins(1);
-
 /// Held for as long as this lives.
 #[derive(Debug)]
 pub struct StateDir {
@@ -59,8 +63,8 @@ pub struct StateDir {
     run_id: Arc<str>,
     /// Since when heartbeats fail.
     failing: Option<Timestamp>,
-    uses_kept: Option<Timestamp>,
-    uses_failing: bool,
+    uses: Keeper,
+    learned: Keeper,
 }
 
 impl StateDir {
@@ -124,8 +128,8 @@ impl StateDir {
                 _lock: lock,
                 run_id,
                 failing: None,
-                uses_kept: None,
-                uses_failing: false,
+                uses: Keeper::default(),
+                learned: Keeper::default(),
             },
             previous,
         ))
@@ -187,20 +191,48 @@ impl StateDir {
         uses: impl Iterator<Item = &'a Use>,
         now: Timestamp,
     ) -> Option<Health> {
-        let kept = self.uses_kept.get_or_insert(now);
-        if now.duration_since(*kept).abs() < KEEP_USES_EVERY {
-            return None;
+        let path = &self.path;
+        let failed = self.uses.keep(now, || uses::write(path, uses))?;
+        Some(degraded(format!(
+            "cannot write uses.json in {}: {failed}; after a restart, the use of bindings is counted anew",
+            path.display()
+        )))
+    }
+
+    /// What each ServiceAccount's pods run, as the run before learned it, and what to say where that cannot be read: then it is dropped.
+    #[must_use]
+    pub fn learned(&self) -> (Vec<Learned>, Option<Health>) {
+        match learned::read(&self.path) {
+            Ok(learned) => (learned, None),
+            Err(error) => {
+                let path = self.path.display();
+                let message = format!(
+                    "{LEARNED_FILE} in {path} cannot be read: {error}; what runs is learned anew from now on, and nothing is an \
+                     unexpected-executable by it until then"
+                );
+                (Vec::new(), Some(degraded(message)))
+            }
         }
-        *kept = now;
-        let failed = self.write_uses(uses).err();
-        let is_news = failed.is_some() && !self.uses_failing;
-        self.uses_failing = failed.is_some();
-        failed.filter(|_| is_news).map(|error| {
-            let path = self.path.display();
-            degraded(format!(
-                "cannot write uses.json in {path}: {error}; after a restart, the use of bindings is counted anew"
-            ))
-        })
+    }
+
+    /// As [`Self::keep_uses`].
+    pub fn keep_learned<'a>(
+        &mut self,
+        learned: impl Iterator<Item = &'a Learned>,
+        now: Timestamp,
+    ) -> Option<Health> {
+        let path = &self.path;
+        let failed = self.learned.keep(now, || learned::write(path, learned))?;
+        Some(degraded(format!(
+            "cannot write {LEARNED_FILE} in {}: {failed}; after a restart, what runs is learned anew",
+            path.display()
+        )))
+    }
+
+    /// # Errors
+    /// When it cannot be written: what was there before stays.
+    pub fn write_learned<'a>(&self, learned: impl Iterator<Item = &'a Learned>) -> io::Result<()> {
+        learned::write(&self.path, learned)
     }
 
     /// # Errors

@@ -204,3 +204,61 @@ fn uses_that_cannot_be_kept_are_said_once() {
     assert_eq!(told.state, "degraded");
     assert!(state.keep_uses([].into_iter(), at(120)).is_none());
 }
+
+fn learned(account: &str) -> Learned {
+    Learned {
+        namespace: "shop".into(),
+        service_account: account.into(),
+        since: at(0),
+        seen: at(1),
+        full: false,
+        executables: vec![crate::audit::LearnedExecutable {
+            path: "/app".into(),
+            first_seen: at(0),
+            pod: "web-1".into(),
+        }],
+    }
+}
+
+#[test]
+fn what_is_learned_is_kept_once_a_minute_and_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let (mut state, _) = open(&path, "first").unwrap();
+    assert_eq!(state.learned(), (Vec::new(), None));
+    let kept = [learned("web"), learned("api")];
+    assert!(state.keep_learned(kept.iter(), at(0)).is_none());
+    assert!(state.learned().0.is_empty());
+    assert!(state.keep_learned(kept.iter(), at(60)).is_none());
+    drop(state);
+    let (state, _) = open(&path, "second").unwrap();
+    assert_eq!(state.learned(), (kept.to_vec(), None));
+    assert_eq!(read_learned(&path).unwrap(), kept);
+    assert!(state.uses().0.is_empty(), "a file of its own");
+}
+
+#[test]
+fn a_torn_baseline_is_dropped_and_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let (state, _) = open(&path, "first").unwrap();
+    state.write_learned([learned("web")].iter()).unwrap();
+    let whole = fs::read(path.join(LEARNED_FILE)).unwrap();
+    for (text, part) in [
+        (whole[..whole.len() / 2].to_vec(), "EOF"),
+        (b"{\"version\":2}".to_vec(), "version 2 is not known"),
+        (b"{\"version\":1}".to_vec(), "service_accounts"),
+        (Vec::new(), "EOF"),
+    ] {
+        fs::write(path.join(LEARNED_FILE), text).unwrap();
+        let (learned, health) = state.learned();
+        assert!(learned.is_empty());
+        let health = health.unwrap();
+        assert_eq!(health.state, "degraded");
+        for part in [part, "learned anew"] {
+            assert!(health.message.contains(part), "{}", health.message);
+        }
+    }
+    fs::write(path.join(LEARNED_FILE), whole).unwrap();
+    assert_eq!(state.learned().0, [learned("web")]);
+}

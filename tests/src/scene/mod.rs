@@ -2,6 +2,7 @@
 //!
 //! Every scene uses ServiceAccounts of its own, so that none depends on another's bindings.
 
+mod addons;
 mod agent;
 mod agent_side;
 mod benign;
@@ -20,6 +21,7 @@ mod received;
 mod recycled;
 mod role;
 mod theft;
+mod unexpected;
 mod volume;
 
 use std::{
@@ -124,6 +126,7 @@ pub fn all() -> Vec<&'static Scene> {
         recycled::SCENES,
         role::SCENES,
         imds::SCENES,
+        addons::SCENES,
         volume::SCENES,
         agent_side::SCENES,
         impersonation::SCENES,
@@ -133,6 +136,7 @@ pub fn all() -> Vec<&'static Scene> {
         benign::SCENES,
         flood::SCENES,
         findings::SCENES,
+        unexpected::SCENES,
         posture::SCENES,
     ]
     .into_iter()

@@ -20,6 +20,7 @@ mod token_harvest;
 mod token_write;
 mod unassociated_agent_connect;
 mod unbound_token_open;
+mod unexpected_executable;
 mod unused_credential;
 
 pub use agent_connect_without_token::agent_connect_without_token;
@@ -42,6 +43,9 @@ pub use token_harvest::{name as owner_name, token_harvest, victims};
 pub use token_write::token_write;
 pub use unassociated_agent_connect::unassociated_agent_connect;
 pub use unbound_token_open::unbound_token_open;
+pub use unexpected_executable::{
+    learned_since, unexpected_executable_at_connect, unexpected_executable_at_open,
+};
 pub use unused_credential::unused_credential;
 
 use super::Actor;

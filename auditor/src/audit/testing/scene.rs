@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{ROLE, Said, Who, Whose, event_time, process, seconds_later, untold};
 use crate::audit::{
-    Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, MemoryCase, OpenCase,
-    PodHistory, Received, ReceivedCase, ReceivedOwner, SocketCase, Target, judge_close,
+    Actor, CloseCase, ConnectCase, DeniedCase, Familiarity, Judgement, Knowledge, MemoryCase,
+    OpenCase, PodHistory, Received, ReceivedCase, ReceivedOwner, SocketCase, Target, judge_close,
     judge_connect, judge_denied, judge_memory, judge_open, judge_received, judge_socket,
     ruling::Ruling,
 };
@@ -29,6 +29,7 @@ pub(in crate::audit) struct Scene {
     pub(in crate::audit) taken: Vec<OwnerRef>,
     pub(in crate::audit) duration_us: Option<u64>,
     pub(in crate::audit) history: Option<PodHistory>,
+    pub(in crate::audit) familiarity: Familiarity,
     container: event::Container,
     candidates: Vec<String>,
 }
@@ -74,6 +75,7 @@ impl Scene {
             taken: Vec::new(),
             duration_us: None,
             history: None,
+            familiarity: Familiarity::Unjudged,
             container: event::Container {
                 id: "9c".repeat(32),
                 name: Some("main".into()),
@@ -213,7 +215,7 @@ impl Scene {
         }
     }
 
-    fn with_open<T>(
+    pub(in crate::audit) fn with_open<T>(
         &self,
         who: Who,
         whose: Whose,
@@ -242,6 +244,7 @@ impl Scene {
             owner_pod,
             for_write: self.for_write,
             taken: &self.taken,
+            familiarity: self.familiarity,
             knowledge: self.knowledge(),
         })
     }
@@ -387,6 +390,7 @@ impl Scene {
             outcome,
             duration_us: self.duration_us,
             history: self.history,
+            familiarity: self.familiarity,
             knowledge: self.knowledge(),
         }
     }

@@ -27,6 +27,7 @@ fn found(message: &str) -> StateFound {
             policy_hash: None,
             observed_since: None,
             token_opened_at: None,
+            learned_since: None,
             taken: Vec::new(),
             candidates: Vec::new(),
         },

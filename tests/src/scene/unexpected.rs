@@ -1,0 +1,91 @@
+//! Programs that are not expected of a ServiceAccount: by policy, and by what the node learned.
+
+use std::{thread, time::Duration};
+
+use serde_json::Value;
+
+use super::{Scene, Stage, associated, token_path};
+use crate::{
+    expect::Expected,
+    node::{Pod, pod::POD_IDENTITY},
+    patience,
+    service::agent::V4,
+};
+
+const AGENT: &str = "pod-identity-agent";
+const FINDING: &str = "unexpected-executable:medium";
+/// For a line to come.
+const SOON: Duration = Duration::from_secs(10);
+const LEARNING: Duration = Duration::from_secs(3);
+
+pub const SCENES: &[Scene] = &[
+    Scene {
+        name: "unexpected-executable-by-policy",
+        about: "policy lists the SDK for shop/listed, and something else reads its token",
+        play: |stage| {
+            let (pod, role) = associated(&mut stage.lab, "shop", "listed")?;
+            stage.lab.set_policy(
+                "executables: [{namespace: shop, service_account: listed, allow: ['*/sdk']}]\n",
+            )?;
+            let expected = uses_and_peeks(stage, &pod, &role, 0)?;
+            stage.lab.set_policy("")?;
+            Ok(expected)
+        },
+    },
+    Scene {
+        name: "unexpected-executable-learned",
+        about: "shop/habit's SDK uses its credentials while that is learned; later something else reads its token",
+        play: |stage| {
+            let (pod, role) = associated(&mut stage.lab, "shop", "habit")?;
+            let time = LEARNING * patience();
+            stage
+                .lab
+                .set_policy(&format!("learn: {{for: {}s}}\n", time.as_secs()))?;
+            stage.lab.run(&pod, &["sdk"])?;
+            stage.wait_for_lines(SOON, |lines| opens(lines, &pod) >= 1);
+            thread::sleep(time + Duration::from_millis(200));
+            let mut expected = uses(&pod, &role);
+            expected.extend(uses_and_peeks(stage, &pod, &role, 1)?);
+            stage.lab.set_policy("")?;
+            Ok(expected)
+        },
+    },
+];
+
+/// `before`: how often the pod opened its token before.
+fn uses_and_peeks(
+    stage: &mut Stage,
+    pod: &Pod,
+    role: &str,
+    before: usize,
+) -> anyhow::Result<Vec<Expected>> {
+    stage.lab.run(pod, &["sdk"])?;
+    stage
+        .lab
+        .run(pod, &["peek", &token_path(pod, POD_IDENTITY)])?;
+    // Before policy changes again.
+    stage.wait_for_lines(SOON, |lines| opens(lines, pod) >= before + 2);
+    let mut expected = uses(pod, role);
+    expected.push(
+        Expected::own_open(pod, POD_IDENTITY)
+            .bound("pod-identity", role)
+            .judged("suspicious", FINDING),
+    );
+    Ok(expected)
+}
+
+fn uses(pod: &Pod, role: &str) -> Vec<Expected> {
+    vec![
+        Expected::own_open(pod, POD_IDENTITY)
+            .bound("pod-identity", role)
+            .with(&[("comm", "sdk")]),
+        Expected::connect(pod, AGENT, V4).bound("pod-identity", role),
+        Expected::closed(pod, AGENT, V4),
+    ]
+}
+
+fn opens(lines: &[Value], pod: &Pod) -> usize {
+    let name = pod.spec.name.as_str();
+    let is_its = |line: &&Value| line["event"] == "token_open" && line["pod"]["name"] == name;
+    lines.iter().filter(is_its).count()
+}
