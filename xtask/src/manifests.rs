@@ -4,7 +4,7 @@ mod check;
 pub mod dashboard;
 pub mod picture;
 mod rules;
-mod runbooks;
+pub mod runbooks;
 
 use std::{
     fs,

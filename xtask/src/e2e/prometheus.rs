@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     build::{self, Built},
-    manifests::{Files, dashboard, picture},
+    manifests::{Files, dashboard, picture, runbooks},
     process,
     prometheus::{self, Programs},
     summary::{Counts, Format, run_counted},
@@ -29,9 +29,9 @@ pub struct Args {
     /// With programs that are built without optimisation.
     #[arg(long)]
     debug: bool,
-    /// Arguments for `lab e2e prometheus`.
-    #[arg(last = true)]
-    lab: Vec<String>,
+    /// auto, fentry, kprobe or syscall.
+    #[arg(long, default_value = "auto")]
+    backend: String,
 }
 
 /// # Errors
@@ -66,7 +66,7 @@ pub fn ci(built: &Built) -> Result<Counts> {
     let args = Args {
         picture: None,
         debug: false,
-        lab: Vec::new(),
+        backend: "auto".to_owned(),
     };
     match prometheus::programs() {
         Ok(programs) => play(built, &programs, &args),
@@ -80,16 +80,22 @@ fn play(built: &Built, programs: &Programs, args: &Args) -> Result<Counts> {
     let directory = process::target_directory();
     let queries = directory.join("e2e-prometheus-queries.json");
     let answers = directory.join("e2e-prometheus-answers.json");
+    // Named as in the runbooks, whose queries are run there.
+    let lines = directory.join("e2e-prometheus");
+    fs::create_dir_all(&lines)?;
     let asked = dashboard::queries(&panels, RATE_INTERVAL, RANGE);
     fs::write(&queries, asked.to_string()).with_context(|| queries.display().to_string())?;
     let mut lab = Command::new(&built.lab);
     lab.args(["e2e", "prometheus", "--auditor"])
         .arg(&built.auditor);
+    lab.args(["--backend", &args.backend]);
     lab.arg("--prometheus").arg(&programs.prometheus);
     lab.arg("--rules").arg(&files.rules);
     lab.arg("--queries").arg(&queries);
-    lab.arg("--answers").arg(&answers).args(&args.lab);
-    let counts = run_counted(&mut lab, Format::Lab)?;
+    lab.arg("--answers").arg(&answers);
+    lab.arg("--output-file").arg(lines.join("events.jsonl"));
+    let mut counts = run_counted(&mut lab, Format::Lab)?;
+    counts += runbooks::on_lines(&files, &lines)?;
     if let Some(path) = &args.picture {
         let path = process::workspace().join(path);
         let answers: Value = serde_json::from_slice(&fs::read(&answers)?)?;
@@ -117,14 +123,14 @@ fn caption(prometheus: &Path, answers: &Value) -> Vec<String> {
     let backend = file_open.and_then(|metric| metric["backend"].as_str());
     vec![
         format!(
-            "Drawn by `cargo xtask e2e prometheus --picture` from the answers of Prometheus {version} to this dashboard's queries, in \
-             a run of the lab's thefts: one node, Linux {}, file opens by {}.",
+            "Drawn by `cargo xtask e2e prometheus --picture` from the answers of Prometheus {version} to this dashboard's queries,"
+        ),
+        format!(
+            "in a run of the lab's thefts: one node, Linux {}, file opens by {}. Scrapes 1 s apart, rates over {RATE_INTERVAL}.",
             kernel.trim(),
             backend.unwrap_or("?")
         ),
-        format!(
-            "Not a screenshot of Grafana, which was not to be had there: titles, places and queries are the dashboard's, the drawing is \
-             our own. Scrapes 1 s apart, rates over {RATE_INTERVAL}."
-        ),
+        "Not a screenshot of Grafana, which was not to be had there: titles, places and queries are the dashboard's,".to_owned(),
+        "the drawing is our own.".to_owned(),
     ]
 }

@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use super::{Files, read};
-use crate::process;
+use crate::{apt, process, summary::Counts};
 
 const PARTS: [&str; 4] = [
     "## What it means",
@@ -84,6 +85,55 @@ pub fn run_jq(command: &str, directory: &Path) -> Result<String> {
     let mut shell = Command::new("sh");
     shell.args(["-euc", command]).current_dir(directory);
     process::capture(&mut shell)
+}
+
+/// Runs the first jq command of each runbook on the lines of a real run, in `events.jsonl` of `directory`: where the run has a
+/// finding that the command asks for, it must print something.
+pub fn on_lines(files: &Files, directory: &Path) -> Result<Counts> {
+    let mut counts = Counts::default();
+    if let Err(why) = apt::ensure_program("jq", "jq", "runs the queries of the runbooks") {
+        println!("skipped: queries of runbooks: {why:#}");
+        counts.skipped += 1;
+        return Ok(counts);
+    }
+    let found = findings(&read(&directory.join("events.jsonl"))?)?;
+    for runbook in all(files)? {
+        let Some(command) = runbook.jq.first() else {
+            continue;
+        };
+        let asks = |finding: &&String| command.contains(&format!("\"{finding}\""));
+        if !found.iter().any(|finding| asks(&finding)) {
+            continue;
+        }
+        let printed = run_jq(command, directory)?;
+        match printed.lines().next() {
+            Some(line) => {
+                counts.passed += 1;
+                println!("ok   runbook {}: {line}", runbook.name);
+            }
+            None => {
+                counts.failed += 1;
+                println!("FAIL runbook {}: nothing by {command}", runbook.name);
+            }
+        }
+    }
+    ensure!(
+        counts.passed + counts.failed > 0,
+        "the run has no finding of any runbook"
+    );
+    Ok(counts)
+}
+
+/// Those that no policy exempts.
+fn findings(lines: &str) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for line in lines.lines() {
+        let line: Value = serde_json::from_str(line).context("a line is no JSON")?;
+        let findings = line["findings"].as_array().into_iter().flatten();
+        let plain = findings.filter(|finding| finding["exempted_by"].is_null());
+        found.extend(plain.filter_map(|finding| finding["id"].as_str().map(str::to_owned)));
+    }
+    Ok(found)
 }
 
 /// That each field that a jq command asks for is one of the events: a name with a slip in it is null for ever.

@@ -13,7 +13,7 @@ const TITLE: f64 = 26.0;
 /// Of a legend's or table's line.
 const LINE: f64 = 15.0;
 /// Of a letter, roughly.
-const LETTER: f64 = 6.1;
+const LETTER: f64 = 6.7;
 
 /// Where a panel is, in pixels.
 pub struct Frame {
@@ -119,7 +119,7 @@ impl Canvas {
             return self.nothing(frame);
         };
         let top = all().map(|(_, value)| *value).fold(0.0, f64::max);
-        let top = if top > 0.0 { top * 1.08 } else { 1.0 };
+        let top = round_up(top);
         let legend = self.legend(frame, series);
         let left = frame.x + 58.0;
         let (right, above) = (frame.x + frame.w - 10.0, frame.y + TITLE + 6.0);
@@ -164,7 +164,7 @@ impl Canvas {
         let mut x = 0.0;
         for (at, (name, _)) in series.iter().enumerate() {
             let name = cut(name, frame.w - 40.0);
-            let width = name.chars().count() as f64 * LETTER * 0.9 + 26.0;
+            let width = name.chars().count() as f64 * LETTER * 0.85 + 26.0;
             if x + width > frame.w - 16.0 && x > 0.0 {
                 if lines.len() == 3 {
                     break;
@@ -221,6 +221,19 @@ impl Canvas {
     }
 }
 
+/// The next number of one digit, or of 1.5 or 2.5, so that half of it is one, too.
+fn round_up(value: f64) -> f64 {
+    if value <= 0.0 {
+        return 1.0;
+    }
+    let unit = 10_f64.powf(value.log10().floor());
+    let steps = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
+    let step = steps
+        .into_iter()
+        .find(|step| step * unit >= value * 0.999_999);
+    step.unwrap_or(10.0) * unit
+}
+
 /// At most so many pixels of it.
 fn cut(text: &str, width: f64) -> String {
     let room = (width / LETTER) as usize;
@@ -235,4 +248,11 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
+}
+
+#[test]
+fn axes_end_at_a_round_number() {
+    let rounded = [0.0, 0.73, 1.0, 12.0, 2_600.0, f64::NAN].map(round_up);
+    assert_eq!(rounded[..5], [1.0, 0.8, 1.0, 15.0, 3_000.0]);
+    assert!(rounded[5].is_nan());
 }
