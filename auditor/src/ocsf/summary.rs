@@ -21,6 +21,7 @@ pub(super) fn summary(summary: &Summary) -> Activity<'_> {
         last,
         stranger,
         relation: _,
+        exec_session: _,
         cgroup_id,
         pod,
         exe_inode: _,

@@ -156,7 +156,7 @@ fn programs_that_a_policy_does_not_list_show() {
 
 #[test]
 fn bindings_that_are_given_go_before_those_on_the_line() {
-    let nothing = || crate::association::parse(br#"{"associations":[]}"#, None).unwrap();
+    let nothing = || association::parse(br#"{"associations":[]}"#, None).unwrap();
     let difference = replay(policy(""), Given::new(None, Some(nothing())), lines());
     let unbound = difference.findings["unbound-token-open:high"];
     assert!(
@@ -179,7 +179,7 @@ fn bindings_that_are_given_go_before_those_on_the_line() {
         })
         .collect();
     let text = format!(r#"{{"associations":[{}]}}"#, associations.join(","));
-    let listing = crate::association::parse(text.as_bytes(), None).unwrap();
+    let listing = association::parse(text.as_bytes(), None).unwrap();
     let difference = replay(policy(""), Given::new(None, Some(listing)), lines());
     let unassociated = difference
         .findings

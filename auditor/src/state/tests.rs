@@ -140,7 +140,7 @@ fn usage(name: &str) -> Use {
         },
         binding: "a-1".into(),
         last_used: Some(at(0)),
-        watched: SignedDuration::from_hours(1),
+        watched: jiff::SignedDuration::from_hours(1),
         seen: at(1),
     }
 }
@@ -225,14 +225,14 @@ fn what_is_learned_is_kept_once_a_minute_and_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state");
     let (mut state, _) = open(&path, "first").unwrap();
-    assert_eq!(state.learned(), (Vec::new(), None));
+    assert!(matches!(state.learned(), (learned, None) if learned.is_empty()));
     let kept = [learned("web"), learned("api")];
     assert!(state.keep_learned(kept.iter(), at(0)).is_none());
     assert!(state.learned().0.is_empty());
     assert!(state.keep_learned(kept.iter(), at(60)).is_none());
     drop(state);
     let (state, _) = open(&path, "second").unwrap();
-    assert_eq!(state.learned(), (kept.to_vec(), None));
+    assert!(matches!(state.learned(), (learned, None) if learned == kept));
     assert_eq!(read_learned(&path).unwrap(), kept);
     assert!(state.uses().0.is_empty(), "a file of its own");
 }

@@ -7,11 +7,9 @@ fn checked(text: &str) -> Report {
 }
 
 fn said(remarks: &[Remark]) -> Vec<((u64, u64), &str)> {
-    let said = |r: &Remark| (r.position.unwrap(), r.message.as_str());
-    // Lifetimes of a closure's result are not inferred.
     remarks
         .iter()
-        .map(|r| (said(r).0, r.message.as_str()))
+        .map(|r| (r.position.unwrap(), r.message.as_str()))
         .collect()
 }
 
