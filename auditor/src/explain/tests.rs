@@ -102,7 +102,7 @@ fn a_theft_is_explained_rule_by_rule() {
         "verdict: violation",
         "FIRED     foreign-token-open",
         "relation: other-pod",
-        "attribution: process by cgroup, owner by mountinfo",
+        "attribution: process by cgroup, owner by superblock",
         "policy: ",
     ] {
         assert!(text.contains(part), "{part}\n{text}");

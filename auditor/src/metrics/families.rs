@@ -49,7 +49,6 @@ pub struct Metrics {
     unattributed: Family<ReasonLabels, Counter>,
     latency: Histogram,
     probes: Family<ProbeLabels, Gauge>,
-    missed_runs: Counter,
     self_test: Family<HookLabels, Gauge>,
     coverage: Family<TechniqueLabels, Gauge>,
     bindings: Family<BindingLabels, Gauge>,
@@ -88,7 +87,6 @@ impl Metrics {
             unattributed: Family::default(),
             latency: Histogram::new(LATENCY_BUCKETS),
             probes: Family::default(),
-            missed_runs: Counter::default(),
             self_test: Family::default(),
             coverage: Family::default(),
             bindings: Family::default(),
@@ -146,11 +144,6 @@ impl Metrics {
             all.latency.clone(),
         );
         ours.register("probe_info", "How each hook is watched", all.probes.clone());
-        ours.register(
-            "probe_missed_runs",
-            "Runs of probes that the kernel left out, since one was under way on that processor",
-            all.missed_runs.clone(),
-        );
         ours.register(
             "self_test_success",
             "Whether the hook's canary fired the last time (1) or not (0)",
@@ -232,11 +225,6 @@ impl Metrics {
                 })
                 .set(1);
         }
-    }
-
-    /// Adds to `probe_missed_runs_total`.
-    pub fn add_missed_runs(&self, count: u64) {
-        self.missed_runs.inc_by(count);
     }
 
     /// Whether the hook's canary fired.

@@ -36,10 +36,8 @@ pub(super) fn technique(finding: FindingId) -> Option<Value> {
         F::ExecSessionTokenOpen => whole("T1609", "Container Administration Command"),
         F::ForeignExecutable => whole("T1105", "Ingress Tool Transfer"),
         F::RawSocket => whole("T1040", "Network Sniffing"),
-        F::UnexpectedExecutable
-        | F::AgentUnreachable
-        | F::IdentityNotInjected
-        | F::UnusedCredential => return None,
+        F::UnexpectedExecutable => whole("T1059", "Command and Scripting Interpreter"),
+        F::AgentUnreachable | F::IdentityNotInjected | F::UnusedCredential => return None,
     })
 }
 

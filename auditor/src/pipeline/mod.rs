@@ -253,7 +253,7 @@ impl Pipeline {
     /// The kernel left out so many runs of each of these programs: an open or a connect may have gone unseen.
     pub fn on_missed_runs(&mut self, news: &[(String, u64)]) {
         for (program, count) in news {
-            self.metrics.add_missed_runs(*count);
+            self.metrics.add_lost("missed-run", *count);
             self.history.note_loss(Timestamp::now());
             if program.starts_with("connect") {
                 self.agent.note_missed_connect(Timestamp::now());

@@ -43,7 +43,7 @@ impl Document {
         let mut parser = Parser::new_from_str(text);
         let mut next = || loop {
             match parser.next_event()?.ok()? {
-                (Event::StreamStart | Event::DocumentStart(..), _) => {}
+                (Event::StreamStart | Event::DocumentStart(..) | Event::Comment(..), _) => {}
                 event => return Some(event),
             }
         };

@@ -3,8 +3,8 @@
 mod apiserver;
 mod containerd;
 mod kubernetes;
-mod shipping;
 mod prometheus;
+mod shipping;
 
 use std::process::ExitCode;
 
@@ -14,8 +14,8 @@ use clap::Subcommand;
 use crate::summary::Counts;
 
 pub use containerd::ci as containerd_ci;
-pub use shipping::{FIXTURES, ci as shipping_ci, fixtures_file};
 pub use prometheus::ci as prometheus_ci;
+pub use shipping::{FIXTURES, ci as shipping_ci, fixtures_file};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:

@@ -5,7 +5,7 @@ use super::Metrics;
 use crate::metrics::labels::{EventLabels, ReasonLabels};
 
 /// As in `loss` lines.
-const LOST: [&str; 4] = ["ring-full", "queue-full", "sink", "decode"];
+const LOST: [&str; 5] = ["ring-full", "queue-full", "sink", "decode", "missed-run"];
 
 /// The auditor's own words, which have neither verdict nor kind.
 const OWN_WORDS: [&str; 4] = ["ready", "stopped", "loss", "health"];

@@ -91,7 +91,7 @@ fn in_flow_style_too() {
             (column("x-y"), "unknown variant `x-y`"),
             (column("{}"), "exempt everything"),
             (column("' '"), "an empty `reason`"),
-            (column("{namespace: a}"), "missing field `daemonset`"),
+            (column("namespace: a}"), "missing field `daemonset`"),
         ],
     );
 }

@@ -81,7 +81,7 @@ fn nothing_that_counts_against_somebody_is_listed_as_expected() {
         .filter(|line| line.finding(FindingId::ForeignExecutable).is_some())
     {
         let (Some((namespace, account)), Some(exe)) =
-            (account_of(line), line.process().and_then(program))
+            (account_of(line), line.process().and_then(|p| p.exe.clone()))
         else {
             continue;
         };
