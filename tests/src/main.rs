@@ -44,6 +44,9 @@ enum Action {
         /// Play the evasion corpus too, with the same run of the auditor, after a line `guest: lab evade --backend BACKEND`.
         #[arg(long, conflicts_with = "scenes")]
         corpus: bool,
+        /// With `--backend auto`: the backend that must have been chosen to watch opens.
+        #[arg(long, value_name = "BACKEND")]
+        must_choose: Option<String>,
         /// A kernel that refuses the backend is told as `refused BACKEND: why` and a skip, not as a failure.
         #[arg(long)]
         accept_refusal: bool,
@@ -244,6 +247,7 @@ fn act(command: Action) -> Result<bool> {
             auditor,
             scenes,
             corpus,
+            must_choose,
             accept_refusal,
             keep,
             color,
@@ -256,6 +260,7 @@ fn act(command: Action) -> Result<bool> {
                 helpers: helpers_beside_self()?,
                 scenes,
                 corpus,
+                must_choose,
                 keep,
                 paint: Paint::new(color),
             };

@@ -29,6 +29,8 @@ pub struct Play {
     pub scenes: Vec<String>,
     /// Then the evasion corpus, without another start of the auditor: on an emulated processor that costs as much as a dozen scenes.
     pub corpus: bool,
+    /// The backend that must watch opens.
+    pub must_choose: Option<String>,
     pub keep: bool,
     pub paint: Paint,
 }
@@ -102,7 +104,8 @@ pub fn run(play: &Play) -> Result<Scores> {
         let (mut auditor, ready) = start(play, options, &mut stage)?;
         score += perform_all(play, scenes, &mut stage, &mut auditor, &fence)?;
         if plays_corpus {
-            println!("{score}\n{CORPUS} {}", options.backend);
+            let backend = play.must_choose.as_ref().unwrap_or(&options.backend);
+            println!("{score}\n{CORPUS} {backend}");
             println!("{}", play.paint.dim(&introduction(&ready)));
             let techniques = evasion::declared(&[])?;
             let running = (&mut auditor, &ready);
@@ -123,6 +126,14 @@ fn start(play: &Play, options: &Options, stage: &mut Stage) -> Result<(Auditor, 
     stage.auditor = Some(options.clone());
     stage.hooks = hooks(&ready);
     println!("{}", play.paint.dim(&introduction(&ready)));
+    let chosen = ready["backends"]["file_open"]["backend"].as_str();
+    let must_choose = play.must_choose.as_deref();
+    ensure!(
+        must_choose.is_none() || chosen == must_choose,
+        "opens are watched by {}, not by {}",
+        chosen.unwrap_or("nothing"),
+        must_choose.unwrap_or("?")
+    );
     // Kubernetes' timestamps have whole seconds: a pod made in the auditor's first second would seem to be older than it.
     thread::sleep(Duration::from_secs(1));
     Ok((auditor, ready))
