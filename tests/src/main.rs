@@ -14,7 +14,7 @@ use lab::{
     load::{self, Load},
     measure::{Subject, burst, cost, paced, tool::Tool},
     node::NODE_NAME,
-    play::{self, Play, Score, refusal},
+    play::{self, Play, Score, Scores, refusal},
     probes, prometheus,
     report::{Color, Paint},
     scene,
@@ -43,6 +43,12 @@ enum Action {
         /// Play only this scene; repeatable.
         #[arg(long = "scene", value_name = "NAME")]
         scenes: Vec<String>,
+        /// Play the evasion corpus too, with the same run of the auditor, after a line `guest: lab evade --backend BACKEND`.
+        #[arg(long, conflicts_with = "scenes")]
+        corpus: bool,
+        /// With `--backend auto`: the backend that must have been chosen to watch opens.
+        #[arg(long, value_name = "BACKEND")]
+        must_choose: Option<String>,
         /// A kernel that refuses the backend is told as `refused BACKEND: why` and a skip, not as a failure.
         #[arg(long)]
         accept_refusal: bool,
@@ -314,15 +320,16 @@ fn main() -> ExitCode {
 }
 
 /// A kernel that refuses the backend is a skip, where that is accepted.
-fn or_refused(played: Result<Score>, accept_refusal: bool, backend: &str) -> Result<Score> {
+fn or_refused<T: From<Score>>(played: Result<T>, accept_refusal: bool, backend: &str) -> Result<T> {
     match played {
         Err(e) if accept_refusal && refusal(&format!("{e:#}")).is_some() => {
             let why = refusal(&format!("{e:#}")).unwrap_or_default();
             println!("refused {backend}: {why}");
-            Ok(Score {
+            let skipped = Score {
                 skipped: 1,
                 ..Score::default()
-            })
+            };
+            Ok(skipped.into())
         }
         played => played,
     }
@@ -334,6 +341,8 @@ fn act(command: Action) -> Result<bool> {
         Action::Play {
             auditor,
             scenes,
+            corpus,
+            must_choose,
             accept_refusal,
             keep,
             color,
@@ -345,13 +354,17 @@ fn act(command: Action) -> Result<bool> {
                 auditor,
                 helpers: helpers_beside_self()?,
                 scenes,
+                corpus,
+                must_choose,
                 keep,
                 paint: Paint::new(color),
             };
             let backend = play.auditor.backend.clone();
-            let score = or_refused(play::run(&play), accept_refusal, &backend)?;
+            let Scores(scores) = or_refused(play::run(&play), accept_refusal, &backend)?;
             println!("{}", output.display());
-            Ok(summary(score))
+            // The others are printed, each at its end.
+            scores.last().inspect(|last| println!("{last}"));
+            Ok(scores.iter().all(is_right))
         }
         Action::List { evasion: false } => {
             for scene in scene::all() {
@@ -581,11 +594,11 @@ fn measure(what: Measure) -> Result<String> {
 
 /// Prints the line that ends a run; whether all was as it should be.
 fn summary(score: Score) -> bool {
-    let skipped = match score.skipped {
-        0 => String::new(),
-        skipped => format!(", {skipped} skipped"),
-    };
-    println!("{} passed, {} failed{skipped}", score.passed, score.failed);
+    println!("{score}");
+    is_right(&score)
+}
+
+fn is_right(score: &Score) -> bool {
     score.failed == 0 && score.passed + score.skipped > 0
 }
 

@@ -3,8 +3,10 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
+    fmt::{self, Display, Formatter},
     fs,
     net::TcpStream,
+    ops::AddAssign,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -15,6 +17,7 @@ use serde_json::Value;
 
 use crate::{
     auditor::{Auditor, Options},
+    evasion,
     expect::{Expected, Tally},
     http,
     node::{Lab, Pod, PodSpec, cluster::ROLES, pod::IRSA},
@@ -28,6 +31,10 @@ pub struct Play {
     pub helpers: PathBuf,
     /// All of them where empty.
     pub scenes: Vec<String>,
+    /// Then the evasion corpus, without another start of the auditor: on an emulated processor that costs as much as a dozen scenes.
+    pub corpus: bool,
+    /// The backend that must watch opens.
+    pub must_choose: Option<String>,
     pub keep: bool,
     pub paint: Paint,
 }
@@ -41,7 +48,39 @@ pub struct Score {
     pub skipped: u32,
 }
 
-pub fn run(play: &Play) -> Result<Score> {
+impl AddAssign for Score {
+    fn add_assign(&mut self, more: Self) {
+        self.passed += more.passed;
+        self.failed += more.failed;
+        self.skipped += more.skipped;
+    }
+}
+
+/// The line that ends a run.
+impl Display for Score {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        match self.skipped {
+            0 => Ok(()),
+            skipped => write!(f, ", {skipped} skipped"),
+        }
+    }
+}
+
+/// What begins the corpus' rows in a guest's console, before the backend's name: the line that stands there before each of its jobs.
+pub const CORPUS: &str = "guest: lab evade --backend";
+
+/// The scenes', and the corpus' where that is played after them.
+pub struct Scores(pub Vec<Score>);
+
+impl From<Score> for Scores {
+    fn from(score: Score) -> Self {
+        Self(vec![score])
+    }
+}
+
+/// Prints the scenes' score before the corpus begins; the last score is the caller's to print.
+pub fn run(play: &Play) -> Result<Scores> {
     let scenes = chosen(&play.scenes)?;
     let mut lab = Lab::new(&play.helpers)?;
     if play.keep {
@@ -49,37 +88,83 @@ pub fn run(play: &Play) -> Result<Score> {
     }
     let mut stage = stage(lab)?;
     let fence = Fence::start(&mut stage.lab)?;
-    let mut score = Score::default();
     // What is off by default is off for the others.
     let (denied, plain): (Vec<_>, Vec<_>) = scenes.into_iter().partition(|s| scene::is_denied(s));
-    if !plain.is_empty() {
-        perform_all(play, &play.auditor, &plain, &mut stage, &fence, &mut score)?;
+    let mut rounds = [
+        (plain, play.auditor.clone()),
+        (denied, play.auditor.watching_denied()),
+    ];
+    if play.corpus {
+        // The corpus is played in the last round, with what is the default.
+        rounds.reverse();
     }
-    if !denied.is_empty() {
-        let auditor = play.auditor.watching_denied();
-        perform_all(play, &auditor, &denied, &mut stage, &fence, &mut score)?;
+    let mut score = Score::default();
+    for (index, (scenes, options)) in rounds.iter().enumerate() {
+        let is_last = index + 1 == rounds.len();
+        let plays_corpus = play.corpus && is_last;
+        if scenes.is_empty() && !plays_corpus {
+            continue;
+        }
+        let (mut auditor, ready) = start(play, options, &mut stage)?;
+        score += perform_all(play, scenes, &mut stage, &mut auditor, &fence)?;
+        if plays_corpus {
+            let backend = play.must_choose.as_ref().unwrap_or(&options.backend);
+            println!("{score}\n{CORPUS} {backend}");
+            println!("{}", play.paint.dim(&introduction(&ready)));
+            let techniques = evasion::declared(&[])?;
+            let running = (&mut auditor, &ready);
+            let mut of_corpus =
+                evasion::perform_all(&techniques, &mut stage, running, &fence, play.paint)?;
+            of_corpus += ended(play, auditor, &ready, options);
+            return Ok(Scores(vec![score, of_corpus]));
+        }
+        score += ended(play, auditor, &ready, options);
     }
-    Ok(score)
+    Ok(score.into())
+}
+
+/// Starts the auditor, and returns it with its `ready` event.
+fn start(play: &Play, options: &Options, stage: &mut Stage) -> Result<(Auditor, Value)> {
+    let (auditor, ready) = Auditor::start(&stage.lab, options)?;
+    know(stage, options, &ready);
+    println!("{}", play.paint.dim(&introduction(&ready)));
+    let chosen = ready["backends"]["file_open"]["backend"].as_str();
+    let must_choose = play.must_choose.as_deref();
+    ensure!(
+        must_choose.is_none() || chosen == must_choose,
+        "opens are watched by {}, not by {}",
+        chosen.unwrap_or("nothing"),
+        must_choose.unwrap_or("?")
+    );
+    // Kubernetes' timestamps have whole seconds: a pod made in the auditor's first second would seem to be older than it.
+    thread::sleep(Duration::from_secs(1));
+    Ok((auditor, ready))
+}
+
+/// Ends the auditor. What it then tells, or how it dies, counts as a scene that failed.
+fn ended(play: &Play, auditor: Auditor, ready: &Value, options: &Options) -> Score {
+    let mut score = Score::default();
+    for result in [keep_metrics(ready, &options.output), finish(auditor)] {
+        if let Err(e) = result {
+            score.failed += 1;
+            println!("{} {e:#}", play.paint.bad("FAIL at the end:"));
+        }
+    }
+    score
 }
 
 /// Plays scenes with one run of the auditor.
 fn perform_all(
     play: &Play,
-    options: &Options,
     scenes: &[&'static Scene],
     stage: &mut Stage,
+    auditor: &mut Auditor,
     fence: &Fence,
-    score: &mut Score,
-) -> Result<()> {
-    let (mut auditor, ready) = Auditor::start(&stage.lab, options)?;
-    know(stage, options, &ready);
-    println!("{}", play.paint.dim(&introduction(&ready)));
-    // Kubernetes' timestamps have whole seconds: a pod made in the auditor's first second would seem to be older than it.
-    thread::sleep(Duration::from_secs(1));
-
+) -> Result<Score> {
+    let mut score = Score::default();
     for scene in scenes {
         let before = stage.lab.pod_count();
-        let (exact, lines, trouble) = match perform(scene, stage, &mut auditor, fence) {
+        let (exact, lines, trouble) = match perform(scene, stage, auditor, fence) {
             Ok((tally, lines)) => (tally.exact(), lines, tally.to_string()),
             Err(e) => (false, Vec::new(), format!("{e:#}")),
         };
@@ -102,15 +187,7 @@ fn perform_all(
         }
         stage.lab.delete_pods(before)?;
     }
-    if let Err(e) = keep_metrics(&ready, &options.output) {
-        score.failed += 1;
-        println!("{} {e:#}", play.paint.bad("FAIL at the end:"));
-    }
-    if let Err(e) = finish(auditor) {
-        score.failed += 1;
-        println!("{} {e:#}", play.paint.bad("FAIL at the end:"));
-    }
-    Ok(())
+    Ok(score)
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Scene>> {

@@ -8,4 +8,4 @@ mod play;
 
 pub use corpus::{Technique, all};
 pub use declaration::{Backend, Declaration};
-pub use play::{Evade, run};
+pub use play::{Evade, declared, perform_all, run};

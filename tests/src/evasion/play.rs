@@ -16,6 +16,7 @@ use crate::{
     node::Lab,
     play::{Fence, Score, finish, introduction, settle, stage},
     report::{self, Mark, Paint},
+    scene::Stage,
     sys::machine::Machine,
 };
 
@@ -39,23 +40,54 @@ struct Played {
     skipped: Option<String>,
 }
 
+/// A technique, and what is declared of it.
+pub type Declared = (Technique, Declaration);
+
+/// Those of the names, or all of them where there are none.
+///
+/// # Errors
+/// When there is none of that name, or its declaration is wrong.
+pub fn declared(names: &[String]) -> Result<Vec<Declared>> {
+    let techniques = corpus::chosen(names)?.into_iter();
+    techniques
+        .map(|technique| {
+            technique
+                .declaration()
+                .map(|declared| (technique, declared))
+        })
+        .collect()
+}
+
 pub fn run(evade: &Evade) -> Result<Score> {
-    let techniques = corpus::chosen(&evade.techniques)?;
-    let declarations: Result<Vec<Declaration>> =
-        techniques.iter().map(Technique::declaration).collect();
-    let declarations = declarations?;
+    let techniques = declared(&evade.techniques)?;
     let mut stage = stage(Lab::new(&evade.helpers)?)?;
     let fence = Fence::start(&mut stage.lab)?;
     let (mut auditor, ready) = Auditor::start(&stage.lab, &evade.auditor)?;
     println!("{}", evade.paint.dim(&introduction(&ready)));
-    let backend = &ready["backends"]["file_open"]["backend"];
-    let backend = Backend::named(backend.as_str().unwrap_or("?"))?;
     // Kubernetes' timestamps have whole seconds, and within two seconds of its start the auditor accuses nobody of stealth.
     thread::sleep(Duration::from_secs(2));
+    let running = (&mut auditor, &ready);
+    let mut score = perform_all(&techniques, &mut stage, running, &fence, evade.paint)?;
+    if let Err(e) = finish(auditor) {
+        score.failed += 1;
+        println!("{} {e:#}", evade.paint.bad("FAIL at the end:"));
+    }
+    Ok(score)
+}
 
+/// Plays techniques with a running auditor, given with its `ready` event.
+pub fn perform_all(
+    techniques: &[Declared],
+    stage: &mut Stage,
+    (auditor, ready): (&mut Auditor, &Value),
+    fence: &Fence,
+    paint: Paint,
+) -> Result<Score> {
+    let backend = &ready["backends"]["file_open"]["backend"];
+    let backend = Backend::named(backend.as_str().unwrap_or("?"))?;
     let machine = Machine::this();
     let mut results = Results::default();
-    for (technique, declaration) in techniques.iter().zip(&declarations) {
+    for (technique, declaration) in techniques {
         let before = stage.lab.pod_count();
         let lab = &mut stage.lab;
         let mut late = Vec::new();
@@ -69,8 +101,8 @@ pub fn run(evade: &Evade) -> Result<Score> {
             declaration,
             backend,
             lab,
-            &mut auditor,
-            &fence,
+            auditor,
+            fence,
             &mut is_anothers,
         );
         let must_skip = declaration.is_skipped_on(&machine);
@@ -79,7 +111,7 @@ pub fn run(evade: &Evade) -> Result<Score> {
         let sight = expectation.sight().word();
         let about = format!("({}) {}", declaration.fact, declaration.about);
         let name = &technique.name;
-        results.tell(evade.paint, mark, name, sight, &about, &lines);
+        results.tell(paint, mark, name, sight, &about, &lines);
         for line in trouble.lines() {
             println!("       {line}");
         }
@@ -89,16 +121,11 @@ pub fn run(evade: &Evade) -> Result<Score> {
                 technique.name
             );
             let sight = results.0.get(&name).map_or("seen", |(_, sight)| sight);
-            results.tell(evade.paint, Mark::Failed, &name, sight, &about, &[line]);
+            results.tell(paint, Mark::Failed, &name, sight, &about, &[line]);
         }
         stage.lab.delete_pods(before)?;
     }
-    let mut score = results.score();
-    if let Err(e) = finish(auditor) {
-        score.failed += 1;
-        println!("{} {e:#}", evade.paint.bad("FAIL at the end:"));
-    }
-    Ok(score)
+    Ok(results.score())
 }
 
 /// By technique: how it went, and what is to be seen of it.

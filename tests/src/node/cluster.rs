@@ -25,15 +25,32 @@ type Key = (String, String);
 
 pub const ROLES: &str = "arn:aws:iam::111122223333:role";
 
+/// With its JSON: the files are written anew at each change, which is to cost little where the processor is emulated.
+struct Written<T> {
+    value: T,
+    json: String,
+}
+
+impl<T> Written<T> {
+    fn new(value: T, json: &Value) -> Self {
+        let json = json.to_string();
+        Self { value, json }
+    }
+}
+
+struct Account {
+    uid: uuid::Uuid,
+    /// Of the annotation.
+    role: Option<String>,
+}
+
 pub struct Cluster {
     dir: PathBuf,
-    pods: BTreeMap<Key, ListedPod>,
+    pods: BTreeMap<Key, Written<ListedPod>>,
     /// Pods as somebody else describes them.
-    objects: BTreeMap<Key, Value>,
-    /// To the role of the annotation.
-    service_accounts: BTreeMap<Key, (uuid::Uuid, Option<String>)>,
-    /// To role and association id.
-    associations: BTreeMap<Key, (String, String)>,
+    objects: BTreeMap<Key, Written<()>>,
+    service_accounts: BTreeMap<Key, Written<Account>>,
+    associations: BTreeMap<Key, Written<()>>,
     /// An API server's.
     store: Option<Arc<Store>>,
     /// `--cluster` and `--associations`, where they are not these files.
@@ -69,13 +86,10 @@ impl Cluster {
     /// Tells an API server of all that is and will be there. An auditor that is started from now on asks it.
     pub fn publish_to(&mut self, store: Arc<Store>) {
         for pod in self.pods.values() {
-            publish_pod(&store, pod);
+            publish_pod(&store, &pod.value);
         }
-        for (key, (uid, role)) in &self.service_accounts {
-            store.put(
-                Resource::ServiceAccounts,
-                account_json(key, uid, role.as_deref()),
-            );
+        for (key, account) in &self.service_accounts {
+            store.put(Resource::ServiceAccounts, account_json(key, &account.value));
         }
         self.store = Some(store);
         self.cluster_source = Some("kube".to_owned());
@@ -106,10 +120,7 @@ impl Cluster {
             ip: ip.into(),
             created: Timestamp::now(),
         };
-        if let Some(store) = &self.store {
-            publish_pod(store, &pod);
-        }
-        self.pods.insert(key, pod);
+        self.list_pod(key, pod);
         self.write_objects()
     }
 
@@ -127,12 +138,17 @@ impl Cluster {
                 ip: "10.0.1.5".into(),
                 created: Timestamp::now(),
             };
-            if let Some(store) = &self.store {
-                publish_pod(store, &pod);
-            }
-            self.pods.insert(key, pod);
+            self.list_pod(key, pod);
         }
         self.write_objects()
+    }
+
+    fn list_pod(&mut self, key: Key, pod: ListedPod) {
+        if let Some(store) = &self.store {
+            publish_pod(store, &pod);
+        }
+        let json = pod_json(&pod);
+        self.pods.insert(key, Written::new(pod, &json));
     }
 
     /// A pod's object, in place of an earlier one of its name.
@@ -140,11 +156,12 @@ impl Cluster {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let namespace = text(&pod["metadata"]["namespace"]);
         let account = text(&pod["spec"]["serviceAccountName"]);
-        self.service_accounts
-            .entry((namespace.clone(), account))
-            .or_insert_with(|| (uuid::Uuid::new_v4(), None));
-        self.objects
-            .insert((namespace, text(&pod["metadata"]["name"])), pod);
+        let account = (namespace.clone(), account);
+        if !self.service_accounts.contains_key(&account) {
+            self.set_account(account, None);
+        }
+        let key = (namespace, text(&pod["metadata"]["name"]));
+        self.objects.insert(key, Written::new((), &pod));
         self.write_objects()
     }
 
@@ -153,7 +170,7 @@ impl Cluster {
         self.objects.remove(&key);
         let gone = self.pods.remove(&key);
         if let (Some(store), Some(pod)) = (&self.store, gone) {
-            unpublish_pod(store, &pod);
+            unpublish_pod(store, &pod.value);
         }
         self.write_objects()
     }
@@ -167,22 +184,28 @@ impl Cluster {
 
     fn set_account(&mut self, key: Key, role: Option<String>) {
         let known = self.service_accounts.get(&key);
-        let uid = known.map_or_else(uuid::Uuid::new_v4, |(uid, _)| *uid);
+        let uid = known.map_or_else(uuid::Uuid::new_v4, |account| account.value.uid);
+        let account = Account { uid, role };
+        let json = account_json(&key, &account);
+        let written = Written::new(account, &json);
         if let Some(store) = &self.store {
-            store.put(
-                Resource::ServiceAccounts,
-                account_json(&key, &uid, role.as_deref()),
-            );
+            store.put(Resource::ServiceAccounts, json);
         }
-        self.service_accounts.insert(key, (uid, role));
+        self.service_accounts.insert(key, written);
     }
 
     pub fn associate(&mut self, namespace: &str, service_account: &str, role: &str) -> Result<()> {
         let id = format!("a-{}", &uuid::Uuid::new_v4().simple().to_string()[..17]);
-        self.associations.insert(
-            (namespace.into(), service_account.into()),
-            (role.into(), id),
-        );
+        let arn =
+            format!("arn:aws:eks:eu-west-1:111122223333:podidentityassociation/{CLUSTER_NAME}");
+        let json = json!({
+            "clusterName": CLUSTER_NAME, "namespace": namespace, "serviceAccount": service_account,
+            "roleArn": role, "associationArn": format!("{arn}/{id}"), "associationId": id, "tags": {},
+            "createdAt": "2026-01-05T09:00:00.123000+00:00", "modifiedAt": "2026-01-05T09:00:00.123000+00:00",
+            "disableSessionTags": false,
+        });
+        let key = (namespace.into(), service_account.into());
+        self.associations.insert(key, Written::new((), &json));
         self.write_associations()
     }
 
@@ -193,40 +216,23 @@ impl Cluster {
     }
 
     fn write_objects(&self) -> Result<()> {
-        let pods = self.pods.values().map(pod_json);
-        let pods = pods.chain(self.objects.values().cloned());
-        let accounts = self
-            .service_accounts
-            .iter()
-            .map(|(key, (uid, role))| account_json(key, uid, role.as_deref()));
-        let items: Vec<Value> = pods.chain(accounts).collect();
-        let list = json!({"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}});
-        replace(&self.objects_file(), &list)
+        let pods = self.pods.values().map(|pod| &pod.json);
+        let objects = self.objects.values().map(|object| &object.json);
+        let accounts = self.service_accounts.values().map(|account| &account.json);
+        let before = r#"{"apiVersion":"v1","items":["#;
+        let after = r#"],"kind":"List","metadata":{"resourceVersion":""}}"#;
+        let items = pods.chain(objects).chain(accounts);
+        replace(&self.objects_file(), before, items, after)
     }
 
     fn write_associations(&self) -> Result<()> {
-        let arn =
-            format!("arn:aws:eks:eu-west-1:111122223333:podidentityassociation/{CLUSTER_NAME}");
-        let associations: Vec<Value> = self
-            .associations
-            .iter()
-            .map(|((namespace, service_account), (role, id))| {
-                json!({
-                    "clusterName": CLUSTER_NAME, "namespace": namespace, "serviceAccount": service_account,
-                    "roleArn": role, "associationArn": format!("{arn}/{id}"), "associationId": id, "tags": {},
-                    "createdAt": "2026-01-05T09:00:00.123000+00:00", "modifiedAt": "2026-01-05T09:00:00.123000+00:00",
-                    "disableSessionTags": false,
-                })
-            })
-            .collect();
-        replace(
-            &self.associations_file(),
-            &json!({"associations": associations}),
-        )
+        let items = self.associations.values().map(|item| &item.json);
+        let file = self.associations_file();
+        replace(&file, r#"{"associations":["#, items, "]}")
     }
 }
 
-fn account_json((namespace, name): &Key, uid: &uuid::Uuid, role: Option<&str>) -> Value {
+fn account_json((namespace, name): &Key, Account { uid, role }: &Account) -> Value {
     let mut metadata = json!({
         "creationTimestamp": "2026-01-05T08:00:00Z", "name": name, "namespace": namespace, "resourceVersion": "1021",
         "uid": uid,
@@ -267,9 +273,21 @@ fn unpublish_pod(store: &Store, pod: &ListedPod) {
     store.delete(&(Resource::Pods, spec.namespace.clone(), spec.name.clone()));
 }
 
-/// A reader sees the old file or the new one, never half of it.
-fn replace(path: &Path, value: &Value) -> Result<()> {
+/// An item a line. A reader sees the old file or the new one, never half of it.
+fn replace<'a>(
+    path: &Path,
+    before: &str,
+    items: impl Iterator<Item = &'a String>,
+    after: &str,
+) -> Result<()> {
+    let mut text = before.to_owned();
+    for (index, item) in items.enumerate() {
+        text.push_str(if index == 0 { "\n" } else { ",\n" });
+        text.push_str(item);
+    }
+    text.push_str(after);
+    text.push('\n');
     let new = path.with_extension("new");
-    fs::write(&new, format!("{value:#}\n")).with_context(|| format!("write {}", new.display()))?;
+    fs::write(&new, text).with_context(|| format!("write {}", new.display()))?;
     fs::rename(&new, path).with_context(|| format!("replace {}", path.display()))
 }

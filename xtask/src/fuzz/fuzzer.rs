@@ -20,6 +20,16 @@ const TIMEOUT: u64 = 25;
 /// Of the process.
 const RSS_LIMIT_MIB: u64 = 2048;
 
+/// How long, and from where.
+#[derive(Clone, Copy)]
+pub enum Extent {
+    /// With the corpus that earlier runs left, s.
+    Explore(u64),
+    /// From the seeds alone and with the same random numbers, so that the same commit ends alike on each machine: at most so
+    /// many inputs, and s.
+    Repeat(u64, u64),
+}
+
 pub struct Fuzzer {
     child: Child,
     binary: PathBuf,
@@ -41,21 +51,35 @@ pub struct Crash {
 
 impl Fuzzer {
     /// The corpus grows in `cache`; what is in fuzz/seeds is read and left as it is.
-    pub fn start(built: &Built, cache: &Path, name: &str, seconds: u64) -> Result<Self> {
+    pub fn start(built: &Built, cache: &Path, name: &str, extent: Extent) -> Result<Self> {
         let made = |kind: &str| -> Result<PathBuf> {
             let directory = cache.join(kind).join(name);
             fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
             Ok(directory)
         };
-        let (corpus, artifacts) = (made("corpus")?, made("artifacts")?);
         let log = cache.join(format!("{name}.log"));
         let binary = built.directory.join(name);
         let mut command = Command::new(&binary);
+        let corpus = match extent {
+            Extent::Explore(seconds) => {
+                command.arg(format!("-max_total_time={seconds}"));
+                made("corpus")?
+            }
+            Extent::Repeat(inputs, seconds) => {
+                command.args(["-seed=1".to_owned(), format!("-runs={inputs}")]);
+                command.arg(format!("-max_total_time={seconds}"));
+                let corpus = made("repeated")?;
+                fs::remove_dir_all(&corpus)?;
+                made("repeated")?
+            }
+        };
         command
-            .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-timeout={TIMEOUT}"))
             .arg(format!("-rss_limit_mb={RSS_LIMIT_MIB}"))
-            .arg(format!("-artifact_prefix={}/", artifacts.display()))
+            .arg(format!(
+                "-artifact_prefix={}/",
+                made("artifacts")?.display()
+            ))
             .arg("-print_final_stats=1")
             .arg(&corpus);
         // A backtrace of all that debug information may take longer than the limit; the replay gives one.

@@ -128,7 +128,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// Takes `guest: lab COMMAND … --backend NAME …`, `ok   ROW …`, `FAIL ROW …`, `skip ROW …` with `skipped: WHY` below it,
+    /// Takes `guest: lab COMMAND … --backend NAME …`, where `--must-choose NAME` comes first, `ok   ROW …`, `FAIL ROW …`, `skip ROW …` with `skipped: WHY` below it,
     /// `refused NAME: …`, `probe …` and summaries; passes over the rest. A row of `evade` has a [`Sight`]'s word after its
     /// name. `at` is the time since the boot.
     pub fn line(&mut self, line: &str, at: Duration) {
@@ -203,9 +203,12 @@ impl Console {
 
     fn begin(&mut self, command: &str, at: Duration) {
         self.at = at;
-        let mut words = command.split_whitespace();
-        let backend = words.find(|word| *word == "--backend");
-        let column = backend.and_then(|_| words.next()).map(|backend| {
+        let after = |flag: &str| {
+            let mut words = command.split_whitespace();
+            words.find(|word| *word == flag).and_then(|_| words.next())
+        };
+        let backend = after("--must-choose").or_else(|| after("--backend"));
+        let column = backend.map(|backend| {
             let mut columns = self.columns.iter();
             let known = columns.position(|column| column.backend == backend);
             known.unwrap_or_else(|| {

@@ -40,6 +40,14 @@ pub struct Target {
     pub arch: Arch,
 }
 
+impl Target {
+    /// What `auto` must choose to watch opens; none where it is not known what the kernel offers.
+    pub fn best(self) -> Option<Backend> {
+        let is_allowed = |backend: &Backend| self.line.refusal(self.arch, *backend).is_none();
+        Backend::ALL.into_iter().find(is_allowed)
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.line.name, self.arch.name())
@@ -144,7 +152,8 @@ pub fn prepare(target: Target, binaries: &Binaries, args: &Args) -> Result<Guest
         target,
         kernel,
         initramfs: Unnamed::write(&contents)?,
-        jobs: job.lines().count(),
+        // The corpus begins in the console as a job of its own does.
+        jobs: job.lines().count() + job.matches("--corpus").count(),
     })
 }
 
@@ -263,12 +272,33 @@ fn job(target: Target, args: &Args) -> String {
         }
         line + "\n"
     };
-    lines += &play("play", "auto", &[AUTO_SCENE.to_owned()]);
+    let backends = args.backends(target.line);
+    // A start of the auditor costs a guest as much as a dozen scenes. Where something may be refused, each is asked for by itself.
+    let at_once = |backend: Backend| {
+        let is_whole = args.plays_all() && args.plays(backend);
+        is_whole && !target.line.best_effort && is_allowed(&backend)
+    };
+    // Its column is played as `auto` has it, which must choose it.
+    let best = target
+        .best()
+        .filter(|best| backends.contains(best) && at_once(*best));
+    if best.is_none() {
+        lines += &play("play", "auto", &[AUTO_SCENE.to_owned()]);
+    }
     // Once: it tries every way to watch every hook, and a backend whose canaries are silent starts no scene.
     if !target.line.best_effort {
         lines += "check --auditor /auditor --backend auto --color never\n";
     }
-    for backend in args.backends(target.line) {
+    for backend in backends {
+        if best == Some(backend) {
+            let what = format!("play --corpus --must-choose {}", backend.name());
+            lines += &play(&what, "auto", &[]);
+            continue;
+        }
+        if at_once(backend) {
+            lines += &play("play --corpus", backend.name(), &[]);
+            continue;
+        }
         if args.plays(backend) {
             lines += &play("play", backend.name(), &args.scene);
         }
@@ -318,6 +348,37 @@ mod tests {
             ..Args::default()
         };
         assert_eq!(job(on("6.12"), &args), "probes --auditor /auditor\n");
+    }
+
+    #[test]
+    fn scenes_and_corpus_share_an_auditor_where_neither_can_be_refused() {
+        let at_once = |name| job(on(name), &Args::default()).matches("--corpus").count();
+        // On arm64 6.1 refuses fentry.
+        assert_eq!(
+            [at_once("5.10"), at_once("6.1"), at_once("6.12")],
+            [0, 2, 3]
+        );
+        assert_eq!(job(on("6.12"), &Args::ci()).matches("evade").count(), 1);
+    }
+
+    #[test]
+    fn auto_must_choose_the_best_there_is() {
+        let auto = |name| {
+            let job = job(on(name), &Args::default());
+            let lines = job
+                .lines()
+                .filter(|line| line.contains("play") && line.contains("auto "));
+            let words = lines.map(|line| {
+                line.split(" --auditor")
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            });
+            words.collect::<Vec<_>>()
+        };
+        assert_eq!(auto("5.10"), ["play"]);
+        assert_eq!(auto("6.1"), ["play --corpus --must-choose kprobe"]);
+        assert_eq!(auto("6.12"), ["play --corpus --must-choose fentry"]);
     }
 
     #[test]

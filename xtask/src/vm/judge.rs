@@ -71,10 +71,11 @@ fn of_column(target: Target, column: &Column) -> Vec<String> {
         )),
         _ => {}
     }
-    let best = Backend::ALL
-        .into_iter()
-        .find(|backend| target.line.refusal(target.arch, *backend).is_none());
-    let wanted = match (known, best) {
+    if known.is_none() && chosen.is_empty() {
+        // Only checked, not played.
+        return notes;
+    }
+    let wanted = match (known, target.best()) {
         (Some(known), _) => known.name(),
         (None, Some(best)) => best.name(),
         // Whatever it finds.

@@ -150,6 +150,7 @@ impl Args {
         }
     }
 
+    /// Scenes and corpus.
     fn plays_all(&self) -> bool {
         self.scene.is_empty() && self.technique.is_empty()
     }
