@@ -80,13 +80,10 @@ offsets! {
     needed task_flags = "task_struct.flags";
     needed task_files = "task_struct.files";
     needed task_cgroups = "task_struct.cgroups";
-    needed task_fs = "task_struct.fs";
     wanted task_stack = "task_struct.stack";
     wanted task_loginuid = "task_struct.loginuid";
     /// x86: tells 32-bit system calls, whose numbers mean something else.
     wanted task_thread_status = "task_struct.thread_info.status";
-    needed fs_root_mnt = "fs_struct.root.mnt";
-    needed fs_root_dentry = "fs_struct.root.dentry";
     needed mm_exe_file = "mm_struct.exe_file";
     needed mm_arg_start = "mm_struct.arg_start";
     needed mm_arg_end = "mm_struct.arg_end";

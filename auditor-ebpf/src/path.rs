@@ -74,23 +74,18 @@ pub unsafe fn within_superblock<const SIZE: usize, const NAME: usize, const DEPT
     }
 }
 
-/// Path of (`dentry`, `vfsmount`) up to (`root_dentry`, `root_vfsmount`), crossing mounts. Returns whether the walk got all
-/// the way up.
+/// Path of (`dentry`, `vfsmount`) up to the root of its mount namespace, crossing mounts: chroot(2) does not change it, or who
+/// may call that could choose what his program is called. Returns whether the walk got all the way up.
 #[inline(always)]
-pub unsafe fn within_root<const SIZE: usize, const NAME: usize, const STEPS: usize>(
+pub unsafe fn in_mount_namespace<const SIZE: usize, const NAME: usize, const STEPS: usize>(
     names: &Names<SIZE>,
     dentry: Address,
     vfsmount: Address,
-    root_dentry: Address,
-    root_vfsmount: Address,
 ) -> bool {
     unsafe { core::ptr::write_volatile(names.used, 0) };
     let mut dentry = dentry;
     let mut vfsmount = vfsmount;
     for _ in 0..STEPS {
-        if dentry == root_dentry && vfsmount == root_vfsmount {
-            return true;
-        }
         if dentry == unsafe { pointer(vfsmount, off!(vfsmount_root)) } {
             let mount = vfsmount.wrapping_sub(off!(mount_vfsmount) as usize);
             let parent = unsafe { pointer(mount, off!(mount_parent)) };

@@ -10,7 +10,7 @@ use aya_ebpf::helpers::{
 
 use crate::{
     kernel::{Address, off, pointer, read},
-    path::{Names, within_root},
+    path::{Names, in_mount_namespace},
 };
 
 /// include/linux/sched.h
@@ -348,7 +348,6 @@ unsafe fn executable(task: Address, out: *mut TaskContext) {
             unsafe { mark(out, flags::EXE_UPPER) };
         }
     }
-    let fs = unsafe { pointer(task, off!(task_fs)) };
     let names = unsafe {
         Names {
             buffer: &raw mut (*out).exe_path,
@@ -356,12 +355,10 @@ unsafe fn executable(task: Address, out: *mut TaskContext) {
         }
     };
     let whole = unsafe {
-        within_root::<EXE_PATH_LEN, 128, EXE_STEPS>(
+        in_mount_namespace::<EXE_PATH_LEN, 128, EXE_STEPS>(
             &names,
             pointer(file, off!(file_dentry)),
             pointer(file, off!(file_mnt)),
-            pointer(fs, off!(fs_root_dentry)),
-            pointer(fs, off!(fs_root_mnt)),
         )
     };
     if !whole {

@@ -2,7 +2,7 @@
 //!
 //! `foreign memfd PROGRAM ARGS…` (a copy in memory), `foreign deleted PROGRAM ARGS…` (a copy in /tmp whose name is gone),
 //! `foreign upper PROGRAM ARGS…` and `foreign lower PROGRAM ARGS…` (a copy on the upper or the lower layer of an overlay
-//! that is mounted for it).
+//! that is mounted for it), `foreign renamed PROGRAM ARGS…` (a copy in /tmp/root at the place that it has in the image).
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -25,7 +25,7 @@ use rustix::{
     mount::{MountFlags, mount},
 };
 
-const USAGE: &str = "usage: foreign memfd|deleted|upper|lower PROGRAM ARGS…";
+const USAGE: &str = "usage: foreign memfd|deleted|upper|lower|renamed PROGRAM ARGS…";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +38,7 @@ fn main() -> Result<()> {
         "deleted" => deleted(program, &bytes)?,
         "upper" => overlay(program, &bytes, true)?,
         "lower" => overlay(program, &bytes, false)?,
+        "renamed" => renamed(program, &bytes)?,
         _ => bail!(USAGE),
     };
     Err(Command::new(executable).args(args).exec()).context("execute it")
@@ -58,6 +59,14 @@ fn deleted(name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let file = rustix::fs::open(&path, flags, rustix::fs::Mode::empty())?;
     fs::remove_file(&path)?;
     Ok(by_descriptor(File::from(file)))
+}
+
+fn renamed(name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let directory = Path::new("/tmp/root").join(HELPERS.trim_start_matches('/'));
+    fs::create_dir_all(&directory)?;
+    let path = directory.join(name);
+    write(&path, bytes)?;
+    Ok(path)
 }
 
 fn overlay(name: &str, bytes: &[u8], on_upper: bool) -> Result<PathBuf> {

@@ -3,9 +3,10 @@
 //! `peek PATH` (openat), `peek --openat2 PATH` (openat2, refusing magic links), `peek --path-only PATH` (openat with
 //! O_PATH: the descriptor can be stat'ed and not read), `peek --list DIR` (names in a directory), `peek --refused UID PATH`
 //! (as that user and group, whom it must be refused), `peek --times N PATH` (opens it so often and reads nothing; prints how long
-//! the slowest took).
+//! the slowest took), `peek --chroot DIR PATH` (with DIR as its root; PATH is of the root that it had).
 
 use std::{
+    env,
     fs::File,
     io::Read,
     path::Path,
@@ -21,7 +22,7 @@ use rustix::{
 };
 
 fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<String> = env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--openat2", path] => {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -38,6 +39,14 @@ fn main() -> Result<()> {
             );
             println!("{path}: {} bytes", fstat(&fd)?.st_size);
             Ok(())
+        }
+        ["--chroot", dir, path] => {
+            let path = Path::new(path);
+            // The working directory stays where it is, outside of the root.
+            env::set_current_dir(path.parent().context("a path of no directory")?)?;
+            rustix::process::chroot(dir).context(dir.to_owned())?;
+            let name = path.file_name().context("a path of no file")?;
+            length(&path.to_string_lossy(), File::open(name)?)
         }
         ["--refused", uid, path] => {
             let (uid, gid) = (Uid::from_raw(uid.parse()?), Gid::from_raw(uid.parse()?));

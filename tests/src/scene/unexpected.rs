@@ -33,6 +33,25 @@ pub const SCENES: &[Scene] = &[
         },
     },
     Scene {
+        name: "unexpected-executable-below-a-root-of-its-own",
+        about: "shop/masked's token is read by a copy of what policy lists, whose root is where the copy has the listed path",
+        play: |stage| {
+            let (pod, role) = associated(&mut stage.lab, "shop", "masked")?;
+            stage.lab.set_policy(
+                "executables: [{namespace: shop, service_account: masked, allow: [/lab/bin/peek]}]\n",
+            )?;
+            let path = token_path(&pod, POD_IDENTITY);
+            stage.lab.run(&pod, &["peek", &path])?;
+            let masked = ["foreign", "renamed", "peek", "--chroot", "/tmp/root", &path];
+            stage.lab.run(&pod, &masked)?;
+            stage.wait_for_lines(SOON, |lines| opens(lines, &pod) >= 2);
+            stage.lab.set_policy("")?;
+            let open = Expected::own_open(&pod, POD_IDENTITY).bound("pod-identity", &role);
+            let judged = open.clone().judged("suspicious", FINDING);
+            Ok(vec![open, judged])
+        },
+    },
+    Scene {
         name: "unexpected-executable-learned",
         about: "shop/habit's SDK uses its credentials while that is learned; later something else reads its token",
         play: |stage| {
