@@ -20,7 +20,7 @@ use super::{
     api::ApiMetrics,
     labels::{
         BindingLabels, EventLabels, FindingLabels, HashLabels, HookLabels, ProbeLabels,
-        ReasonLabels, TechniqueLabels, word,
+        ReasonLabels, SourceLabels, TechniqueLabels, word,
     },
     process::ProcessCollector,
 };
@@ -29,7 +29,7 @@ use crate::{
     report::Observer,
 };
 
-/// Of `findings_total`; further ones are counted as `other`.
+/// Of `findings_total`; further ones are counted as `other`. Those below high severity may have half of them.
 pub const MAX_LABEL_SETS: usize = 1000;
 
 /// From an event without wait, over a connect with its outcome, to a pod that was waited for.
@@ -56,8 +56,9 @@ pub struct Metrics {
     queue_depth: Gauge,
     ready: Gauge,
     policy: Family<HashLabels, Gauge>,
+    sources: Family<SourceLabels, Gauge>,
     api: ApiMetrics,
-    /// Of `findings`, those that came too late included.
+    /// Of `findings`, besides those that are folded.
     label_sets: AtomicUsize,
     max_label_sets: usize,
 }
@@ -94,6 +95,7 @@ impl Metrics {
             queue_depth: Gauge::default(),
             ready: Gauge::default(),
             policy: Family::default(),
+            sources: Family::default(),
             api: ApiMetrics::default(),
             label_sets: AtomicUsize::new(0),
             max_label_sets,
@@ -171,6 +173,11 @@ impl Metrics {
             all.ready.clone(),
         );
         ours.register("policy_info", "The policy in force", all.policy.clone());
+        ours.register(
+            "source_ok",
+            "Whether the source's newest version was read and is in use (1), or what was read before (0)",
+            all.sources.clone(),
+        );
         all.api.register(ours);
         ours.register(
             "build",
@@ -280,6 +287,13 @@ impl Metrics {
         }
     }
 
+    /// `source`: cluster, associations or policy.
+    pub fn set_source(&self, source: &'static str, is_ok: bool) {
+        self.sources
+            .get_or_create(&SourceLabels { source })
+            .set(i64::from(is_ok));
+    }
+
     /// OpenMetrics text.
     ///
     /// # Errors
@@ -291,12 +305,18 @@ impl Metrics {
     }
 
     fn count_finding(&self, labels: &FindingLabels) {
-        if self.findings.get(labels).is_none()
-            && self.label_sets.fetch_add(1, Ordering::Relaxed) >= self.max_label_sets
-        {
+        // What nobody is woken for leaves room for what names a thief.
+        let limit = match labels.severity.as_str() {
+            "high" | "critical" => self.max_label_sets,
+            _ => self.max_label_sets / 2,
+        };
+        let is_new = self.findings.get(labels).is_none();
+        if is_new && self.label_sets.load(Ordering::Relaxed) >= limit {
             self.findings.get_or_create(&labels.folded()).inc();
             self.label_sets_folded.inc();
         } else {
+            self.label_sets
+                .fetch_add(usize::from(is_new), Ordering::Relaxed);
             self.findings.get_or_create(labels).inc();
         }
     }

@@ -56,6 +56,11 @@ pub(super) struct HashLabels {
     pub hash: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct SourceLabels {
+    pub source: &'static str,
+}
+
 impl EventLabels {
     pub fn of(body: &Body) -> Self {
         let (event, verdict, kind) = match body {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    event::{BindingKind, Body, Verdict},
+    event::{BindingKind, Body, Severity, Verdict},
     report::{Observer, fixture},
 };
 
@@ -132,6 +132,7 @@ fn events_show_in_the_metrics() {
     metrics.set_queue_depth(9);
     metrics.set_policy(Some("abc"));
     metrics.set_policy(Some("def"));
+    metrics.set_source("policy", false);
     let bodies = fixture::bodies("fentry", 1);
     let ready = bodies.iter().find_map(|body| match body {
         Body::Ready(ready) => Some(ready),
@@ -175,6 +176,7 @@ fn events_show_in_the_metrics() {
         ("bindings_sync_timestamp_seconds", 1_795_348_800.5),
         ("queue_depth", 9.0),
         (r#"policy_info{hash="def"}"#, 1.0),
+        (r#"source_ok{source="policy"}"#, 0.0),
         (
             concat!(
                 r#"build_info{version=""#,
@@ -218,6 +220,28 @@ fn what_is_known_beforehand_is_0_before_it_happens() {
         let series = format!("credential_auditor_{series} ");
         assert_eq!(value(&text, &series), 0.0, "{series}");
     }
+}
+
+#[test]
+fn what_is_no_alarm_leaves_room_for_what_names_a_thief() {
+    let metrics = Metrics::with_max_label_sets(10);
+    for (severity, count) in [(Severity::Info, 100), (Severity::Critical, 5)] {
+        for n in 0..count {
+            let mut open = fixture::token_open(&format!("{severity:?}-{n}"), 1);
+            open.findings[0].exempted_by = None;
+            open.findings[0].severity = severity;
+            metrics.emitted(&Body::TokenOpen(Box::new(open)));
+        }
+    }
+    let text = metrics.encode().unwrap();
+    let named = |severity: &str| {
+        let severity = format!(r#"severity="{severity}""#);
+        let is_named = |line: &&str| line.contains(&severity) && !line.contains(r#"="other""#);
+        text.lines().filter(is_named).count()
+    };
+    assert_eq!((named("info"), named("critical")), (5, 5));
+    let folded = value(&text, "credential_auditor_label_sets_folded_total");
+    assert_eq!(folded, 95.0);
 }
 
 #[test]

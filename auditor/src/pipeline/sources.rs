@@ -214,6 +214,9 @@ impl Sources {
             }
         }
         metrics.set_policy(self.policy().hash.as_deref());
+        for (source, trouble) in COMPONENTS.iter().zip(&self.said) {
+            metrics.set_source(source, trouble.is_none());
+        }
     }
 }
 
@@ -249,6 +252,36 @@ mod tests {
             let text = metrics.encode().unwrap();
             let line = format!("credential_auditor_bindings_sync_timestamp_seconds {expected}\n");
             assert!(text.contains(&line), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_is_refused_shows_in_the_metrics_until_it_is_mended() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(
+            at("cluster.json"),
+            r#"{"kind":"List","apiVersion":"v1","items":[]}"#,
+        )
+        .unwrap();
+        std::fs::write(at("policy.yaml"), "severity: {}\n").unwrap();
+        let mut sources = Sources::read(
+            cluster::Source::File(Box::new(cluster::FileSource::new(
+                at("cluster.json"),
+                "node",
+            ))),
+            association::Source::None,
+            policy::FileSource::new(Some(at("policy.yaml"))),
+        )
+        .unwrap();
+        for (text, expected) in [("severity: [", 0), ("severity: {}\n\n", 1)] {
+            std::fs::write(at("policy.yaml"), text).unwrap();
+            sources.refresh(Timestamp::now());
+            let metrics = Metrics::default();
+            sources.measure(&metrics);
+            let encoded = metrics.encode().unwrap();
+            let line = format!("credential_auditor_source_ok{{source=\"policy\"}} {expected}\n");
+            assert!(encoded.contains(&line), "{encoded}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Whether lines are missing: `seq` counts the lines of a run.
 
-use std::{collections::VecDeque, fmt};
+use std::{collections::HashMap, fmt};
 
 use serde_json::Value;
 
-/// Streams of several nodes may be mixed; of more runs than these the oldest is forgotten.
-const RUNS: usize = 64;
+/// Streams of several nodes may be mixed; of more runs than these the one that was not heard for longest is forgotten.
+const RUNS: usize = 8_192;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hole {
@@ -35,10 +35,21 @@ impl fmt::Display for Hole {
     }
 }
 
+#[derive(Debug)]
+struct Heard {
+    node: String,
+    /// The number that is due.
+    due: u64,
+    /// Counted in lines.
+    last: u64,
+}
+
 #[derive(Debug, Default)]
 pub struct Runs {
-    /// Id and the number that is due, the one that was heard last at the end.
-    known: VecDeque<(String, u64)>,
+    known: HashMap<String, Heard>,
+    /// Runs that are known of each.
+    nodes: HashMap<String, usize>,
+    lines: u64,
 }
 
 impl Runs {
@@ -46,25 +57,49 @@ impl Runs {
     pub fn take(&mut self, event: &Value) -> Option<Hole> {
         let run = event.get("run_id")?.as_str()?;
         let seq = event.get("seq")?.as_u64()?;
+        let node = event.get("node").and_then(Value::as_str);
+        let node = node.unwrap_or_default();
         // `docs/events.md`: the numbers before such a line are those that the sink lost.
         let lost = lost_by_sink(event);
-        let place = self.known.iter().position(|(known, _)| known == run);
-        let due = match place.and_then(|place| self.known.remove(place)) {
-            Some((_, next)) => next.saturating_add(lost),
-            // A stream may begin anywhere; what comes later in it begins with 0.
-            None if self.known.is_empty() => seq,
-            None => lost,
+        self.lines += 1;
+        let last = self.lines;
+        let due = match self.known.get(run) {
+            Some(heard) => heard.due.saturating_add(lost),
+            // What there is of a node may begin anywhere; its next run begins with 0.
+            None if self.nodes.contains_key(node) => lost,
+            None => seq,
         };
-        self.known
-            .push_back((run.to_owned(), due.max(seq.saturating_add(1))));
-        if self.known.len() > RUNS {
-            self.known.pop_front();
+        let next = due.max(seq.saturating_add(1));
+        match self.known.get_mut(run) {
+            Some(heard) => (heard.due, heard.last) = (next, last),
+            None => self.remember(run, node, next),
         }
         let run = run.to_owned();
         match seq.checked_sub(due) {
             Some(0) => None,
             Some(count) => Some(Hole::Missing { run, count, seq }),
             None => Some(Hole::Again { run, seq, due }),
+        }
+    }
+
+    fn remember(&mut self, run: &str, node: &str, due: u64) {
+        let node = node.to_owned();
+        *self.nodes.entry(node.clone()).or_default() += 1;
+        let last = self.lines;
+        self.known.insert(run.to_owned(), Heard { node, due, last });
+        if self.known.len() <= RUNS {
+            return;
+        }
+        let oldest = self.known.iter().min_by_key(|(_, heard)| heard.last);
+        let oldest = oldest.map(|(run, _)| run.clone());
+        let forgotten = oldest.and_then(|run| self.known.remove(&run));
+        if let Some(Heard { node, .. }) = forgotten
+            && let Some(runs) = self.nodes.get_mut(&node)
+        {
+            *runs -= 1;
+            if *runs == 0 {
+                self.nodes.remove(&node);
+            }
         }
     }
 }
@@ -120,6 +155,26 @@ mod tests {
     }
 
     #[test]
+    fn what_there_is_of_each_node_may_begin_anywhere() {
+        let of = |node: &str, run: &str, seq: u64| {
+            let mut line = line(run, seq);
+            line["node"] = json!(node);
+            line
+        };
+        let mut runs = Runs::default();
+        for n in 0..1_000 {
+            let (node, run) = (format!("ip-{n}"), format!("run-{n}"));
+            assert_eq!(runs.take(&of(&node, &run, 81_234 + n)), None);
+        }
+        for n in 0..1_000 {
+            let (node, run) = (format!("ip-{n}"), format!("run-{n}"));
+            assert_eq!(runs.take(&of(&node, &run, 81_235 + n)), None, "mixed");
+        }
+        assert_eq!(runs.take(&of("ip-7", "later", 2)), missing("later", 2, 2));
+        assert_eq!(runs.take(&of("ip-8", "whole", 0)), None);
+    }
+
+    #[test]
     fn what_the_sink_lost_explains_exactly_its_hole() {
         for (seq, count, want) in [(4, 3, None), (5, 3, missing("a", 1, 5)), (1, 0, None)] {
             let mut runs = Runs::default();
@@ -143,9 +198,11 @@ mod tests {
             due: u64::MAX,
         };
         assert_eq!(runs.take(&line("a", 0)), Some(again));
-        for n in 0..1_000 {
-            runs.take(&line(&n.to_string(), 0));
+        for n in 0..2 * RUNS {
+            let mut line = line(&n.to_string(), 0);
+            line["node"] = json!(n.to_string());
+            runs.take(&line);
         }
-        assert!(runs.known.len() <= RUNS);
+        assert_eq!((runs.known.len(), runs.nodes.len()), (RUNS, RUNS));
     }
 }
