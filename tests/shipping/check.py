@@ -24,7 +24,10 @@ NO_JSON = "this is no event at all"
 
 
 def is_violation(event):
-    return event.get("verdict") == "violation" or event.get("type_uid") == 200401
+    """By the verdict alone. In OCSF it is the finding that wakes somebody, and not the activity that it was found in."""
+    if "class_uid" not in event:
+        return event.get("verdict") == "violation"
+    return event["class_uid"] == 2004 and event.get("unmapped", {}).get("verdict") == "violation"
 
 
 def key(event):

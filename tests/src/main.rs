@@ -1,6 +1,6 @@
 //! The lab's command line.
 
-use std::{path::PathBuf, process::ExitCode, thread, time::Duration};
+use std::{fs, path::PathBuf, process::ExitCode, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -55,6 +55,9 @@ enum Action {
         /// Leave the lab in place; the next run removes it.
         #[arg(long)]
         keep: bool,
+        /// Print the auditor's lines, too, as it wrote them.
+        #[arg(long)]
+        print_lines: bool,
         #[arg(long, value_enum, default_value_t)]
         color: Color,
     },
@@ -345,6 +348,7 @@ fn act(command: Action) -> Result<bool> {
             must_choose,
             accept_refusal,
             keep,
+            print_lines,
             color,
         } => {
             clean_up_on_signals()?;
@@ -362,6 +366,9 @@ fn act(command: Action) -> Result<bool> {
             let backend = play.auditor.backend.clone();
             let Scores(scores) = or_refused(play::run(&play), accept_refusal, &backend)?;
             println!("{}", output.display());
+            if print_lines {
+                print!("{}", fs::read_to_string(&output)?);
+            }
             // The others are printed, each at its end.
             scores.last().inspect(|last| println!("{last}"));
             Ok(scores.iter().all(is_right))

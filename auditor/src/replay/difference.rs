@@ -57,8 +57,12 @@ pub struct Difference {
     pub other_lines: u64,
     /// Events that `summary` lines only count.
     pub folded: u64,
+    /// The first [`KEPT`] of the `changed`.
     pub changes: Vec<Change>,
 }
+
+/// Some 20 MiB: a recording may be of a year.
+pub const KEPT: usize = 20_000;
 
 impl Judged {
     /// The same outcome, whatever the words.

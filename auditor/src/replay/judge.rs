@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    difference::{Change, Difference, Judged},
+    difference::{Change, Difference, Judged, KEPT},
     harvest::Thefts,
 };
 
@@ -82,7 +82,9 @@ impl Replay {
                 self.difference.count(&before, &after);
                 if !before.is_like(&after) {
                     self.difference.changed += 1;
-                    self.difference.changes.push(change(&line, before, after));
+                    if self.difference.changes.len() < KEPT {
+                        self.difference.changes.push(change(&line, before, after));
+                    }
                 }
             }
             Err(lacking) => {

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::difference::{Count, Difference, Judged, label, name};
+use super::difference::{Count, Difference, Judged, KEPT, label, name};
 use crate::plain::one_line;
 
-/// Changed events that are shown one by one; `--output json` has all.
+/// Changed events that are shown one by one.
 const SHOWN: usize = 1000;
 
 pub(super) fn render(difference: &Difference) -> String {
@@ -77,15 +77,12 @@ pub(super) fn render(difference: &Difference) -> String {
             }
         }
     }
-    if let Some(more) = difference
-        .changes
-        .len()
-        .checked_sub(SHOWN)
-        .filter(|more| *more > 0)
+    if let Some(more) = difference.changed.checked_sub(SHOWN as u64)
+        && more > 0
     {
         line(
             &mut out,
-            &format!("… and {more} more: --output json has them all"),
+            &format!("… and {more} more: --output json has the first {KEPT}"),
         );
     }
     out

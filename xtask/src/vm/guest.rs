@@ -299,8 +299,12 @@ fn job(target: Target, args: &Args) -> String {
             lines += &play("play --corpus", backend.name(), &[]);
             continue;
         }
-        if args.plays(backend) {
-            lines += &play("play", backend.name(), &args.scene);
+        let whats: &[&str] = match args.lines {
+            false => &["play"],
+            true => &["play --print-lines", "play --print-lines --output ocsf"],
+        };
+        for what in whats.iter().filter(|_| args.plays(backend)) {
+            lines += &play(what, backend.name(), &args.scene);
         }
         if args.evades() {
             lines += &play(EVADE, backend.name(), &args.technique);

@@ -63,6 +63,10 @@ pub struct Args {
     /// Only this technique of the evasion corpus; repeatable. Without --scene, no scene.
     #[arg(long)]
     technique: Vec<String>,
+    /// Also prints the auditor's lines of these scenes, as JSON and as OCSF: what `docs/samples` takes of hooks that this machine
+    /// refuses.
+    #[arg(long, requires = "scene")]
+    lines: bool,
     /// No scenes: only load every program and compare the verifier's counts.
     #[arg(long)]
     probes: bool,
@@ -118,6 +122,7 @@ impl Default for Args {
             corpus_only: Vec::new(),
             scene: Vec::new(),
             technique: Vec::new(),
+            lines: false,
             probes: false,
             churn: None,
             record: false,
