@@ -1,4 +1,4 @@
-//! Every example of `--help` is run, completions complete, and the manual is one.
+//! Every example of `--help` and of the documents is run, completions complete, and the manual is one.
 //!
 //! What an example names of a real node is put in its place: paths of this machine become those of a directory of the test's own,
 //! and `kubectl` tells of the samples. A command that wants a cluster or AWS is held to accept what is typed: it must fail for what
@@ -119,6 +119,15 @@ impl Place {
             this.path("var/log/auditor.jsonl"),
         )
         .unwrap();
+        let samples = root.join("docs/samples");
+        fs::copy(samples.join("stream.jsonl"), this.path("events.jsonl")).unwrap();
+        let mut activities = String::new();
+        for entry in fs::read_dir(samples.join("ocsf")).unwrap() {
+            let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+            let activity: serde_json::Value = serde_json::from_str(&text).unwrap();
+            activities.push_str(&format!("{activity}\n"));
+        }
+        fs::write(this.path("ocsf.jsonl"), activities).unwrap();
         std::os::unix::fs::symlink(auditor(), this.path("bin/auditor")).unwrap();
         // A cluster whose nodes log the sample.
         let kubectl = format!(
@@ -201,9 +210,10 @@ fn missing(script: &str) -> Option<&'static str> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
     };
-    ["jq", "less", "man"]
-        .into_iter()
-        .find(|name| script.contains(&format!("| {name} ")) && !is_here(name))
+    ["jq", "less", "man"].into_iter().find(|name| {
+        let is_named = script.contains(&format!("| {name} ")) || script.starts_with(*name);
+        is_named && !is_here(name)
+    })
 }
 
 /// An auditor that `status` can ask.
@@ -279,7 +289,7 @@ fn every_example_of_the_help_runs() {
     assert!(count > 20);
 }
 
-/// The commands of a document's `sh` blocks that begin with `auditor`, each with the lines that it goes on over.
+/// The commands of a document's `sh` blocks that begin with `auditor` or `jq`, each with the lines that it goes on over.
 fn told_in(document: &str) -> Vec<String> {
     let mut commands = Vec::new();
     let (mut is_shell, mut goes_on) = (false, false);
@@ -289,22 +299,44 @@ fn told_in(document: &str) -> Vec<String> {
             goes_on = false;
             continue;
         }
-        if is_shell && (goes_on || line.starts_with("auditor ")) {
+        let begins = ["auditor ", "jq "]
+            .iter()
+            .any(|name| line.starts_with(name));
+        if is_shell && (goes_on || begins) {
             if !goes_on {
                 commands.push(String::new());
             }
-            if let Some(command) = commands.last_mut() {
-                command.push_str(line);
-                command.push('\n');
-            }
-            goes_on = line.ends_with(['\\', '|']);
+            let command: &mut String = commands.last_mut().expect("one was begun");
+            command.push_str(line);
+            command.push('\n');
+            let is_quoted = command.matches('\'').count() % 2 == 1;
+            goes_on = is_quoted || line.ends_with(['\\', '|']);
         }
     }
     commands
 }
 
+/// Runs a question to the samples: it must find something, if it is not for what must not be. False where there is no jq.
+fn asks(script: &str, of_ocsf: bool) -> bool {
+    if let Some(program) = missing(script) {
+        println!("skipped: there is no {program} here: {script}");
+        return false;
+    }
+    let script = match of_ocsf {
+        true => script.replace("events.jsonl", "ocsf.jsonl"),
+        false => script.to_owned(),
+    };
+    let place = Place::new();
+    let code = wait(&mut place.start(&script), Duration::from_secs(20));
+    let said = place.said();
+    assert_eq!(code, Some(0), "{script}\n{said}");
+    let is_for_holes = script.contains("hole before");
+    assert_eq!(said.trim().is_empty(), is_for_holes, "{script}\n{said}");
+    true
+}
+
 #[test]
-fn every_auditor_command_of_the_documents_runs() {
+fn every_command_of_the_documents_runs() {
     if !is_root() {
         return;
     }
@@ -318,6 +350,11 @@ fn every_auditor_command_of_the_documents_runs() {
         }
         for script in told_in(&fs::read_to_string(&path).unwrap()) {
             println!("{}:", path.display());
+            if script.starts_with("jq ") {
+                let of_ocsf = path.ends_with("docs/ocsf.md");
+                count += usize::from(asks(&script, of_ocsf));
+                continue;
+            }
             let command = script.split_whitespace().nth(1).unwrap_or_default();
             count += usize::from(hold(command, &script));
         }
