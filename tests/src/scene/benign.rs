@@ -18,6 +18,13 @@ fn replicas() -> usize {
     if patience() == 1 { 50 } else { 10 }
 }
 
+/// Whom the kubelet hands other pods' tokens (CSI tokenRequests): the project's own chart, the EKS add-on, Mountpoint S3 from v2.
+const CSI_DRIVERS: [(&str, &str); 3] = [
+    ("kube-system", "csi-secrets-store-provider-aws"),
+    ("aws-secrets-manager", "aws-secrets-store-csi-driver-provider"),
+    ("mount-s3", "default"),
+];
+
 pub const SCENES: &[Scene] = &[
     Scene {
         name: "rolling-update",
@@ -54,27 +61,31 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "csi-driver-for-others",
-        about: "the secrets-store CSI provider shows the agent a token that the kubelet handed it for another pod",
+        about: "CSI drivers (secrets-store's two, Mountpoint S3's) show the agent a token that the kubelet handed them for another pod",
         play: |stage| {
             let (mounting, _) = associated(&mut stage.lab, "shop", "mounting")?;
             let inbox = stage.lab.inbox();
-            let mut spec = PodSpec::daemon("kube-system", "csi-secrets-store-provider-aws")
-                .with_host_path(&inbox, "/inbox");
-            spec.service_account = "csi-secrets-store-provider-aws".into();
-            let driver = stage.lab.start(spec)?;
             let token = token_in_inbox(stage, &mounting)?;
-            stage.lab.run(&driver, &["dial", ADDRESS, &token])?;
-            Ok(vec![
-                Expected::connect(&driver, AGENT, V4)
-                    .with(&[("comm", "dial")])
-                    .whatever("observed_since")
-                    .whatever("exempted")
-                    .judged(
-                        "allowed",
-                        "agent-connect-without-token:medium unassociated-agent-connect:high",
-                    ),
-                Expected::closed(&driver, AGENT, V4),
-            ])
+            let mut expected = Vec::new();
+            for (namespace, account) in CSI_DRIVERS {
+                let mut spec =
+                    PodSpec::daemon(namespace, "csi-driver").with_host_path(&inbox, "/inbox");
+                spec.service_account = account.into();
+                let driver = stage.lab.start(spec)?;
+                stage.lab.run(&driver, &["dial", ADDRESS, &token])?;
+                expected.extend([
+                    Expected::connect(&driver, AGENT, V4)
+                        .with(&[("comm", "dial")])
+                        .whatever("observed_since")
+                        .whatever("exempted")
+                        .judged(
+                            "allowed",
+                            "agent-connect-without-token:medium unassociated-agent-connect:high",
+                        ),
+                    Expected::closed(&driver, AGENT, V4),
+                ]);
+            }
+            Ok(expected)
         },
     },
     Scene {
