@@ -15,7 +15,7 @@ use crate::{
     policy,
     probe::{self, CanaryError, LoadError, LoadOptions, Probes},
     report::Format,
-    text::{ColorChoice, Style},
+    text::{ColorChoice, Style, Times},
 };
 
 /// include/uapi/linux/magic.h
@@ -239,7 +239,12 @@ pub fn format(config: &RunConfig) -> Format {
         cli::OutputFormat::Json => Format::Json,
         cli::OutputFormat::Ocsf => Format::Ocsf,
         cli::OutputFormat::Text if config.output_file.is_some() => Format::Text(Style::default()),
-        cli::OutputFormat::Text => Format::Text(Style::of_stdout(ColorChoice::Auto)),
+        // It runs for days, and the terminal's width changes.
+        cli::OutputFormat::Text => Format::Text(Style {
+            times: Times::Whole,
+            width: None,
+            ..Style::of_stdout(ColorChoice::Auto)
+        }),
     }
 }
 

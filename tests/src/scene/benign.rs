@@ -21,7 +21,10 @@ fn replicas() -> usize {
 /// Whom the kubelet hands other pods' tokens (CSI tokenRequests): the project's own chart, the EKS add-on, Mountpoint S3 from v2.
 const CSI_DRIVERS: [(&str, &str); 3] = [
     ("kube-system", "csi-secrets-store-provider-aws"),
-    ("aws-secrets-manager", "aws-secrets-store-csi-driver-provider"),
+    (
+        "aws-secrets-manager",
+        "aws-secrets-store-csi-driver-provider",
+    ),
     ("mount-s3", "default"),
 ];
 
