@@ -1,6 +1,6 @@
 //! The vocabulary of the event contract (`docs/event.schema.json`): what every stage passes on and what a line carries.
 //!
-//! These types hold no logic: the node stage fills [`Process`] and [`TokenRef`], the cluster stage [`PodRef`], the audit
+//! These types hold no logic but their names: the node stage fills [`Process`] and [`TokenRef`], the cluster stage [`PodRef`], the audit
 //! stage [`Finding`] and [`Verdict`], and the report stage writes [`Line`]s.
 
 mod access;
@@ -8,6 +8,7 @@ mod finding;
 mod identity;
 mod line;
 mod process;
+mod word;
 
 pub use access::{Access, AccessFlag, Connection, EndpointKind, Outcome, TokenKind, TokenRef, Via};
 pub use finding::{Finding, FindingId, Relation, Severity, Verdict};
@@ -21,3 +22,4 @@ pub use line::{
     SummaryToken, TokenOpen, TokenReceived,
 };
 pub use process::{InodeId, Namespaces, Parent, Process};
+pub(crate) use word::word;

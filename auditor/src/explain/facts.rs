@@ -43,7 +43,7 @@ pub(super) fn known(line: &Line, connect: Option<&Line>, policy: Option<&Policy>
         }
     }
     if let Some(relation) = line.relation() {
-        facts.push(("relation", crate::replay::name(&relation)));
+        facts.push(("relation", crate::event::word(&relation)));
     }
     of_body(&line.body, &mut facts);
     if let Some(attribution) = told.attribution() {
@@ -94,7 +94,7 @@ fn of_body(body: &Body, facts: &mut Facts) {
         }
         Body::CredentialConnect(connect) => {
             let c = &connect.connection;
-            let outcome = crate::replay::name(&c.outcome);
+            let outcome = crate::event::word(&c.outcome);
             facts.push((
                 "connection",
                 format!("{} ({}), {outcome}", c.endpoint, c.dst),
@@ -171,13 +171,13 @@ fn token(token: &TokenRef) -> String {
         .owner
         .as_ref()
         .map_or_else(|| "an unknown pod".to_owned(), owner_name);
-    let kind = crate::replay::name(&token.kind);
+    let kind = crate::event::word(&token.kind);
     let audience = token.audience.as_deref().unwrap_or("the API server's");
     format!("{kind}, of {owner}, audience {audience}")
 }
 
 fn bound(binding: &Binding) -> String {
-    let kind = crate::replay::name(&binding.kind);
+    let kind = crate::event::word(&binding.kind);
     let mut text = format!("{kind} by {}", binding.source);
     for (what, value) in [
         ("association", &binding.association_id),

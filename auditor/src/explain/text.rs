@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Explanation, Outcome};
-use crate::{plain::one_line, replay::name};
+use crate::{event::word, plain::one_line};
 
 pub(super) fn render(explanation: &Explanation) -> String {
     let mut out = String::new();
@@ -16,7 +16,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
     ));
     let verdict = explanation
         .verdict
-        .map_or_else(|| "none, a finding about a state".to_owned(), |v| name(&v));
+        .map_or_else(|| "none, a finding about a state".to_owned(), |v| word(&v));
     line(&format!("verdict: {verdict}"));
     if !explanation.undetermined.is_empty() {
         line(&format!("lacked: {}", explanation.undetermined.join(", ")));
@@ -24,10 +24,10 @@ pub(super) fn render(explanation: &Explanation) -> String {
     line("");
     line("rules");
     for said in &explanation.rules {
-        let rule = name(&said.rule);
+        let rule = word(&said.rule);
         let (what, detail) = match &said.outcome {
             Outcome::Fired { severity, message } => {
-                ("FIRED", format!("{}: {message}", name(severity)))
+                ("FIRED", format!("{}: {message}", word(severity)))
             }
             Outcome::Exempted {
                 severity,
@@ -35,7 +35,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
                 by,
             } => (
                 "EXEMPTED",
-                format!("{} by \"{by}\": {message}", name(severity)),
+                format!("{} by \"{by}\": {message}", word(severity)),
             ),
             Outcome::Lacked { input } => {
                 ("LACKED", format!("{input}; it asks whether {}", said.asks))

@@ -20,12 +20,12 @@ use super::{
     api::ApiMetrics,
     labels::{
         BindingLabels, EventLabels, FindingLabels, HashLabels, HookLabels, ProbeLabels,
-        ReasonLabels, SourceLabels, TechniqueLabels, word,
+        ReasonLabels, SourceLabels, TechniqueLabels,
     },
     process::ProcessCollector,
 };
 use crate::{
-    event::{BindingKind, Body, HookStatus},
+    event::{BindingKind, Body, HookStatus, word},
     report::Observer,
 };
 

@@ -1,9 +1,8 @@
 //! Label sets. None holds a pid, path, pod, container or role: those are many, and change.
 
 use prometheus_client::encoding::EncodeLabelSet;
-use serde::Serialize;
 
-use crate::event::{Body, Finding, OwnerRef, PodRef, Posture, PostureState};
+use crate::event::{Body, Finding, OwnerRef, PodRef, Posture, PostureState, word};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct EventLabels {
@@ -63,58 +62,33 @@ pub(super) struct SourceLabels {
 
 impl EventLabels {
     pub fn of(body: &Body) -> Self {
-        let (event, verdict, kind) = match body {
-            Body::TokenOpen(open) => ("token_open", word(&open.verdict), word(&open.token.kind)),
-            Body::CredentialConnect(connect) => (
-                "credential_connect",
-                word(&connect.verdict),
-                connect.connection.endpoint.clone(),
-            ),
-            Body::ConnectionClosed(closed) => (
-                "connection_closed",
-                word(&closed.verdict),
-                closed.connection.endpoint.clone(),
-            ),
-            Body::AgentAccept(accept) => (
-                "agent_accept",
-                word(&accept.verdict),
-                accept.endpoint.clone(),
-            ),
-            Body::Listen(listen) => (
-                "listen",
-                word(&listen.verdict),
-                listen.socket.endpoint.clone(),
-            ),
+        let none = String::new;
+        let (verdict, kind) = match body {
+            Body::TokenOpen(open) => (word(&open.verdict), word(&open.token.kind)),
+            Body::CredentialConnect(connect) => {
+                (word(&connect.verdict), connect.connection.endpoint.clone())
+            }
+            Body::ConnectionClosed(closed) => {
+                (word(&closed.verdict), closed.connection.endpoint.clone())
+            }
+            Body::AgentAccept(accept) => (word(&accept.verdict), accept.endpoint.clone()),
+            Body::Listen(listen) => (word(&listen.verdict), listen.socket.endpoint.clone()),
             Body::TokenReceived(received) => (
-                "token_received",
                 word(&received.verdict),
                 match (&received.token, &received.connection) {
                     (Some(token), _) => word(&token.kind),
                     (None, Some(connection)) => connection.endpoint.clone(),
-                    (None, None) => String::new(),
+                    (None, None) => none(),
                 },
             ),
-            Body::MemoryAccess(access) => {
-                ("memory_access", word(&access.verdict), word(&access.mode))
-            }
-            Body::SocketCreate(create) => (
-                "socket_create",
-                word(&create.verdict),
-                create.socket.family.clone(),
-            ),
-            Body::Posture(posture) => ("finding", String::new(), word(&posture.state)),
-            Body::Ready(_) => ("ready", String::new(), String::new()),
-            Body::Stopped(_) => ("stopped", String::new(), String::new()),
-            Body::Summary(summary) => (
-                "summary",
-                String::new(),
-                summary.of.clone().unwrap_or_default(),
-            ),
-            Body::Loss(_) => ("loss", String::new(), String::new()),
-            Body::Health(_) => ("health", String::new(), String::new()),
+            Body::MemoryAccess(access) => (word(&access.verdict), word(&access.mode)),
+            Body::SocketCreate(create) => (word(&create.verdict), create.socket.family.clone()),
+            Body::Posture(posture) => (none(), word(&posture.state)),
+            Body::Summary(summary) => (none(), summary.of.clone().unwrap_or_default()),
+            Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => (none(), none()),
         };
         Self {
-            event,
+            event: body.event(),
             verdict,
             kind,
         }
@@ -205,13 +179,5 @@ impl FindingLabels {
             owner_namespace: OTHER.to_owned(),
             owner_service_account: OTHER.to_owned(),
         }
-    }
-}
-
-/// An enum's word in the events.
-pub(super) fn word(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
     }
 }

@@ -9,14 +9,12 @@ use super::{
         NETWORK_OPEN, NETWORK_REFUSE, PROCESS_OPEN, SUCCESS, Status, UNKNOWN, other,
     },
     event::{Activity, Judged},
-    network,
-    shape::word,
-    subject,
+    network, subject,
 };
 use crate::event::{
     Access, AgentAccept, Connection, ConnectionClosed, CredentialConnect, Listen, ListenSocket,
     MemoryAccess, Outcome, PodRef, RawSocket, ReceivedConnection, SocketCreate, TokenOpen,
-    TokenReceived, TokenRef,
+    TokenReceived, TokenRef, word,
 };
 
 pub(super) fn token_open(open: &TokenOpen) -> Activity<'_> {

@@ -6,11 +6,11 @@ use super::{
     attack,
     class::{FINDING_CLOSE, FINDING_CREATE, Level, Status},
     event::{Activity, Judged, product},
-    shape::{members, word},
+    shape::members,
 };
 use crate::event::{
     Binding, Body, Finding, Line, OwnerRef, PodRef, Posture, PostureState, PostureSubject,
-    Severity, Verdict,
+    Severity, Verdict, word,
 };
 
 const NEW: Status = Status(1, "New");

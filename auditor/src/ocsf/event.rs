@@ -203,7 +203,7 @@ fn metadata(
         "correlation_uid": correlation.unwrap_or(&line.id),
         "sequence": line.seq,
         "original_time": line.time.to_string(),
-        "event_code": event_code(&line.body),
+        "event_code": line.body.event(),
         "log_version": line.schema,
         "is_truncated": untruncated.map(|_| true),
         // In kilobytes, says the schema.
@@ -219,26 +219,6 @@ pub(super) fn product() -> Value {
         "vendor_name": "EKS Credential Auditor",
         "version": env!("CARGO_PKG_VERSION"),
     })
-}
-
-/// Its `event` in our JSON.
-pub(super) fn event_code(body: &Body) -> &'static str {
-    match body {
-        Body::Ready(_) => "ready",
-        Body::Stopped(_) => "stopped",
-        Body::TokenOpen(_) => "token_open",
-        Body::CredentialConnect(_) => "credential_connect",
-        Body::ConnectionClosed(_) => "connection_closed",
-        Body::AgentAccept(_) => "agent_accept",
-        Body::Listen(_) => "listen",
-        Body::TokenReceived(_) => "token_received",
-        Body::MemoryAccess(_) => "memory_access",
-        Body::SocketCreate(_) => "socket_create",
-        Body::Posture(_) => "finding",
-        Body::Summary(_) => "summary",
-        Body::Loss(_) => "loss",
-        Body::Health(_) => "health",
-    }
 }
 
 /// Whether it describes a process, with its group and audit user.

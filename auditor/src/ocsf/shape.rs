@@ -1,6 +1,5 @@
 //! JSON made to measure: without what is not known, and out of parts.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The same without nulls, empty lists and empty objects, at any depth: OCSF has no null, what is not known is absent.
@@ -39,13 +38,5 @@ pub(super) fn members(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(members) => members,
         _ => Map::new(),
-    }
-}
-
-/// What it is called in our JSON.
-pub(super) fn word(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(Value::String(word)) => word,
-        _ => String::new(),
     }
 }

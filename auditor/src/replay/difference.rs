@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::event::{Finding, Verdict};
+use crate::event::{Finding, Verdict, word};
 
 /// Before and after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -92,7 +92,7 @@ impl Difference {
                 }) += 1;
             };
             if let Some(verdict) = judged.verdict {
-                add(&mut self.verdicts, name(&verdict));
+                add(&mut self.verdicts, word(&verdict));
             }
             for finding in &judged.findings {
                 add(&mut self.findings, label(finding));
@@ -109,15 +109,7 @@ pub(super) fn label(finding: &Finding) -> String {
     };
     format!(
         "{}:{}{exempted}",
-        name(&finding.id),
-        name(&finding.severity)
+        word(&finding.id),
+        word(&finding.severity)
     )
-}
-
-/// As serde writes a unit variant.
-pub(crate) fn name<T: Serialize>(variant: &T) -> String {
-    match serde_json::to_value(variant) {
-        Ok(serde_json::Value::String(name)) => name,
-        Ok(_) | Err(_) => String::new(),
-    }
 }

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::difference::{Count, Difference, Judged, KEPT, label, name};
-use crate::plain::one_line;
+use super::difference::{Count, Difference, Judged, KEPT, label};
+use crate::{event::word, plain::one_line};
 
 /// Changed events that are shown one by one.
 const SHOWN: usize = 1000;
@@ -130,9 +130,9 @@ fn notes(out: &mut String, title: &str, counts: &BTreeMap<String, u64>) {
 fn verdicts(before: &Judged, after: &Judged) -> String {
     match (before.verdict, after.verdict) {
         (Some(before), Some(after)) if before != after => {
-            format!("{} -> {}", name(&before), name(&after))
+            format!("{} -> {}", word(&before), word(&after))
         }
-        (Some(same), _) => format!("still {}", name(&same)),
+        (Some(same), _) => format!("still {}", word(&same)),
         (None, _) => String::new(),
     }
 }

@@ -67,9 +67,12 @@ impl Activity {
 
 impl Observer for Activity {
     fn emitted(&self, body: &Body) {
-        let (event, verdict, pod) = facts(body);
+        let (verdict, pod) = facts(body);
         let mut counts = self.counts();
-        *counts.lines.entry((event, word(verdict))).or_default() += 1;
+        *counts
+            .lines
+            .entry((body.event(), word(verdict)))
+            .or_default() += 1;
         if verdict.is_some() {
             let talker = counts.talker(pod);
             talker.events += 1;
@@ -114,35 +117,21 @@ fn word(verdict: Option<Verdict>) -> &'static str {
     }
 }
 
-/// The event's type, its verdict where it has one, and the pod that caused it.
-fn facts(body: &Body) -> (&'static str, Option<Verdict>, Option<&PodRef>) {
+/// Its verdict where it has one, and the pod that caused it.
+fn facts(body: &Body) -> (Option<Verdict>, Option<&PodRef>) {
     match body {
-        Body::TokenOpen(open) => ("token_open", Some(open.verdict), open.pod.as_ref()),
-        Body::TokenReceived(received) => (
-            "token_received",
-            Some(received.verdict),
-            received.pod.as_ref(),
-        ),
-        Body::CredentialConnect(connect) => (
-            "credential_connect",
-            Some(connect.verdict),
-            connect.pod.as_ref(),
-        ),
-        Body::ConnectionClosed(closed) => (
-            "connection_closed",
-            Some(closed.verdict),
-            closed.pod.as_ref(),
-        ),
-        Body::AgentAccept(accept) => ("agent_accept", Some(accept.verdict), accept.pod.as_ref()),
-        Body::Listen(listen) => ("listen", Some(listen.verdict), listen.pod.as_ref()),
-        Body::MemoryAccess(access) => ("memory_access", Some(access.verdict), access.pod.as_ref()),
-        Body::SocketCreate(create) => ("socket_create", Some(create.verdict), create.pod.as_ref()),
-        Body::Summary(summary) => ("summary", None, summary.pod.as_ref()),
-        Body::Posture(_) => ("finding", None, None),
-        Body::Ready(_) => ("ready", None, None),
-        Body::Stopped(_) => ("stopped", None, None),
-        Body::Loss(_) => ("loss", None, None),
-        Body::Health(_) => ("health", None, None),
+        Body::TokenOpen(open) => (Some(open.verdict), open.pod.as_ref()),
+        Body::TokenReceived(received) => (Some(received.verdict), received.pod.as_ref()),
+        Body::CredentialConnect(connect) => (Some(connect.verdict), connect.pod.as_ref()),
+        Body::ConnectionClosed(closed) => (Some(closed.verdict), closed.pod.as_ref()),
+        Body::AgentAccept(accept) => (Some(accept.verdict), accept.pod.as_ref()),
+        Body::Listen(listen) => (Some(listen.verdict), listen.pod.as_ref()),
+        Body::MemoryAccess(access) => (Some(access.verdict), access.pod.as_ref()),
+        Body::SocketCreate(create) => (Some(create.verdict), create.pod.as_ref()),
+        Body::Summary(summary) => (None, summary.pod.as_ref()),
+        Body::Posture(_) | Body::Ready(_) | Body::Stopped(_) | Body::Loss(_) | Body::Health(_) => {
+            (None, None)
+        }
     }
 }
 
