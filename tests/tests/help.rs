@@ -4,6 +4,11 @@
 //! and `kubectl` tells of the samples. A command that wants a cluster or AWS is held to accept what is typed: it must fail for what
 //! is not there, never for how it was called.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic fails the test, in its helpers as well"
+)]
+
 mod support;
 
 use std::{

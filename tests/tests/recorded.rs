@@ -38,7 +38,7 @@ fn run(args: &[&str]) -> Output {
         .args(args)
         .current_dir(root())
         .output()
-        .unwrap()
+        .expect("the auditor cannot be started")
 }
 
 #[track_caller]
@@ -51,10 +51,11 @@ fn stdout(output: &Output) -> String {
 
 /// The policy of the lab, but for where the kubelet is.
 fn policy(dir: &Path) -> PathBuf {
-    let default = fs::read_to_string(root().join("manifests/policy/default.yaml")).unwrap();
+    let default = fs::read_to_string(root().join("manifests/policy/default.yaml"));
+    let default = default.expect("the default policy");
     let exempt = "exempt:\n  - {match: {namespace: ops, service_account: scanner, finding: foreign-token-open}, reason: scanner}\n";
     let path = dir.join("policy.yaml");
-    fs::write(&path, default.replacen("exempt:\n", exempt, 1)).unwrap();
+    fs::write(&path, default.replacen("exempt:\n", exempt, 1)).expect("write the policy");
     path
 }
 
@@ -67,7 +68,7 @@ fn record(lines: &Path) {
     for scene in SCENES {
         lab.args(["--scene", scene]);
     }
-    let played = lab.output().unwrap();
+    let played = lab.output().expect("the lab cannot be started");
     let text = String::from_utf8_lossy(&played.stdout);
     assert!(played.status.success(), "{text}");
 }
@@ -191,8 +192,8 @@ fn a_policy_that_cannot_be_used_is_told_with_every_place() {
 
 /// The commands below `EXAMPLES:`, each with its continued lines.
 fn examples(help: &str) -> Vec<String> {
-    let (_, examples) = help.split_once("EXAMPLES:\n").unwrap();
-    let (examples, _) = examples.split_once("EXIT STATUS:").unwrap();
+    let (_, examples) = help.split_once("EXAMPLES:\n").expect("examples");
+    let (examples, _) = examples.split_once("EXIT STATUS:").expect("exit codes");
     let mut commands = Vec::new();
     for block in examples.split("\n\n") {
         let command: Vec<&str> = block

@@ -26,7 +26,7 @@ fn status(inputs: &Inputs, args: &[&str]) -> Output {
 fn answer(inputs: &Inputs) -> Value {
     let output = status(inputs, &["--output", "json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 #[test]

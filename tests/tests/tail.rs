@@ -1,5 +1,10 @@
 //! `auditor tail` and `--output text`: what people see, of recorded streams and of a real daemon's.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic fails the test, in its helpers as well"
+)]
+
 mod support;
 
 use std::{

@@ -11,9 +11,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Metrics, labels::word};
+use super::Metrics;
 use crate::{
-    event::{BindingKind, Body, Severity},
+    event::{BindingKind, Body, Severity, word},
     report::{Observer, fixture},
 };
 

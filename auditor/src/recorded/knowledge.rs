@@ -11,12 +11,15 @@ use crate::{
     event::{Binding, BindingKind, FindingId, Relation, TokenKind},
 };
 
+/// By namespace and name.
+type Accounts = HashMap<(Arc<str>, Arc<str>), ServiceAccount>;
+
 /// Pods, ServiceAccounts and associations to judge by in place of what was known then. They count as read right after each event.
 #[derive(Debug, Default)]
 pub struct Given {
     pods: HashMap<Arc<str>, Pod>,
     /// Null: what the lines tell.
-    accounts: Option<HashMap<(Arc<str>, Arc<str>), ServiceAccount>>,
+    accounts: Option<Accounts>,
     /// Null: what the lines tell.
     associations: Option<Listing>,
 }

@@ -152,14 +152,14 @@ impl Closes {
     }
 }
 
-/// The line of that id, or of the only one that begins or ends so; with the connect whose end it is. Null where there is none.
+/// A line, and the connect whose end it is.
+pub type Found = (Line, Option<Line>);
+
+/// The line of that id, or of the only one that begins or ends so. Null where there is none.
 ///
 /// # Errors
 /// When the file cannot be read; how many lines match, where they are several.
-pub fn find(
-    path: &Path,
-    id: &str,
-) -> Result<Result<Option<(Line, Option<Line>)>, usize>, ReadError> {
+pub fn find(path: &Path, id: &str) -> Result<Result<Option<Found>, usize>, ReadError> {
     let mut closes = Closes::default();
     let mut exact = None;
     let mut like = Vec::new();

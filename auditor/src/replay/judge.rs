@@ -117,7 +117,7 @@ impl Replay {
         ) {
             return Err(format!(
                 "what `{}` was judged by",
-                super::difference::name(&id)
+                crate::event::word(&id)
             ));
         }
         let subject = case.subject();

@@ -5,7 +5,6 @@ mod harvest;
 mod judge;
 mod text;
 
-pub(crate) use crate::event::word as name;
 pub use difference::{Change, Count, Difference, Judged};
 pub use judge::Replay;
 

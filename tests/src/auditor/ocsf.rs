@@ -151,7 +151,7 @@ fn start_time(process: &Value) -> Result<Value> {
     let uid = process["uid"].as_str().context("a process without uid")?;
     let (pid, time) = uid.split_once('@').context("no start in its uid")?;
     ensure!(
-        process["pid"].to_string() == pid,
+        pid.parse().ok() == process["pid"].as_u64(),
         "another pid in its uid: {uid}"
     );
     Ok(json!(time))

@@ -56,20 +56,50 @@ pub const SCENES: &[Scene] = &[
         about: "shop/habit's SDK uses its credentials while that is learned; later something else reads its token",
         play: |stage| {
             let (pod, role) = associated(&mut stage.lab, "shop", "habit")?;
-            let time = LEARNING * patience();
-            stage
-                .lab
-                .set_policy(&format!("learn: {{for: {}s}}\n", time.as_secs()))?;
+            let learning = begin_to_learn(stage, "")?;
             stage.lab.run(&pod, &["sdk"])?;
             stage.wait_for_lines(SOON, |lines| opens(lines, &pod) >= 1);
-            thread::sleep(time + Duration::from_millis(200));
+            thread::sleep(learning);
             let mut expected = uses(&pod, &role);
             expected.extend(uses_and_peeks(stage, &pod, &role, 1)?);
             stage.lab.set_policy("")?;
             Ok(expected)
         },
     },
+    Scene {
+        name: "unexpected-executable-not-learned-from-a-session",
+        about: "a kubectl exec session that policy thinks nothing of reads shop/visited's token while what runs there is learned; \
+                later the same program, run by the workload, is still unexpected",
+        play: |stage| {
+            let (pod, role) = associated(&mut stage.lab, "shop", "visited")?;
+            let learning = begin_to_learn(stage, "severity: {exec-session-token-open: info}\n")?;
+            stage.lab.run(&pod, &["sdk"])?;
+            stage
+                .lab
+                .exec(&pod, &["peek", &token_path(&pod, POD_IDENTITY)])?;
+            stage.wait_for_lines(SOON, |lines| opens(lines, &pod) >= 2);
+            thread::sleep(learning);
+            let mut expected = uses(&pod, &role);
+            expected.push(
+                Expected::own_open(&pod, POD_IDENTITY)
+                    .bound("pod-identity", &role)
+                    .with(&[("exec_session", "true")])
+                    .judged("allowed", "exec-session-token-open:info"),
+            );
+            expected.extend(uses_and_peeks(stage, &pod, &role, 2)?);
+            stage.lab.set_policy("")?;
+            Ok(expected)
+        },
+    },
 ];
+
+/// How long it lasts, from the first use on, and a little more.
+fn begin_to_learn(stage: &mut Stage, more: &str) -> anyhow::Result<Duration> {
+    let time = LEARNING * patience();
+    let policy = format!("learn: {{for: {}s}}\n{more}", time.as_secs());
+    stage.lab.set_policy(&policy)?;
+    Ok(time + Duration::from_millis(200))
+}
 
 /// `before`: how often the pod opened its token before.
 fn uses_and_peeks(
