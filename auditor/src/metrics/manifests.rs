@@ -58,6 +58,7 @@ fn counted() -> BTreeMap<String, BTreeSet<String>> {
     metrics.set_self_test("file_open", true);
     metrics.set_bindings("eks", BindingKind::PodIdentity, 1);
     metrics.set_policy(Some("x"));
+    metrics.set_source("policy", true);
     metrics.api().add_request("list", "pods", Some(200));
     metrics.api().add_received("pods", 1);
     let text = metrics.encode().unwrap();

@@ -264,7 +264,7 @@ mod tests {
             r#"{"kind":"List","apiVersion":"v1","items":[]}"#,
         )
         .unwrap();
-        std::fs::write(at("policy.yaml"), "severity: {}\n").unwrap();
+        std::fs::write(at("policy.yaml"), "version: 1\n").unwrap();
         let mut sources = Sources::read(
             cluster::Source::File(Box::new(cluster::FileSource::new(
                 at("cluster.json"),
@@ -274,7 +274,7 @@ mod tests {
             policy::FileSource::new(Some(at("policy.yaml"))),
         )
         .unwrap();
-        for (text, expected) in [("severity: [", 0), ("severity: {}\n\n", 1)] {
+        for (text, expected) in [("version: [", 0), ("version: 1\n\n", 1)] {
             std::fs::write(at("policy.yaml"), text).unwrap();
             sources.refresh(Timestamp::now());
             let metrics = Metrics::default();
