@@ -1,7 +1,7 @@
 //! Where in the text of a policy each part stands, and the text with all but one part blanked: so that an error in one part does
 //! not hide those of the others.
 
-use serde_saphyr::granit_parser::{Event, Parser, Span, StructureStyle};
+use serde_saphyr::granit_parser::{self, Event, Parser, Span, StructureStyle};
 
 /// Deeper ones are no policy.
 const DEPTH: usize = 16;
@@ -40,10 +40,12 @@ pub(super) struct Document {
 impl Document {
     /// Null where it is no YAML, or uses more of it than a policy needs (aliases, several documents).
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parser = Parser::new_from_str(text);
+        let mut options = granit_parser::Options::default();
+        options.set_emit_comments(false);
+        let mut parser = Parser::new_from_str_with_options(text, options);
         let mut next = || loop {
             match parser.next_event()?.ok()? {
-                (Event::StreamStart | Event::DocumentStart(..) | Event::Comment(..), _) => {}
+                (Event::StreamStart | Event::DocumentStart(..), _) => {}
                 event => return Some(event),
             }
         };

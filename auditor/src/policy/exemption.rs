@@ -34,7 +34,7 @@ pub struct Match {
     pub service_account: Option<Pattern>,
     /// Of the acting container, as the pod's spec names it.
     pub image: Option<Pattern>,
-    /// Path of the acting process's program.
+    /// Path of the acting process's program, in the mount namespace of the process; chroot does not change it.
     pub executable: Option<Pattern>,
     /// Of the actor to the owner of what was touched; connects have none.
     pub relation: Option<Relation>,
@@ -105,7 +105,9 @@ fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
 }
 
 fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
-    let text = String::deserialize(deserializer)?;
+    let Some(text) = Option::<String>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
     text.parse()
         .map(Some)
         .map_err(|_| D::Error::custom(format!("`{text}` is not a date; write it as 2027-06-30")))

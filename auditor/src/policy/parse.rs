@@ -16,7 +16,7 @@ impl Policy {
     /// # Errors
     /// On wrong syntax, unknown keys, unknown finding ids and severities, and a version that is not known.
     pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
-        match serde_saphyr::from_slice::<Self>(bytes) {
+        match read(bytes) {
             Ok(mut policy) => {
                 policy.hash = Some(content_hash(bytes));
                 Ok(policy)
@@ -24,6 +24,11 @@ impl Policy {
             Err(error) => Err(refusal(error.without_snippet())),
         }
     }
+}
+
+/// Comments are for people: the parser keeps few of them, and refuses a text with more (what `suggest` writes has many).
+fn read(bytes: &[u8]) -> Result<Policy, serde_saphyr::Error> {
+    serde_saphyr::from_slice_with_options(bytes, serde_saphyr::options! { emit_comments: false })
 }
 
 fn refusal(error: &serde_saphyr::Error) -> PolicyError {
@@ -36,7 +41,7 @@ fn refusal(error: &serde_saphyr::Error) -> PolicyError {
 /// What is wrong with a text of which all but one part, which begins at `start`, is blanked. What is missing outside of it may
 /// have been blanked.
 pub(super) fn parse_part(bytes: &[u8], start: (u64, u64)) -> Result<(), PolicyError> {
-    let Err(error) = serde_saphyr::from_slice::<Policy>(bytes) else {
+    let Err(error) = read(bytes) else {
         return Ok(());
     };
     let error = error.without_snippet();
@@ -99,10 +104,26 @@ log: {allowed_service_account_opens: count}
             assert!(policy.hash.take().is_some());
             assert_eq!(policy, Policy::default());
         }
+        let text = "version: 1\nexempt: [{match: {relation: host, finding: null}, reason: x, expires: null}]";
+        let policy = Policy::parse(text.as_bytes()).unwrap();
+        assert_eq!(policy.exempt[0].expires, None);
         let text = "version: 1\nagent: []\nlog: {allowed_service_account_opens: line}";
         let policy = Policy::parse(text.as_bytes()).unwrap();
         assert!(policy.agent.is_empty());
         assert_eq!(policy.log.allowed_service_account_opens, OpenLog::Line);
+    }
+
+    /// As many as a policy has of which everything is commented out.
+    #[test]
+    fn any_number_of_comments_is_no_error() {
+        let many = "  # - /app\n".repeat(5000);
+        let text = format!(
+            "version: 1\nexecutables:\n{many}  []\nexempt:\n{many}severity:\n{many}  raw-socket: info\n{many}"
+        );
+        let policy = Policy::parse(text.as_bytes()).unwrap();
+        assert_eq!(policy.severity[&FindingId::RawSocket], Severity::Info);
+        let error = Policy::parse(format!("{text}\nx: y").as_bytes()).unwrap_err();
+        assert_eq!(error.position, Some((20_008, 1)), "{error}");
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub struct NodeRole {
 pub struct Executables {
     pub namespace: Pattern,
     pub service_account: Pattern,
-    /// Paths as `process.exe` has them: within the container.
+    /// Paths as `process.exe` has them: in the mount namespace of the process; chroot does not change them.
     pub allow: Vec<Pattern>,
 }
 
@@ -169,17 +169,27 @@ impl Policy {
     /// Whether the program is listed for the pod's ServiceAccount; null where nothing is listed for it.
     #[must_use]
     pub fn expects_executable(&self, pod: &Pod, executable: Option<&str>) -> Option<bool> {
-        let mut lists = self
-            .executables
-            .iter()
-            .filter(|rule| {
-                rule.namespace.matches(&pod.namespace)
-                    && rule.service_account.matches(&pod.service_account)
-            })
-            .peekable();
+        let lists = self.lists_of(&pod.namespace, &pod.service_account);
+        let mut lists = lists.peekable();
         lists.peek()?;
         let mut allowed = lists.flat_map(|rule| &rule.allow);
         Some(executable.is_some_and(|path| allowed.any(|pattern| pattern.matches(path))))
+    }
+
+    /// Whether the ServiceAccount is judged by `executables`, and not by what was learned.
+    #[must_use]
+    pub fn lists_executables(&self, namespace: &str, service_account: &str) -> bool {
+        self.lists_of(namespace, service_account).next().is_some()
+    }
+
+    fn lists_of<'a>(
+        &'a self,
+        namespace: &'a str,
+        service_account: &'a str,
+    ) -> impl Iterator<Item = &'a Executables> {
+        self.executables.iter().filter(move |rule| {
+            rule.namespace.matches(namespace) && rule.service_account.matches(service_account)
+        })
     }
 
     /// How long each ServiceAccount's programs are learned; null: not at all.
