@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Exemption, Match, Pattern, Policy, check::Remark, document::Step};
-use crate::event::{FindingId, Relation, Severity};
+use super::{Agent, Exemption, Match, Pattern, Policy, check::Remark, document::Step};
+use crate::event::{FindingId, Relation, Severity, word};
 
 type Position = Option<(u64, u64)>;
 
@@ -49,10 +49,10 @@ pub(super) fn doubts(
                 Step::Key("allow"),
                 Step::Item(m),
             ]);
-            if pattern.is_anything() {
+            if pattern.is_any_path() {
                 say(
                     position,
-                    "`*` allows every program: leave the entry out instead".to_owned(),
+                    "allows every program: leave the entry out instead".to_owned(),
                 );
             } else if !pattern.is_absolute() {
                 say(
@@ -61,6 +61,11 @@ pub(super) fn doubts(
                         .to_owned(),
                 );
             }
+        }
+    }
+    for (n, agent) in policy.agent.iter().enumerate() {
+        if let Some(message) = of_agent(agent) {
+            say(at(&[Step::Key("agent"), Step::Item(n)]), message.to_owned());
         }
     }
     for (n, rule) in policy.node_role.iter().enumerate() {
@@ -74,7 +79,7 @@ pub(super) fn doubts(
         }
     }
     for (id, severity) in &policy.severity {
-        let name = crate::replay::name(id);
+        let name = word(id);
         if *severity < Severity::High && counts_as_violation(*id) {
             let position = at(&[Step::Key("severity"), Step::Key(&name)]);
             say(
@@ -86,6 +91,18 @@ pub(super) fn doubts(
         }
     }
     remarks
+}
+
+/// Its pods may listen where the agent does, and take what is meant for it.
+fn of_agent(agent: &Agent) -> Option<&'static str> {
+    match (agent.namespace.is_anything(), agent.daemonset.is_anything()) {
+        (true, true) => Some("takes every DaemonSet of the cluster for the Pod Identity agent"),
+        (false, true) => Some("takes every DaemonSet of the namespace for the Pod Identity agent"),
+        (true, false) => Some(
+            "takes a DaemonSet of that name for the Pod Identity agent in any namespace: who may make one anywhere poses as it",
+        ),
+        (false, false) => None,
+    }
 }
 
 fn of_exemption(exemption: &Exemption, now: Timestamp) -> Vec<String> {
@@ -102,24 +119,26 @@ fn of_exemption(exemption: &Exemption, now: Timestamp) -> Vec<String> {
         relation,
         finding,
     } = &exemption.matches;
-    let who = [namespace, service_account, image, executable];
-    let names_nobody = who
+    let names_nobody = [namespace, service_account, image]
         .iter()
-        .all(|p| p.as_ref().is_none_or(Pattern::is_anything));
+        .all(|p| p.as_ref().is_none_or(Pattern::is_anything))
+        && executable.as_ref().is_none_or(Pattern::is_any_path);
     let is_of_pods = [namespace, service_account, image]
         .iter()
         .any(|p| p.is_some());
     match (names_nobody, relation, finding) {
-        (true, None, None) => {
+        (true, None, None) if is_of_pods => {
             messages.push("exempts everything that pods do, whoever does it".to_owned())
         }
-        (true, Some(relation), None) if !is_of_pods => messages.push(format!(
+        (true, None, None) => messages.push("exempts everything, whoever does it".to_owned()),
+        (true, Some(Relation::Host), None) if is_of_pods => {}
+        (true, Some(relation), None) => messages.push(format!(
             "exempts everything of relation `{}`, whoever does it",
-            crate::replay::name(relation)
+            word(relation)
         )),
         (true, _, Some(id)) if counts_as_violation(*id) => messages.push(format!(
             "exempts `{}` whoever does it; name a namespace, a ServiceAccount or an executable",
-            crate::replay::name(id)
+            word(id)
         )),
         _ => {}
     }
@@ -129,7 +148,7 @@ fn of_exemption(exemption: &Exemption, now: Timestamp) -> Vec<String> {
     if let Some(id) = finding.filter(|id| relation.is_some() && !has_relation(*id)) {
         messages.push(format!(
             "matches nothing: `{}` is raised on events that have no relation",
-            crate::replay::name(&id)
+            word(&id)
         ));
     }
     if let Some(pattern) = executable
@@ -148,7 +167,7 @@ fn of_exemption(exemption: &Exemption, now: Timestamp) -> Vec<String> {
 }
 
 /// High or critical by itself, though some of its variants are milder.
-pub(super) fn counts_as_violation(id: FindingId) -> bool {
+pub(crate) fn counts_as_violation(id: FindingId) -> bool {
     match id {
         FindingId::ForeignTokenOpen
         | FindingId::TokenHarvest

@@ -33,6 +33,16 @@ impl Pattern {
         self.parts.len() > 1 && self.parts.iter().all(|part| part.is_empty())
     }
 
+    /// Matches every path from the root: stars alone, or behind a `/`.
+    #[must_use]
+    pub fn is_any_path(&self) -> bool {
+        let [first, rest @ ..] = &*self.parts else {
+            return false;
+        };
+        let is_bare = rest.iter().all(|part| part.is_empty());
+        matches!(&**first, "" | "/") && !rest.is_empty() && is_bare
+    }
+
     /// What every text that matches begins with.
     #[must_use]
     pub fn prefix(&self) -> &str {
@@ -100,6 +110,23 @@ mod tests {
                 expected,
                 "{pattern} on {text}"
             );
+        }
+    }
+
+    #[test]
+    fn some_patterns_match_every_path() {
+        for (pattern, expected) in [
+            ("*", true),
+            ("/*", true),
+            ("/**", true),
+            ("**", true),
+            ("/", false),
+            ("", false),
+            ("/usr/*", false),
+            ("*/", false),
+            ("/*/cat", false),
+        ] {
+            assert_eq!(Pattern::from(pattern).is_any_path(), expected, "{pattern}");
         }
     }
 

@@ -138,6 +138,42 @@ fn what_was_probably_not_meant_is_told() {
             Some(((3, 5), "exempts everything of relation `other-pod`")),
         ),
         (
+            "exempt:\n  - {match: {namespace: '*', relation: other-pod}, reason: x}",
+            Some(((3, 5), "exempts everything of relation `other-pod`")),
+        ),
+        (
+            "exempt:\n  - {match: {executable: '/*', relation: host}, reason: x}",
+            Some(((3, 5), "exempts everything of relation `host`")),
+        ),
+        (
+            "exempt:\n  - {match: {executable: '/*'}, reason: x}",
+            Some(((3, 5), "exempts everything, whoever does it")),
+        ),
+        (
+            "exempt:\n  - {match: {executable: '/*', finding: host-token-open}, reason: x}",
+            Some(((3, 5), "exempts `host-token-open` whoever does it")),
+        ),
+        (
+            "exempt:\n  - {match: {namespace: '*', relation: host}, reason: x}",
+            Some(((3, 5), "matches nothing: a process of relation `host`")),
+        ),
+        (
+            "agent: [{namespace: '*', daemonset: '*'}]",
+            Some(((2, 9), "takes every DaemonSet of the cluster")),
+        ),
+        (
+            "agent:\n  - {namespace: kube-system, daemonset: '*'}",
+            Some(((3, 5), "takes every DaemonSet of the namespace")),
+        ),
+        (
+            "agent:\n  - {namespace: '*', daemonset: eks-pod-identity-agent}",
+            Some(((3, 5), "in any namespace")),
+        ),
+        (
+            "agent:\n  - {namespace: kube-system, daemonset: eks-*}",
+            None,
+        ),
+        (
             "exempt:\n  - {match: {finding: foreign-token-open}, reason: x}",
             Some(((3, 5), "exempts `foreign-token-open` whoever does it")),
         ),
@@ -178,6 +214,10 @@ fn what_was_probably_not_meant_is_told() {
             Some(((3, 53), "allows every program")),
         ),
         (
+            "executables:\n  - {namespace: shop, service_account: web, allow: [/app, '/*']}",
+            Some(((3, 59), "allows every program")),
+        ),
+        (
             "node_role: [{namespace: kube-system, service_account: '*'}]",
             Some(((2, 13), "every pod of the namespace")),
         ),
@@ -193,6 +233,17 @@ fn what_was_probably_not_meant_is_told() {
         let expected: Vec<_> = expected.into_iter().collect();
         assert_said(&text, &report.warnings, &expected);
     }
+}
+
+#[test]
+fn places_are_told_behind_any_number_of_comments() {
+    let many = "  # - /app\n".repeat(500);
+    let text = format!(
+        "version: 1\nexempt:\n{many}  - {{match: {{namespace: '*'}}, reason: x}}\nnode_role:\n{many}  []\n"
+    );
+    let report = checked(&text);
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    assert_said(&text, &report.warnings, &[((503, 5), "exempts everything")]);
 }
 
 #[test]
