@@ -28,7 +28,10 @@ mod token;
 mod uses;
 
 pub use accept::{AcceptCase, judge_accept};
-pub use baseline::{Baselines, Familiarity, Learned, LearnedExecutable, teaches};
+pub use baseline::{
+    ACCOUNTS, Baselines, CredentialUse, EXECUTABLES, Familiarity, Learned, LearnedExecutable,
+    Limit, is_from_outside, listable_program, teaches,
+};
 pub use binding::{binding_of, own_binding, session_name_prefix};
 pub use case::{Actor, CloseCase, ConnectCase, DeniedCase, Judgement, Knowledge, OpenCase};
 pub use connect::{judge_close, judge_connect, judge_unseen_close};

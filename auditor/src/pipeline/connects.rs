@@ -22,7 +22,9 @@ use super::{
     tuple::{describe_outcome, socket},
 };
 use crate::{
-    audit::{CloseCase, ConnectCase, judge_close, judge_connect, judge_unseen_close},
+    audit::{
+        CloseCase, ConnectCase, CredentialUse, judge_close, judge_connect, judge_unseen_close,
+    },
     event::{
         Attribution, Body, Connection, ConnectionClosed, CredentialConnect, EndpointKind, Outcome,
         Process, Verdict,
@@ -234,7 +236,7 @@ impl Pipeline {
         }
         let outcome = waiting.outcome.as_ref();
         let connection = connection(&endpoint, record, outcome);
-        let familiarity = self.familiarity(&who, &process, time);
+        let familiarity = self.familiarity(&who, &process, CredentialUse::Connect, time);
         let mut judgement = judge_connect(&ConnectCase {
             time,
             actor: who.actor(),
@@ -268,7 +270,7 @@ impl Pipeline {
         let party = waiting.party;
         self.count_unattributed(&who);
         if endpoint.kind == EndpointKind::PodIdentityAgent {
-            self.learn(&who, &process, time, &judgement);
+            self.learn(&who, &process, CredentialUse::Connect, time, &judgement);
         }
         process.args = self.settings.args.apply(process.args);
         let id = Uuid::now_v7();

@@ -167,7 +167,7 @@ impl Pipeline {
             sources,
             history: History::new(live_since),
             harvests: Harvests::default(),
-            baselines: Baselines::new(learned),
+            baselines: Baselines::new(learned, live_since),
             postures: Postures::new(uses),
             clock: Clock::now(),
             reporter,

@@ -15,7 +15,9 @@ use super::{
     received::backend_name,
 };
 use crate::{
-    audit::{OpenCase, OpenerKey, TokenSpec, is_counted_theft, judge_open, token_kind},
+    audit::{
+        CredentialUse, OpenCase, OpenerKey, TokenSpec, is_counted_theft, judge_open, token_kind,
+    },
     cluster::Pod,
     event::{
         Access, AccessFlag, Attribution, Body, OwnerRef, Process, Relation, TokenKind, TokenOpen,
@@ -180,7 +182,7 @@ impl Pipeline {
         let taken = opener
             .as_ref()
             .map_or_else(Vec::new, |opener| self.harvests.taken(opener, time));
-        let familiarity = self.familiarity(&who, &process, time);
+        let familiarity = self.familiarity(&who, &process, CredentialUse::Open, time);
         let mut judgement = judge_open(&OpenCase {
             time,
             actor: who.actor(),
@@ -229,7 +231,7 @@ impl Pipeline {
         if relation == Relation::Own
             && matches!(token.kind, TokenKind::Irsa | TokenKind::PodIdentity)
         {
-            self.learn(&who, &process, time, &judgement);
+            self.learn(&who, &process, CredentialUse::Open, time, &judgement);
         }
         if let (Some(opener), Some(owner)) = (opener, &token.owner)
             && is_counted_theft(&judgement.findings, relation)

@@ -208,7 +208,13 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     let (mut control, not_served) = Control::start(config.state_dir.as_deref());
     let doubts = doubts.iter().map(Doubt::health);
     let forgotten = forgotten.into_iter().flatten();
-    for doubt in doubts.chain(unavailable).chain(forgotten).chain(not_served) {
+    let full = pipeline.full_accounts();
+    for doubt in doubts
+        .chain(unavailable)
+        .chain(forgotten)
+        .chain(full)
+        .chain(not_served)
+    {
         pipeline.health(doubt);
     }
     pipeline.emit(
@@ -302,7 +308,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
                     let troubles = [
                         state.beat(now),
                         state.keep_uses(pipeline.uses(), now),
-                        state.keep_learned(pipeline.learned(), now),
+                        state.keep_learned(pipeline.learned_revision(), || pipeline.learned(), now),
                     ];
                     for health in troubles.into_iter().flatten() {
                         pipeline.health(health);

@@ -11,7 +11,9 @@ use crate::{
     event::HookStatus,
     metrics::Readiness,
     pipeline::Pipeline,
-    status::{Activity, HookState, SCHEMA, Sink, SourceState, Sources, Status, Talkers, Totals},
+    status::{
+        Activity, HookState, Learning, SCHEMA, Sink, SourceState, Sources, Status, Talkers, Totals,
+    },
 };
 
 /// What stays the same during a run.
@@ -80,6 +82,7 @@ impl Facts {
                 hooks: hooks.collect(),
                 coverage: BTreeMap::new(),
                 sources,
+                learning: Learning::default(),
                 totals: Totals::default(),
                 lost: Vec::new(),
                 lines: BTreeMap::new(),
@@ -121,6 +124,7 @@ impl Facts {
             associations: with_name(&status.sources.associations, found.associations),
             policy: with_name(&status.sources.policy, found.policy),
         };
+        status.learning = pipeline.learning_status();
         status.totals = pipeline.totals_status();
         status.lost = pipeline.losses_status();
         status.lines = activity.lines();

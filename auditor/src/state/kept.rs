@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// What is lost when the auditor is killed.
 const EVERY: SignedDuration = SignedDuration::from_mins(1);
-/// More than the most that any of them holds.
-const SIZE_LIMIT: u64 = 16 << 20;
+/// Of a file, in bytes: a larger one is neither read nor written.
+pub(super) const SIZE_LIMIT: u64 = 16 << 20;
 const VERSION: u32 = 1;
 
 #[derive(Deserialize)]
@@ -37,7 +37,7 @@ pub(super) fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> io::Result<Op
         Err(error) => return Err(error),
     };
     if text.len() as u64 > SIZE_LIMIT {
-        return Err(io::Error::other(format!("larger than {SIZE_LIMIT} bytes")));
+        return Err(too_large());
     }
     // First: another version may have other contents.
     let Version { version } = serde_json::from_slice(&text)?;
@@ -52,6 +52,9 @@ pub(super) fn write<T: Serialize>(dir: &Path, name: &str, contents: T) -> io::Re
     let version = VERSION;
     let mut text = serde_json::to_vec(&Keep { version, contents })?;
     text.push(b'\n');
+    if text.len() as u64 > SIZE_LIMIT {
+        return Err(too_large());
+    }
     let new = dir.join(format!("{name}.new"));
     OpenOptions::new()
         .write(true)
@@ -61,6 +64,10 @@ pub(super) fn write<T: Serialize>(dir: &Path, name: &str, contents: T) -> io::Re
         .open(&new)?
         .write_all(&text)?;
     fs::rename(&new, dir.join(name))
+}
+
+fn too_large() -> io::Error {
+    io::Error::other(format!("larger than {SIZE_LIMIT} bytes"))
 }
 
 /// When one of them was last written, and whether that failed.

@@ -65,6 +65,10 @@ pub struct StateDir {
     failing: Option<Timestamp>,
     uses: Keeper,
     learned: Keeper,
+    /// Of what was last written; null: nothing was.
+    learned_revision: Option<u64>,
+    /// Some of what was learned was too much for its file.
+    is_cut: bool,
 }
 
 impl StateDir {
@@ -130,6 +134,8 @@ impl StateDir {
                 failing: None,
                 uses: Keeper::default(),
                 learned: Keeper::default(),
+                learned_revision: None,
+                is_cut: false,
             },
             previous,
         ))
@@ -215,24 +221,43 @@ impl StateDir {
         }
     }
 
-    /// As [`Self::keep_uses`].
-    pub fn keep_learned<'a>(
+    /// As [`Self::keep_uses`], and asks for what is `learned` only when it writes: where `revision` is another than the last time.
+    pub fn keep_learned<'a, L: Iterator<Item = &'a Learned>>(
         &mut self,
-        learned: impl Iterator<Item = &'a Learned>,
+        revision: u64,
+        learned: impl FnOnce() -> L,
         now: Timestamp,
     ) -> Option<Health> {
         let path = &self.path;
-        let failed = self.learned.keep(now, || learned::write(path, learned))?;
-        Some(degraded(format!(
-            "cannot write {LEARNED_FILE} in {}: {failed}; after a restart, what runs is learned anew",
-            path.display()
-        )))
+        let mut left_out = None;
+        let failed = self.learned.keep(now, || {
+            if self.learned_revision != Some(revision) {
+                left_out = Some(learned::write(path, learned())?);
+                self.learned_revision = Some(revision);
+            }
+            Ok(())
+        });
+        let path = self.path.display();
+        if let Some(error) = failed {
+            return Some(degraded(format!(
+                "cannot write {LEARNED_FILE} in {path}: {error}; after a restart, what runs is learned anew"
+            )));
+        }
+        let was_cut = self.is_cut;
+        let number = left_out?;
+        self.is_cut = number > 0;
+        (self.is_cut && !was_cut).then(|| {
+            degraded(format!(
+                "{LEARNED_FILE} in {path} would be too large: {number} ServiceAccounts, those with the most programs and the \
+                 longest paths, are left out; after a restart, what they run is learned anew"
+            ))
+        })
     }
 
     /// # Errors
     /// When it cannot be written: what was there before stays.
     pub fn write_learned<'a>(&self, learned: impl Iterator<Item = &'a Learned>) -> io::Result<()> {
-        learned::write(&self.path, learned)
+        learned::write(&self.path, learned).map(drop)
     }
 
     /// # Errors

@@ -214,6 +214,7 @@ fn learned(account: &str) -> Learned {
         full: false,
         executables: vec![crate::audit::LearnedExecutable {
             path: "/app".into(),
+            used: crate::audit::CredentialUse::Open,
             first_seen: at(0),
             pod: "web-1".into(),
         }],
@@ -227,14 +228,97 @@ fn what_is_learned_is_kept_once_a_minute_and_found_again() {
     let (mut state, _) = open(&path, "first").unwrap();
     assert!(matches!(state.learned(), (learned, None) if learned.is_empty()));
     let kept = [learned("web"), learned("api")];
-    assert!(state.keep_learned(kept.iter(), at(0)).is_none());
+    assert!(state.keep_learned(1, || kept.iter(), at(0)).is_none());
     assert!(state.learned().0.is_empty());
-    assert!(state.keep_learned(kept.iter(), at(60)).is_none());
+    assert!(state.keep_learned(1, || kept.iter(), at(60)).is_none());
     drop(state);
     let (state, _) = open(&path, "second").unwrap();
     assert!(matches!(state.learned(), (learned, None) if learned == kept));
     assert_eq!(read_learned(&path).unwrap(), kept);
     assert!(state.uses().0.is_empty(), "a file of its own");
+}
+
+#[test]
+fn what_did_not_change_is_neither_collected_nor_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let (mut state, _) = open(&path, "first").unwrap();
+    let kept = [learned("web")];
+    let asked = std::cell::Cell::new(0);
+    let mut keep = |revision, second| {
+        let learned = || {
+            asked.set(asked.get() + 1);
+            kept.iter()
+        };
+        assert!(state.keep_learned(revision, learned, at(second)).is_none());
+        asked.get()
+    };
+    for (revision, second, expected) in [
+        (7, 0, 0),
+        (7, 59, 0),
+        (7, 60, 1),
+        (7, 120, 1),
+        (8, 150, 1),
+        (8, 180, 2),
+    ] {
+        assert_eq!(keep(revision, second), expected, "{second}");
+    }
+    // What failed is written as soon as it can be.
+    fs::create_dir(path.join("executables.json.new")).unwrap();
+    assert!(state.keep_learned(9, || kept.iter(), at(240)).is_some());
+    assert!(state.keep_learned(9, || kept.iter(), at(300)).is_none());
+    fs::remove_dir(path.join("executables.json.new")).unwrap();
+    fs::remove_file(path.join(LEARNED_FILE)).unwrap();
+    assert!(state.keep_learned(9, || kept.iter(), at(360)).is_none());
+    assert_eq!(read_learned(&path).unwrap(), kept);
+}
+
+/// As many ServiceAccounts as are remembered, with as many programs, whose names take as much room as names can: one that has learned
+/// little is among them.
+#[test]
+fn what_is_too_much_for_its_file_leaves_out_who_has_the_most() {
+    let (namespace, long): (Arc<str>, Arc<str>) = ("n".repeat(63).into(), "p".repeat(253).into());
+    let executable = |n: usize| crate::audit::LearnedExecutable {
+        path: format!("/{}{n:02}", "\"".repeat(381)).into(),
+        used: crate::audit::CredentialUse::Connect,
+        first_seen: "2026-11-22T12:00:00.123456789Z".parse().unwrap(),
+        pod: long.clone(),
+    };
+    let executables: Vec<_> = (0..2 * crate::audit::EXECUTABLES).map(executable).collect();
+    let mut all: Vec<Learned> = (0..crate::audit::ACCOUNTS - 1)
+        .map(|n| Learned {
+            namespace: namespace.clone(),
+            service_account: format!("{}{n:03}", "s".repeat(250)).into(),
+            full: true,
+            executables: executables.clone(),
+            ..learned("")
+        })
+        .collect();
+    all.insert(300, learned("web"));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let (mut state, _) = open(&path, "first").unwrap();
+    assert!(state.keep_learned(1, || all.iter(), at(0)).is_none());
+    let told = state.keep_learned(1, || all.iter(), at(60)).unwrap();
+    assert!(told.message.contains("are left out"), "{}", told.message);
+    assert!(
+        state.keep_learned(2, || all.iter(), at(120)).is_none(),
+        "said once"
+    );
+    let size = fs::metadata(path.join(LEARNED_FILE)).unwrap().len();
+    assert!((12 << 20..=16 << 20).contains(&size), "{size}");
+    let kept = read_learned(&path).unwrap();
+    assert!(
+        kept.len() > 100 && kept.contains(&learned("web")),
+        "{}",
+        kept.len()
+    );
+    assert!(
+        told.message
+            .contains(&format!(": {} ServiceAccounts", all.len() - kept.len()))
+    );
+    state.write_learned(all.iter()).unwrap();
+    assert_eq!(read_learned(&path).unwrap().len(), kept.len());
 }
 
 #[test]

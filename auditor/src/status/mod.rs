@@ -16,7 +16,8 @@ pub use self::{
     activity::Activity,
     control::{Control, Question},
     report::{
-        HookState, Loss, SCHEMA, Sink, SourceState, Sources, Status, Talker, Talkers, Totals,
+        HookState, Learning, Loss, SCHEMA, Sink, SourceState, Sources, Status, Talker, Talkers,
+        Totals,
     },
 };
 use crate::{

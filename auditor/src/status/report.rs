@@ -31,6 +31,8 @@ pub struct Status {
     /// Technique of the evasion corpus to whether it is seen now.
     pub coverage: BTreeMap<String, bool>,
     pub sources: Sources,
+    #[serde(default)]
+    pub learning: Learning,
     pub totals: Totals,
     pub lost: Vec<Loss>,
     /// Lines by event type and verdict (`-`: has none).
@@ -68,6 +70,15 @@ pub struct SourceState {
     pub hash: Option<String>,
     /// What is wrong with it: what was read before stays in force.
     pub trouble: Option<String>,
+}
+
+/// What the node learned of the programs that ServiceAccounts run (policy's `learn`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learning {
+    /// Those whose programs are remembered.
+    pub service_accounts: u64,
+    /// Namespace/name of those that ran more programs than are learned, and that policy's `executables` does not list.
+    pub full: Vec<String>,
 }
 
 /// `matched` = all the others but `flooded`, which is a part of `folded`.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::report::{SourceState, Status, Talker};
+use super::report::{Learning, SourceState, Status, Talker};
 use crate::{
     plain::one_line,
     text::{count, duration},
@@ -19,6 +19,7 @@ pub fn render(status: &Status, painted: bool) -> String {
     head(&mut page, status);
     hooks(&mut page, status);
     sources(&mut page, status);
+    learning(&mut page, &status.learning);
     events(&mut page, status);
     talkers(&mut page, "most events", &status.talkers.by_events);
     talkers(&mut page, "most folded", &status.talkers.by_folded);
@@ -135,6 +136,30 @@ fn sources(page: &mut Page, status: &Status) {
     }
 }
 
+/// Nothing is said where nothing is learned.
+fn learning(page: &mut Page, learning: &Learning) {
+    let Learning {
+        service_accounts,
+        full,
+    } = learning;
+    if *service_accounts > 0 {
+        page.line(&format!(
+            "{:12}  programs of {} ServiceAccounts",
+            "learned",
+            count(*service_accounts)
+        ));
+    }
+    for account in full {
+        page.coloured(
+            "33",
+            &format!(
+                "{:12}  {account} ran more programs than are learned; list them in the policy's `executables`",
+                ""
+            ),
+        );
+    }
+}
+
 fn events(page: &mut Page, status: &Status) {
     let totals = &status.totals;
     page.title("EVENTS");
@@ -208,5 +233,34 @@ fn talkers(page: &mut Page, what: &str, talkers: &[Talker]) {
             count(talker.violations),
             count(talker.folded)
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_runs_more_than_is_learned_is_named() {
+        let mut page = Page {
+            text: String::new(),
+            painted: false,
+        };
+        learning(&mut page, &Learning::default());
+        assert_eq!(page.text, "");
+        let full = vec!["shop/web".to_owned()];
+        learning(
+            &mut page,
+            &Learning {
+                service_accounts: 12,
+                full,
+            },
+        );
+        let lines: Vec<&str> = page.text.lines().collect();
+        assert!(
+            lines[0].ends_with("programs of 12 ServiceAccounts"),
+            "{lines:?}"
+        );
+        assert!(lines[1].contains("shop/web ran more programs"), "{lines:?}");
     }
 }

@@ -75,7 +75,7 @@ fn judge(
         (Some(false), _) => "which policy does not list for".to_owned(),
         (None, Familiarity::New { learned_since }) => {
             format!(
-                "which was not seen while it was learned, from {learned_since:.0} on, what is run by"
+                "which was not seen to do that while it was learned, from {learned_since:.0} on, what is run by"
             )
         }
     };

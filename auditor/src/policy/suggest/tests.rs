@@ -121,6 +121,7 @@ fn what_was_learned_is_shown_with_the_pod_that_brought_it() {
         full: false,
         executables: vec![LearnedExecutable {
             path: "/usr/bin/my app".into(),
+            used: crate::audit::CredentialUse::Open,
             first_seen: at,
             pod: "web-1".into(),
         }],
