@@ -20,7 +20,7 @@ fn main() -> Exit {
         Command::Man(args) => cli::man(&args),
         Command::Explain(args) => return done(auditor::explain::run(args)),
         Command::Replay(args) => return done(auditor::replay::run(args)),
-        Command::Policy(args) => return done(auditor::policy::run(args)),
+        Command::Policy(args) => return done(auditor::policy_command::run(args)),
         Command::Probes => auditor::probe::print_verified().map_err(cli::Failure::from),
     };
     match result {

@@ -1,11 +1,15 @@
 //! The proposal, in YAML that `auditor policy check` takes.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 use jiff::{ToSpan as _, tz::TimeZone};
 
-use super::{Candidate, Seen, Sighting};
-use crate::{event::Severity, plain::one_line, recorded::Skipped, replay::name};
+use super::{Candidate, Program, Seen, Sighting, Standing};
+use crate::{
+    event::{Severity, word},
+    plain::one_line,
+    recorded::Skipped,
+};
 
 /// Days until a proposed exemption ends.
 const EXPIRES: i64 = 90;
@@ -41,7 +45,7 @@ pub fn render(seen: &Seen, skipped: &Skipped) -> String {
 }
 
 fn executables(seen: &Seen, line: &mut impl FnMut(&str)) {
-    if seen.executables.is_empty() && seen.doubtful.is_empty() {
+    if seen.executables.is_empty() {
         return;
     }
     line("");
@@ -49,41 +53,56 @@ fn executables(seen: &Seen, line: &mut impl FnMut(&str)) {
         "# What each ServiceAccount's pods used their credentials with: others are `unexpected-executable`.",
     );
     line("executables:");
+    let mut is_empty = true;
     for (account, programs) in &seen.executables {
-        line(&format!("  - namespace: {}", quoted(&account.0)));
-        line(&format!("    service_account: {}", quoted(&account.1)));
-        line("    allow:");
-        for (path, sighting) in programs {
-            line(&format!("      - {} # {}", quoted(path), told(sighting)));
-        }
-        if let Some(doubtful) = seen.doubtful.get(account) {
-            doubted(doubtful, line);
-        }
-    }
-    for (account, programs) in &seen.doubtful {
-        if !seen.executables.contains_key(account) {
+        let is_proposed = |program: &Program| seen.standing(account, program) == Standing::Proposed;
+        if programs.values().any(is_proposed) {
+            is_empty = false;
+            line(&format!("  - namespace: {}", quoted(&account.0)));
+            line(&format!("    service_account: {}", quoted(&account.1)));
+            line("    allow:");
+        } else {
             line(&format!(
                 "  # {}/{}:",
                 comment(&account.0),
                 comment(&account.1)
             ));
-            doubted(programs, line);
+        }
+        if seen.full.contains(account) {
+            line(
+                "      # It ran more programs than a node learns: these are not all, and nothing is proposed.",
+            );
+        }
+        for (path, program) in programs {
+            line(&executable(seen.standing(account, program), path, program));
         }
     }
-    if seen.executables.is_empty() {
+    if is_empty {
         line("  []");
     }
 }
 
-/// Left out: somebody's session, or something counts against it.
-fn doubted(programs: &BTreeMap<String, Sighting>, line: &mut impl FnMut(&str)) {
-    for (path, sighting) in programs {
-        line(&format!(
-            "      # not proposed, look at it first: {} # {}",
-            comment(path),
-            told(sighting)
-        ));
-    }
+fn executable(standing: Standing, path: &str, program: &Program) -> String {
+    let (why, sighting) = match standing {
+        Standing::Proposed => {
+            return format!("      - {} # {}", quoted(path), told(&program.clear));
+        }
+        Standing::Doubtful => ("look at it first", program.doubtful.as_ref()),
+        Standing::OutsideOnly => (
+            "run from outside the container alone (an exec session or probe)",
+            program.outside.as_ref(),
+        ),
+        Standing::OfTooMany => ("one of too many", None),
+        Standing::ConnectedOnly => (
+            "it connected to the agent and opened no token, as a list would let it",
+            None,
+        ),
+    };
+    format!(
+        "      # not proposed, {why}: {} # {}",
+        comment(path),
+        told(sighting.unwrap_or(&program.clear))
+    )
 }
 
 fn node_role(seen: &Seen, line: &mut impl FnMut(&str)) {
@@ -147,7 +166,7 @@ fn exempt(seen: &Seen, line: &mut impl FnMut(&str)) {
             (mark, _) => mark,
         };
         is_empty &= !mark.is_empty();
-        let mut matches = format!("finding: {}", name(&candidate.finding));
+        let mut matches = format!("finding: {}", word(&candidate.finding));
         if let Some((namespace, account)) = &candidate.account {
             let _ = write!(
                 matches,
@@ -160,12 +179,12 @@ fn exempt(seen: &Seen, line: &mut impl FnMut(&str)) {
             let _ = write!(matches, ", executable: {}", quoted(executable));
         }
         if let Some(relation) = candidate.relation {
-            let _ = write!(matches, ", relation: {}", name(&relation));
+            let _ = write!(matches, ", relation: {}", word(&relation));
         }
         let until = expires.map_or_else(String::new, |day| format!(", expires: {day}"));
         line(&format!(
             "  {mark}- {{match: {{{matches}}}, reason: \"REVIEW: seen in recorded events\"{until}}} # {}: {}",
-            name(&candidate.severity),
+            word(&candidate.severity),
             told(sighting)
         ));
     }

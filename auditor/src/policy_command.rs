@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::{check, suggest};
 use crate::{
     cli::{Exit, Failure, PolicyArgs, PolicyCheckArgs, PolicyCommand, PolicySuggestArgs},
     plain::one_line,
+    policy::check,
     recorded::read_files,
     state::read_learned,
+    suggest,
 };
 
 /// # Errors
