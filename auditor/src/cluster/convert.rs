@@ -151,6 +151,10 @@ fn credential_env(env: Vec<raw::EnvVar>) -> CredentialEnv {
             }
             "AWS_REGION" => &mut known.region,
             "AWS_DEFAULT_REGION" => &mut known.default_region,
+            "AWS_ACCESS_KEY_ID" => {
+                known.static_keys = true;
+                continue;
+            }
             _ => continue,
         };
         *field = optional(value);

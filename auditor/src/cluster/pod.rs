@@ -68,6 +68,8 @@ pub struct CredentialEnv {
     pub region: Option<Arc<str>>,
     /// `AWS_DEFAULT_REGION`
     pub default_region: Option<Arc<str>>,
+    /// `AWS_ACCESS_KEY_ID` is there, whatever its value and wherever it is from.
+    pub static_keys: bool,
 }
 
 impl Pod {
