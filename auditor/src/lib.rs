@@ -16,6 +16,7 @@ pub mod explain;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod kube;
+pub mod lint;
 pub mod metrics;
 pub mod node;
 pub mod ocsf;

@@ -47,6 +47,7 @@ pub use relation::relation;
 pub use rules::Case;
 pub use ruling::{Conclusion, Input, Ruling, conclude};
 pub use socket::{SocketCase, judge_socket};
+pub(crate) use token::IRSA_AUDIENCE;
 pub use token::{IsToken, TokenSpec, is_token_file, token_kind};
 pub use uses::{Use, UseKey, Uses};
 

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Audience that the IRSA webhook asks for by default.
-pub(super) const IRSA_AUDIENCE: &str = "sts.amazonaws.com";
+pub(crate) const IRSA_AUDIENCE: &str = "sts.amazonaws.com";
 const POD_IDENTITY_AUDIENCE: &str = "pods.eks.amazonaws.com";
 /// The API server's audience on EKS, which a spec may also spell out.
 const API_SERVER_AUDIENCE: &str = "https://kubernetes.default.svc";

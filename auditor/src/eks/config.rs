@@ -114,6 +114,11 @@ pub(super) struct Partition {
     dual_stack_suffix: &'static str,
 }
 
+/// As in `arn:aws:…`.
+pub(crate) fn partition_of(region: &str) -> &'static str {
+    partition(region).name
+}
+
 /// By the regular expressions of botocore's partitions.json.
 pub(super) fn partition(region: &str) -> Partition {
     const OTHERS: [(&str, &str, &str, &str); 7] = [

@@ -15,6 +15,7 @@ mod sign;
 
 pub use backoff::Pace;
 pub use client::Client;
+pub(crate) use config::partition_of;
 pub use config::{ConfigError, Settings};
 pub use error::Error;
 pub use reader::Reader;
