@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    ArgsMode, Backend, CheckArgs, CompletionsArgs, ExplainArgs, ManArgs, PolicyArgs, ReplayArgs,
-    StatusArgs, SyncArgs, TailArgs, check, explain, generate, policy, replay, status, sync, tail,
+    ArgsMode, Backend, CheckArgs, CompletionsArgs, ExplainArgs, LintArgs, ManArgs, PolicyArgs,
+    ReplayArgs, StatusArgs, SyncArgs, TailArgs, check, explain, generate, lint, policy, replay,
+    status, sync, tail,
 };
 
 #[derive(Debug, Parser)]
@@ -60,6 +61,9 @@ pub enum Command {
     /// Judge recorded events under another policy or other bindings, and print what changes
     #[command(after_help = replay::EXAMPLES, after_long_help = replay::EXAMPLES)]
     Replay(ReplayArgs),
+    /// Tell what is wrong with role bindings before it breaks: trust policies, ServiceAccounts and associations held against each other
+    #[command(after_help = lint::EXAMPLES, after_long_help = lint::EXAMPLES)]
+    Lint(LintArgs),
     /// Check a policy, or propose one from recorded events
     #[command(after_help = policy::EXAMPLES, after_long_help = policy::EXAMPLES)]
     Policy(PolicyArgs),
