@@ -98,7 +98,7 @@ impl Pipeline {
         for (place, watched) in PLACES.iter().zip(&mut self.loss.places) {
             let count = match place {
                 Place::Ring(ring) => self.maps.count_since_live(ring.counter),
-                Place::Decode => self.totals.undecodable,
+                Place::Decode => self.totals.undecodable + self.totals.undecodable_lifecycle,
                 Place::Queue => self.totals.crowded_out,
             };
             let Some(news) = watched.count(count, self.loss.looked) else {

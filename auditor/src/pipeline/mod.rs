@@ -201,8 +201,8 @@ impl Pipeline {
                 self.cgroups.made(record.cgroup_id, &path(record));
                 self.cgroups.removed(record.cgroup_id);
             }
-            Ok(_) => self.undecodable(&"a record of another ring"),
-            Err(error) => self.undecodable(&error),
+            Ok(_) => self.undecodable_lifecycle(&"a record of another ring"),
+            Err(error) => self.undecodable_lifecycle(&error),
         }
         self.tell_cgroups();
     }
@@ -383,9 +383,17 @@ impl Pipeline {
         self.metrics.add_counted_only(1);
     }
 
+    /// An event that was matched, and will have no line.
     fn undecodable(&mut self, why: &dyn std::fmt::Display) {
         tracing::error!(%why, "a record from the kernel half makes no sense");
         self.totals.undecodable += 1;
+    }
+
+    /// No event: nothing that was matched is missing for it.
+    fn undecodable_lifecycle(&mut self, why: &dyn std::fmt::Display) {
+        tracing::error!(%why, "a record of a cgroup or an exec from the kernel half makes no sense");
+        self.totals.undecodable_lifecycle += 1;
+        self.cgroups.note_loss();
     }
 }
 

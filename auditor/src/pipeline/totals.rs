@@ -86,7 +86,10 @@ pub struct Totals {
     pub counted_only: u64,
     /// Outcomes that went into their connect's line.
     pub merged: u64,
+    /// Records of events.
     pub undecodable: u64,
+    /// Records of what is no event.
+    pub undecodable_lifecycle: u64,
     /// Ends of connections that were no longer remembered, because too many were open.
     pub crowded_out: u64,
     /// Listeners and open files that were there before the auditor: matched by userspace.
