@@ -254,6 +254,7 @@ impl Pipeline {
     pub fn on_missed_runs(&mut self, news: &[(String, u64)]) {
         for (program, count) in news {
             self.metrics.add_lost("missed-run", *count);
+            self.totals.missed_runs += count;
             self.history.note_loss(Timestamp::now());
             if program.starts_with("connect") {
                 self.agent.note_missed_connect(Timestamp::now());
