@@ -27,7 +27,8 @@ def is_violation(event):
     """By the verdict alone. In OCSF it is the finding that wakes somebody, and not the activity that it was found in."""
     if "class_uid" not in event:
         return event.get("verdict") == "violation"
-    return event["class_uid"] == 2004 and event.get("unmapped", {}).get("verdict") == "violation"
+    is_new_finding = (event["class_uid"], event["activity_id"]) == (2004, 1)
+    return is_new_finding and event.get("unmapped", {}).get("verdict") == "violation"
 
 
 def key(event):

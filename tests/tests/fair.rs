@@ -27,6 +27,19 @@ fn untold(lab: &mut Lab, app: &str) -> Result<(Pod, String)> {
     Ok((pod, path))
 }
 
+/// Ready, with its lines in a file.
+fn started(stage: &Stage) -> Result<(Daemon, Tail)> {
+    let output = stage.lab.dir().join("out.jsonl");
+    let mut command = stage.command()?;
+    command.arg("--output-file").arg(&output);
+    let daemon = Daemon::start(stage, command)?;
+    let mut lines = Tail::new(&output);
+    lines
+        .until("ready", |line| line["event"] == "ready")
+        .with_context(|| daemon.log())?;
+    Ok((daemon, lines))
+}
+
 #[test]
 fn a_pod_that_floods_what_waits_pushes_out_only_its_own() -> Result<()> {
     if !is_root() {
@@ -35,14 +48,7 @@ fn a_pod_that_floods_what_waits_pushes_out_only_its_own() -> Result<()> {
     let mut stage = Stage::new()?;
     let (quiet, of_quiet) = untold(&mut stage.lab, "quiet")?;
     let (loud, of_loud) = untold(&mut stage.lab, "loud")?;
-    let output = stage.lab.dir().join("out.jsonl");
-    let mut command = stage.command()?;
-    command.arg("--output-file").arg(&output);
-    let mut daemon = Daemon::start(&stage, command)?;
-    let mut lines = Tail::new(&output);
-    lines
-        .until("ready", |line| line["event"] == "ready")
-        .with_context(|| daemon.log())?;
+    let (mut daemon, mut lines) = started(&stage)?;
 
     stage.lab.run(&quiet, &["peek", &of_quiet])?;
     let times = FLOOD.to_string();
@@ -93,14 +99,7 @@ fn thefts_pass_a_full_queue_and_take_nobodys_place_in_it() -> Result<()> {
     let spec = PodSpec::new("shop", "thief").with_host_path(&root, "/host/kubelet");
     let thief = stage.lab.start_unlisted(spec)?;
     let stolen = quiet.token_below(Path::new("/host/kubelet"), IRSA);
-    let output = stage.lab.dir().join("out.jsonl");
-    let mut command = stage.command()?;
-    command.arg("--output-file").arg(&output);
-    let mut daemon = Daemon::start(&stage, command)?;
-    let mut lines = Tail::new(&output);
-    lines
-        .until("ready", |line| line["event"] == "ready")
-        .with_context(|| daemon.log())?;
+    let (mut daemon, mut lines) = started(&stage)?;
 
     stage.lab.run(&quiet, &["peek", &of_quiet])?;
     let times = FLOOD.to_string();

@@ -115,7 +115,9 @@ impl Place {
         }
         fs::write(this.path("cluster.json"), list).unwrap();
         fs::write(this.path("etc/auditor/cluster.json"), list).unwrap();
-        fs::write(this.path("etc/auditor/policy.yaml"), "version: 1\n").unwrap();
+        for policy in ["etc/auditor/policy.yaml", "policy.yaml"] {
+            fs::write(this.path(policy), "version: 1\n").unwrap();
+        }
         for name in ["assoc.json", "associations.json"] {
             fs::write(this.path(name), r#"{"associations":[]}"#).unwrap();
         }
@@ -160,6 +162,7 @@ impl Place {
         }
         // A node's own paths are not this machine's.
         let script = script.replace("--host-proc /host/proc", "--host-proc /proc");
+        let script = format!("ip link set lo up\n{script}");
         let path = std::env::var("PATH").unwrap_or_default();
         // Its ports are its own, and nobody is reached.
         let mut command = Command::new("unshare");

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    apt,
     build::{self, Built},
     daemon::Daemon,
     e2e, fuzz, manifests,
@@ -194,6 +195,12 @@ fn end_to_end(built: &Built) -> Result<Counts> {
             skipped: 1,
             ..Counts::default()
         });
+    }
+    for (program, package) in [("jq", "jq"), ("ip", "iproute2")] {
+        if let Err(error) = apt::ensure_program(program, package, "the documents' examples are run")
+        {
+            println!("{error:#}");
+        }
     }
     let mut counts = Counts::default();
     let (beside, one_by_one): (Vec<_>, Vec<_>) = end_to_end_targets()?

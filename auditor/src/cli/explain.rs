@@ -12,7 +12,8 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES:
   By the end of its id, with the policy that it was judged by, for a program:
     auditor explain --output json --policy manifests/policy/default.yaml \
       docs/samples/recorded.jsonl \
-      "$(jq -r 'select(.verdict == "violation") | .id[-12:]' docs/samples/recorded.jsonl | head -n 1)" |
+      "$(jq -r 'select(.verdict == "violation") | .id[-12:]' \
+        docs/samples/recorded.jsonl | head -n 1)" |
       jq -r '.rules[] | select(.outcome == "fired") | .rule'
 
 EXIT STATUS:

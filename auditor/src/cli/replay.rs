@@ -17,7 +17,8 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES:
       --associations file:docs/samples/associations.json
 
   Which events would become violations, for a program:
-    auditor replay docs/samples/recorded.jsonl --output json |
+    auditor replay docs/samples/recorded.jsonl --output json \
+      --associations file:docs/samples/associations.json |
       jq -r '.changes[] | select(.after.verdict == "violation") | .id'
 
 Not all that was known then is on a line. What a line cannot be judged again by is counted and named.

@@ -125,7 +125,7 @@ pub struct TailArgs {
     pub since: Option<String>,
 
     /// Of what is there at the start, only so many last lines
-    #[arg(long, short = 'n', value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(0..=10_000), help_heading = "What is shown")]
+    #[arg(long, short = 'n', value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(0..=10_000), allow_negative_numbers = true, help_heading = "What is shown")]
     pub lines: Option<u32>,
 
     /// Go on when the file ends: it grows, and may be rotated by a rename or cut to nothing, or not be there yet

@@ -378,6 +378,8 @@ pub struct Stopped {
     pub merged: u64,
     pub lost: u64,
     pub queued: u64,
+    /// Runs of probes that the kernel left out. What they would have told of is in none of the other numbers.
+    pub missed_runs: u64,
     pub uptime_seconds: u64,
 }
 

@@ -44,6 +44,17 @@ pub struct Rate {
     pub most: Duration,
 }
 
+/// What one kind of look (into `/proc`, at the cgroups) may take of the auditor's time, whoever causes it: a twentieth.
+pub const LOOKS: Rate = Rate {
+    one_in: 20,
+    most: Duration::from_millis(500),
+};
+/// Of it, what one party causes: a fifth.
+pub const LOOKS_OF_ONE: Rate = Rate {
+    one_in: 100,
+    most: Duration::from_millis(100),
+};
+
 /// One for all, and one for each of those who cause the looks.
 #[derive(Debug)]
 pub struct Budget<P> {

@@ -7,11 +7,11 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{
-    budget::{Budget, Rate},
+    budget::{Budget, LOOKS, LOOKS_OF_ONE},
     cgroup_path::{CgroupOwner, parse},
     mountinfo,
 };
@@ -20,16 +20,6 @@ use super::{
 const REMOVED: usize = 16_384;
 /// Directories that one look at the hierarchy visits.
 const WALK_LIMIT: usize = 200_000;
-/// For looks at it: who makes events come from cgroups that are in no hierarchy must not keep the auditor from its work, nor from
-/// looking for another's.
-const WALKS: Rate = Rate {
-    one_in: 20,
-    most: Duration::from_millis(500),
-};
-const WALKS_OF_ONE: Rate = Rate {
-    one_in: 100,
-    most: Duration::from_millis(100),
-};
 /// kernfs numbers the hierarchy's root 1, wherever it is mounted (fs/kernfs/dir.c).
 const TOP: u64 = 1;
 /// Whose looks those are that nobody's event causes; no cgroup's id.
@@ -91,6 +81,8 @@ pub struct Cgroups {
     /// What the kernel half has not been told of yet.
     news: Vec<News>,
     /// By the cgroup that is looked for.
+    /// Who makes events come from cgroups that are in no hierarchy must not keep the auditor from its work, nor from looking for
+    /// another's.
     walks: Budget<u64>,
     /// Something was not told of, and nobody has looked since.
     is_behind: bool,
@@ -135,7 +127,7 @@ impl Cgroups {
             entries: HashMap::new(),
             removed: VecDeque::new(),
             news: Vec::new(),
-            walks: Budget::new(WALKS, WALKS_OF_ONE, Instant::now()),
+            walks: Budget::new(LOOKS, LOOKS_OF_ONE, Instant::now()),
             is_behind: false,
             top: TOP,
         };
@@ -337,9 +329,9 @@ fn has_vanished(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, time::Duration};
 
-    use super::*;
+    use super::{super::budget::Rate, *};
 
     const POD: &str = "kubepods/pod11111111-1111-4111-8111-111111111111";
 
@@ -352,7 +344,7 @@ mod tests {
             entries: HashMap::new(),
             removed: VecDeque::new(),
             news: Vec::new(),
-            walks: Budget::new(WALKS, WALKS_OF_ONE, Instant::now()),
+            walks: Budget::new(LOOKS, LOOKS_OF_ONE, Instant::now()),
             is_behind: false,
             top: id_of(root),
         };
@@ -456,7 +448,7 @@ mod tests {
         cgroups.walks = Budget::new(never, never, Instant::now());
         cgroups.catch_up();
         assert_eq!(cgroups.member(id_of(&pod)), Member::Unknown, "no time");
-        cgroups.walks = Budget::new(WALKS, WALKS_OF_ONE, Instant::now());
+        cgroups.walks = Budget::new(LOOKS, LOOKS_OF_ONE, Instant::now());
         cgroups.catch_up();
         assert!(matches!(cgroups.member(id_of(&pod)), Member::Pod(_)));
         assert!(!cgroups.is_behind);

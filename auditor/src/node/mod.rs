@@ -16,7 +16,7 @@ mod process;
 mod redact;
 mod volumes;
 
-pub use budget::{Budget, Rate};
+pub use budget::{Budget, LOOKS, LOOKS_OF_ONE, Rate};
 pub use cgroup_path::{CgroupOwner, parse as parse_cgroup_path};
 pub use cgroups::{CgroupError, Cgroups, Member, News, find_root as find_cgroup_root, pod_id};
 pub use clock::Clock;

@@ -3,7 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use auditor_common::{DeniedRecord, TaskContext, prefix};
@@ -16,19 +16,12 @@ use crate::{
     audit::{Actor, DeniedCase, IsToken, is_token_file, judge_denied},
     cluster::Pod,
     event::{Attribution, Body, Relation, TokenOpen},
-    node::{Budget, Clock, INIT_PID_NS, Rate, VolumeOwner, ns_pids, number_in, read_proc_file},
+    node::{
+        Budget, Clock, INIT_PID_NS, LOOKS, LOOKS_OF_ONE, VolumeOwner, ns_pids, number_in,
+        read_proc_file,
+    },
 };
 
-/// Whose process a path names costs a look at every process, and nobody needs a right to be refused. No more than a twentieth of the
-/// time goes into that, and of that no more than a fifth for one pod; what there is no time for is counted.
-const LOOKS: Rate = Rate {
-    one_in: 20,
-    most: Duration::from_millis(500),
-};
-const LOOKS_OF_ONE: Rate = Rate {
-    one_in: 100,
-    most: Duration::from_millis(100),
-};
 /// Parents on the way to the namespace that a process's own was made in.
 const GENERATIONS: usize = 64;
 
@@ -36,6 +29,8 @@ const PROJECTED: &str = "kubernetes.io~projected";
 
 #[derive(Debug)]
 pub struct Denied {
+    /// Whose process a path names costs a look at every process, and nobody needs a right to be refused. What there is no time for is
+    /// counted.
     looks: Budget<u64>,
 }
 

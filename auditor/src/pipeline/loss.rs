@@ -69,7 +69,10 @@ impl Watched {
 #[derive(Debug)]
 pub struct LossWatch {
     places: [Watched; PLACES.len()],
+    /// Before the last look at the counters: what is counted later may have been lost since.
     looked: Timestamp,
+    /// After it.
+    seen: Timestamp,
 }
 
 impl LossWatch {
@@ -77,6 +80,7 @@ impl LossWatch {
         Self {
             places: [Watched::default(); PLACES.len()],
             looked: since,
+            seen: since,
         }
     }
 
@@ -94,11 +98,12 @@ impl LossWatch {
 
 impl Pipeline {
     pub(super) fn report_losses(&mut self) {
-        let now = Timestamp::now();
+        // Whoever is stopped between the clock and a counter loses more than the clock knows.
+        let before = Timestamp::now();
         for (place, watched) in PLACES.iter().zip(&mut self.loss.places) {
             let count = match place {
                 Place::Ring(ring) => self.maps.count_since_live(ring.counter),
-                Place::Decode => self.totals.undecodable,
+                Place::Decode => self.totals.undecodable + self.totals.undecodable_lifecycle,
                 Place::Queue => self.totals.crowded_out,
             };
             let Some(news) = watched.count(count, self.loss.looked) else {
@@ -111,7 +116,7 @@ impl Pipeline {
                     ..
                 })
                 | Place::Queue => {}
-                Place::Ring(_) | Place::Decode => self.history.note_loss(now),
+                Place::Ring(_) | Place::Decode => self.history.note_loss(Timestamp::now()),
             }
             if let Place::Ring(Ring {
                 counter: Counter::LifecycleRingFull,
@@ -122,7 +127,8 @@ impl Pipeline {
             }
         }
         self.cgroups.catch_up();
-        self.loss.looked = now;
+        let now = Timestamp::now();
+        (self.loss.looked, self.loss.seen) = (before, now);
         self.announce_losses(now);
     }
 
@@ -138,7 +144,7 @@ impl Pipeline {
 
     /// What is to be announced, and is from here on the caller's to announce.
     pub(super) fn take_losses(&mut self) -> Vec<Body> {
-        let to = self.loss.looked;
+        let to = self.loss.seen;
         let places = PLACES.iter().zip(&mut self.loss.places);
         let due = places.filter_map(|(place, watched)| Some((place, watched.due.take()?)));
         due.map(|(place, (count, from))| {

@@ -201,8 +201,8 @@ impl Pipeline {
                 self.cgroups.made(record.cgroup_id, &path(record));
                 self.cgroups.removed(record.cgroup_id);
             }
-            Ok(_) => self.undecodable(&"a record of another ring"),
-            Err(error) => self.undecodable(&error),
+            Ok(_) => self.undecodable_lifecycle(&"a record of another ring"),
+            Err(error) => self.undecodable_lifecycle(&error),
         }
         self.tell_cgroups();
     }
@@ -254,6 +254,7 @@ impl Pipeline {
     pub fn on_missed_runs(&mut self, news: &[(String, u64)]) {
         for (program, count) in news {
             self.metrics.add_lost("missed-run", *count);
+            self.totals.missed_runs += count;
             self.history.note_loss(Timestamp::now());
             if program.starts_with("connect") {
                 self.agent.note_missed_connect(Timestamp::now());
@@ -383,9 +384,17 @@ impl Pipeline {
         self.metrics.add_counted_only(1);
     }
 
+    /// An event that was matched, and will have no line.
     fn undecodable(&mut self, why: &dyn std::fmt::Display) {
         tracing::error!(%why, "a record from the kernel half makes no sense");
         self.totals.undecodable += 1;
+    }
+
+    /// No event: nothing that was matched is missing for it.
+    fn undecodable_lifecycle(&mut self, why: &dyn std::fmt::Display) {
+        tracing::error!(%why, "a record of a cgroup or an exec from the kernel half makes no sense");
+        self.totals.undecodable_lifecycle += 1;
+        self.cgroups.note_loss();
     }
 }
 

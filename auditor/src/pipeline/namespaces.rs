@@ -4,23 +4,15 @@ use std::{
     collections::{HashMap, VecDeque},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use crate::node::{Budget, NS_PER_TICK, Rate, cgroup_of, parse_cgroup_path, start_of};
+use crate::node::{
+    Budget, LOOKS, LOOKS_OF_ONE, NS_PER_TICK, Rate, cgroup_of, parse_cgroup_path, start_of,
+};
 
 /// Three containers a pod, 250 pods, and those that are gone.
 const REMEMBERED: usize = 4096;
-/// A namespace that is not known costs a look at every process, and who may make namespaces makes them without end. No more
-/// than a twentieth of the time goes into that, and of that no more than a fifth for one pod.
-const LOOKS: Rate = Rate {
-    one_in: 20,
-    most: Duration::from_millis(500),
-};
-const LOOKS_OF_ONE: Rate = Rate {
-    one_in: 100,
-    most: Duration::from_millis(100),
-};
 
 /// Whose a mount namespace is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +54,7 @@ pub struct MountNamespaces {
     owners: HashMap<u32, Owner>,
     order: VecDeque<u32>,
     /// Of looks at all processes, by the asking pod.
+    /// A namespace that is not known costs a look at every process, and who may make namespaces makes them without end.
     looks: Budget<u64>,
 }
 
@@ -190,7 +183,7 @@ pub(super) fn pod_of(process: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink};
+    use std::{fs, os::unix::fs::symlink, time::Duration};
 
     use super::*;
 

@@ -86,7 +86,12 @@ pub struct Totals {
     pub counted_only: u64,
     /// Outcomes that went into their connect's line.
     pub merged: u64,
+    /// Records of events.
     pub undecodable: u64,
+    /// Records of what is no event.
+    pub undecodable_lifecycle: u64,
+    /// Runs of probes that the kernel left out.
+    pub missed_runs: u64,
     /// Ends of connections that were no longer remembered, because too many were open.
     pub crowded_out: u64,
     /// Listeners and open files that were there before the auditor: matched by userspace.
@@ -129,6 +134,7 @@ impl Totals {
             merged: self.merged,
             lost: in_rings + self.undecodable + self.crowded_out + sink.lost_events,
             queued,
+            missed_runs: self.missed_runs,
             uptime_seconds: uptime.as_secs(),
         }
     }

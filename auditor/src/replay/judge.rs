@@ -115,10 +115,7 @@ impl Replay {
             &rulings,
             self.given.is_nothing() && rebuilt.is_token_as_recorded(),
         ) {
-            return Err(format!(
-                "what `{}` was judged by",
-                crate::event::word(&id)
-            ));
+            return Err(format!("what `{}` was judged by", crate::event::word(&id)));
         }
         let subject = case.subject();
         let Conclusion {

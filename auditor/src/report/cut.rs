@@ -360,6 +360,7 @@ pub(super) fn body(body: &mut Body, caps: Caps) {
             merged: _,
             lost: _,
             queued: _,
+            missed_runs: _,
             uptime_seconds: _,
         }) => cut(reason, caps.text),
         Body::Summary(summary) => {

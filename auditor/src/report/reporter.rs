@@ -168,7 +168,7 @@ impl Reporter {
     /// Why writing fails, while it does. A reader who is merely slow is no failure, one who takes nothing for seconds is.
     #[must_use]
     pub fn failing(&self) -> Option<String> {
-        self.shared.failing()
+        self.shared.failing(Instant::now())
     }
 
     /// Writes what waits, announces what was lost, writes `words`, which need no room in the queue, and the last line, which

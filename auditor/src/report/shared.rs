@@ -136,10 +136,10 @@ impl Shared {
         self.lock().totals
     }
 
-    pub fn failing(&self) -> Option<String> {
+    pub fn failing(&self, now: Instant) -> Option<String> {
         let state = self.lock();
         let hangs_since = || {
-            let took = state.writing?.elapsed();
+            let took = now.saturating_duration_since(state.writing?);
             (took >= STALL).then(|| {
                 format!(
                     "events cannot be written: one write has not come back for {} s",
@@ -252,6 +252,28 @@ mod tests {
         kept.into_iter().for_each(|place| shared.leave(place));
         assert!(!lock(&shared.shares).contains_key(&1));
         assert!(lock(&shared.shares).contains_key(&2));
+    }
+
+    #[test]
+    fn a_write_that_does_not_come_back_is_told_of() {
+        let shared = Shared::default();
+        let now = Instant::now();
+        assert_eq!(shared.failing(now + 2 * STALL), None, "nothing is written");
+        shared.writing(|| {
+            let begun = Instant::now();
+            assert_eq!(shared.failing(begun), None, "it may take a moment");
+            let told = shared.failing(begun + STALL);
+            assert!(told.is_some_and(|why| why.contains("has not come back for 3 s")));
+            shared.set_failing(Some("no space".to_owned()));
+            let told = shared.failing(begun + STALL);
+            assert_eq!(
+                told.as_deref(),
+                Some("no space"),
+                "what was said goes before what is guessed"
+            );
+            shared.set_failing(None);
+        });
+        assert_eq!(shared.failing(now + 2 * STALL), None, "it came back");
     }
 
     #[test]

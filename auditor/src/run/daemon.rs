@@ -323,6 +323,11 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     tracing::info!(reason, "stopping");
     readiness.set_not_ready("stopping");
     let deadline = Instant::now() + STOP_WITHIN;
+    let (news, health) = missed.last(programs.missed_runs());
+    pipeline.on_missed_runs(&news);
+    if let Some(health) = health {
+        pipeline.health(health);
+    }
     // Nothing new comes in once the programs are gone; what is in the rings is still written.
     drop(programs);
     let drain_by = Instant::now() + STOP_WITHIN / 2;

@@ -34,6 +34,24 @@ impl MissedRuns {
         counts: Vec<(String, u64)>,
         now: Instant,
     ) -> (Vec<(String, u64)>, Option<Health>) {
+        let news = self.count(counts);
+        let is_due = self
+            .told
+            .is_none_or(|told| now.saturating_duration_since(told) >= AGAIN);
+        if !is_due {
+            return (news, None);
+        }
+        let health = self.tell();
+        self.told = health.as_ref().map(|_| now).or(self.told);
+        (news, health)
+    }
+
+    /// The last look: what was not told yet is told.
+    pub fn last(&mut self, counts: Vec<(String, u64)>) -> (Vec<(String, u64)>, Option<Health>) {
+        (self.count(counts), self.tell())
+    }
+
+    fn count(&mut self, counts: Vec<(String, u64)>) -> Vec<(String, u64)> {
         let mut news = Vec::new();
         for (program, count) in counts {
             let before = self.counted.insert(program.clone(), count);
@@ -43,27 +61,26 @@ impl MissedRuns {
                 news.push((program, more));
             }
         }
-        let is_due = self
-            .told
-            .is_none_or(|told| now.saturating_duration_since(told) >= AGAIN);
-        if self.untold.is_empty() || !is_due {
-            return (news, None);
+        news
+    }
+
+    fn tell(&mut self) -> Option<Health> {
+        if self.untold.is_empty() {
+            return None;
         }
-        self.told = Some(now);
         let untold = std::mem::take(&mut self.untold);
         let each: Vec<String> = untold
             .iter()
             .map(|(program, count)| format!("{program} {count}"))
             .collect();
-        let health = Health {
+        Some(Health {
             component: "probe".to_owned(),
             state: "degraded".to_owned(),
             message: format!(
                 "runs that the kernel left out, since one was under way on that processor: {}; what they would have told of is not known",
                 each.join(", ")
             ),
-        };
-        (news, Some(health))
+        })
     }
 }
 
@@ -98,5 +115,18 @@ mod tests {
         assert_eq!(news, []);
         assert!(message.contains("connect 1, file_open 1;"), "{message}");
         assert_eq!(look(counts(8, 2), 200), (vec![], String::new()));
+    }
+
+    #[test]
+    fn at_the_end_nothing_stays_untold() {
+        let now = Instant::now();
+        let mut missed = MissedRuns::new(counts(0, 0));
+        assert!(missed.look(counts(1, 0), now).1.is_some());
+        assert!(missed.look(counts(3, 0), now).1.is_none(), "too soon");
+        let (news, health) = missed.last(counts(3, 1));
+        assert_eq!(news, counts(0, 1)[1..]);
+        let message = health.map(|health| health.message).unwrap_or_default();
+        assert!(message.contains("connect 1, file_open 2;"), "{message}");
+        assert!(missed.last(counts(3, 1)).1.is_none());
     }
 }

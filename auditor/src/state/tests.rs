@@ -273,8 +273,8 @@ fn what_did_not_change_is_neither_collected_nor_written() {
     assert_eq!(read_learned(&path).unwrap(), kept);
 }
 
-/// As many ServiceAccounts as are remembered, with as many programs, whose names take as much room as names can: one that has learned
-/// little is among them.
+/// As many ServiceAccounts as are remembered, with as many programs, whose names take as much room as names can: one that has
+/// learned little is among them.
 #[test]
 fn what_is_too_much_for_its_file_leaves_out_who_has_the_most() {
     let (namespace, long): (Arc<str>, Arc<str>) = ("n".repeat(63).into(), "p".repeat(253).into());

@@ -170,6 +170,9 @@ pub(super) fn stopped(row: &mut Row, event: &Value) {
             row.word(paint, &format!("+ {} {what}", count(number)));
         }
     }
+    if let Some(missed) = number(event, "/missed_runs").filter(|missed| *missed > 0) {
+        row.word(Paint::Bad, &format!("{} RUNS MISSED", count(missed)));
+    }
     if let Some(seconds) = number(event, "/uptime_seconds") {
         let uptime = duration(seconds.saturating_mul(1_000_000));
         row.word(Paint::Dim, &format!("in {uptime}"));

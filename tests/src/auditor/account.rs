@@ -103,7 +103,7 @@ mod tests {
     fn stopped(matched: u64, lines: u64, lost: u64) -> Value {
         json!({
             "event": "stopped", "matched": matched, "lines": lines, "lost": lost,
-            "counted_only": 5, "folded": 1, "merged": 0, "queued": 0,
+            "counted_only": 5, "folded": 1, "merged": 0, "queued": 0, "missed_runs": 0,
         })
     }
 

@@ -13,6 +13,8 @@ pub struct Totals {
     pub merged: u64,
     pub lost: u64,
     pub queued: u64,
+    /// In none of the others.
+    pub missed_runs: u64,
 }
 
 impl Totals {
@@ -31,6 +33,7 @@ impl Totals {
             merged: total("merged")?,
             lost: total("lost")?,
             queued: total("queued")?,
+            missed_runs: total("missed_runs")?,
         })
     }
 
@@ -44,6 +47,7 @@ impl Totals {
             merged,
             lost,
             queued,
+            missed_runs: _,
         } = *self;
         let sum = lines + counted_only + folded + merged + lost + queued;
         matched as i64 - sum as i64
@@ -60,7 +64,7 @@ mod tests {
         let unaccounted = |matched: u64| {
             let line = json!({
                 "event": "stopped", "matched": matched, "lines": 3, "counted_only": 1, "folded": 10, "merged": 2,
-                "lost": 4, "queued": 5,
+                "lost": 4, "queued": 5, "missed_runs": 6,
             });
             Totals::of(&line).unwrap().unaccounted()
         };

@@ -119,7 +119,7 @@ fn perform(
     let is_watched = |hook: &str| stage.hooks.get(hook).is_some_and(|by| by != "none");
     let raised = watched.raised.iter();
     for raised in raised.filter(|raised| raised.hook.is_none_or(is_watched)) {
-        let alert = watch.await_firing(raised)?;
+        let alert = watch.await_raised(raised)?;
         said.push(format!(
             "{}: {}",
             raised.alert,

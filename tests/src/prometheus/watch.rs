@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     api::Api,
     server::{NAMESPACE, POD, Prometheus},
-    watched::Raised,
+    watched::{FIRING, Raised},
 };
 use crate::{node::NODE_NAME, patience};
 
@@ -66,20 +66,23 @@ impl Watch {
     }
 
     /// Waits for an alert, which is returned.
-    pub fn await_firing(&mut self, raised: &Raised) -> Result<Value> {
+    pub fn await_raised(&mut self, raised: &Raised) -> Result<Value> {
         let deadline = Instant::now() + FIRES_WITHIN * patience();
         loop {
             let alerts = self.api().alerts()?;
             let found = alerts.iter().find(|alert| is_raised(alert, raised));
             if let Some(alert) = found {
                 check(alert, &self.runbooks)?;
-                *self.raised.entry(raised.alert.to_owned()).or_default() += 1;
+                if raised.state == FIRING {
+                    *self.raised.entry(raised.alert.to_owned()).or_default() += 1;
+                }
                 return Ok(alert.clone());
             }
             if Instant::now() > deadline {
                 bail!(
-                    "{} does not fire for {:?}, but {:?}",
+                    "{} is not {} for {:?}, but there fire {:?}",
                     raised.alert,
+                    raised.state,
                     raised.labels,
                     firing(&alerts)
                 );
@@ -106,7 +109,7 @@ impl Watch {
         Ok(format!("{count} alerts fire, and all were to"))
     }
 
-    /// Two minutes of it are the rule tests' affair.
+    /// Five minutes of it are the rule tests' affair.
     pub fn await_down(&self) -> Result<String> {
         let deadline = Instant::now() + FIRES_WITHIN * patience();
         loop {
@@ -135,7 +138,7 @@ fn runbooks(rules: &Path) -> Result<PathBuf> {
 }
 
 fn is_raised(alert: &Value, raised: &Raised) -> bool {
-    alert["state"] == "firing"
+    alert["state"] == raised.state
         && alert["labels"]["alertname"] == raised.alert
         && raised
             .labels

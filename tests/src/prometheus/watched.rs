@@ -1,8 +1,10 @@
 //! Which alerts each scene must raise, and for whom.
 
-/// An alert that must fire: its name, and labels that it must have.
+/// An alert that must be raised: its name, and labels that it must have.
 pub struct Raised {
     pub alert: &'static str,
+    /// `firing`, or `pending` of what fires only where it lasts: how long, the rule tests hold.
+    pub state: &'static str,
     pub labels: &'static [(&'static str, &'static str)],
     /// The hook that tells of it, where kernels may be without.
     pub hook: Option<&'static str>,
@@ -17,10 +19,13 @@ pub struct Watched {
 const fn of(alert: &'static str, labels: &'static [(&'static str, &'static str)]) -> Raised {
     Raised {
         alert,
+        state: FIRING,
         labels,
         hook: None,
     }
 }
+
+pub const FIRING: &str = "firing";
 
 /// In the order in which they are played. What policy and bindings allow comes first: it raises nothing.
 pub const WATCHED: &[Watched] = &[
@@ -130,13 +135,16 @@ pub const WATCHED: &[Watched] = &[
     },
     Watched {
         scene: "agent-refuses",
-        raised: &[of(
-            "CredentialAgentUnreachable",
-            &[
-                ("workload_namespace", "shop"),
-                ("workload_service_account", "alone"),
-            ],
-        )],
+        raised: &[Raised {
+            state: "pending",
+            ..of(
+                "CredentialAgentUnreachable",
+                &[
+                    ("workload_namespace", "shop"),
+                    ("workload_service_account", "alone"),
+                ],
+            )
+        }],
     },
     Watched {
         scene: "impostor-in-own-network",
@@ -159,12 +167,14 @@ pub const WATCHED: &[Watched] = &[
                 ],
             ),
             Raised {
-                alert: "CredentialSuspicious",
-                labels: &[
-                    ("finding", "raw-socket"),
-                    ("workload_service_account", "tunnel"),
-                ],
                 hook: Some("socket_create"),
+                ..of(
+                    "CredentialSuspicious",
+                    &[
+                        ("finding", "raw-socket"),
+                        ("workload_service_account", "tunnel"),
+                    ],
+                )
             },
         ],
     },

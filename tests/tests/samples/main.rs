@@ -163,8 +163,8 @@ fn write(output: &str, kind: &str) -> Result<()> {
     for (event, texts) in samples {
         // It may have had a finding before.
         let _ = fs::remove_file(path(kind, &format!("{event}.finding")));
-        for (text, suffix) in texts.iter().zip(["", ".finding"]) {
-            let text = pretty::print(&normal::text(text)?);
+        for (text, suffix) in normal::texts(&texts)?.iter().zip(["", ".finding"]) {
+            let text = pretty::print(text);
             fs::write(path(kind, &format!("{event}{suffix}")), text)?;
         }
     }

@@ -20,17 +20,29 @@ const NUMBERS: [(&str, u64); 6] = [
     ("untruncated_size", 17),
 ];
 
-/// `text`, one line of JSON.
-pub fn text(text: &str) -> Result<String> {
+/// Lines of JSON that speak of each other: what has one id in all of them keeps one.
+pub fn texts(lines: &[String]) -> Result<Vec<String>> {
+    let (mut uuids, mut hashes) = (uuids(), hashes());
+    let lines = lines.iter();
+    lines
+        .map(|line| text(line, &mut uuids, &mut hashes))
+        .collect()
+}
+
+fn text(
+    text: &str,
+    uuids: &mut dyn FnMut(&str) -> String,
+    hashes: &mut dyn FnMut(&str) -> String,
+) -> Result<String> {
     let line: Value = serde_json::from_str(text)?;
     let time = line["time"]
         .as_str()
         .or(line["metadata"]["original_time"].as_str());
     let time: Timestamp = time.context("no time")?.parse()?;
     let shift = MOMENT.parse::<Timestamp>()?.duration_since(time);
-    let text = replace(text, uuid_at, &mut uuids());
+    let text = replace(text, uuid_at, uuids);
     let text = replace(&text, time_at, &mut |found| shifted(found, shift));
-    let mut text = replace(&text, hex_at, &mut hashes());
+    let mut text = replace(&text, hex_at, hashes);
     for name in MILLISECONDS {
         text = numbers(&text, name, &mut |old| {
             i64::try_from(old).map_or(old, |old| (old + shift.as_millis() as i64).unsigned_abs())
@@ -147,5 +159,8 @@ fn numbers(text: &str, name: &str, with: &mut dyn FnMut(u64) -> u64) -> String {
 fn ids_are_counted_and_times_are_moved_together() {
     let line = r#"{"time":"2020-01-01T00:00:00.5Z","id":"019860c8-ffff-7000-8000-0123456789ab","other":"x/019860c8-ffff-7000-8000-0123456789ab","from":"2020-01-01T00:00:01Z","latency_us":9,"created_time":1577836800600}"#;
     let want = r#"{"time":"2026-11-22T12:00:00.123456789Z","id":"0198a1b2-0000-7000-8000-000000000001","other":"x/0198a1b2-0000-7000-8000-000000000001","from":"2026-11-22T12:00:00.623456789Z","latency_us":212,"created_time":1795348800223}"#;
-    assert_eq!(text(line).unwrap(), want);
+    let about = r#"{"time":"2020-01-01T00:00:00.5Z","id":"019860c8-aaaa-7000-8000-0123456789ab","of":"019860c8-ffff-7000-8000-0123456789ab"}"#;
+    let told = r#"{"time":"2026-11-22T12:00:00.123456789Z","id":"0198a1b2-0000-7000-8000-000000000002","of":"0198a1b2-0000-7000-8000-000000000001"}"#;
+    let both = texts(&[line, about].map(str::to_owned)).unwrap();
+    assert_eq!(both, [want, told]);
 }

@@ -186,6 +186,15 @@ impl Daemon {
             .with_context(|| self.log())
     }
 
+    /// As [`stop`](Self::stop), where the other end takes nothing: what is not out is lost, is announced, and is the exit code.
+    pub fn stop_with_lines_lost(&mut self) -> Result<()> {
+        let status = self.stop()?;
+        let log = self.log();
+        ensure!(status.code() == Some(1), "{status}: what it had is lost");
+        ensure!(log.contains("the output did not take everything"), "{log}");
+        Ok(())
+    }
+
     pub fn log(&self) -> String {
         auditor::tail(&self.log)
     }

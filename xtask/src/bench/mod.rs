@@ -43,9 +43,9 @@ const ASSOCIATIONS: u32 = 1000;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask bench                    everything, to docs/benchmarks.md: some 25 minutes on two processors
+  cargo xtask bench                    everything, to docs/benchmarks.md: some 35 minutes on two processors
   cargo xtask bench --quick            less of each, without the virtual machine: some 3 minutes
-  cargo xtask bench --only burst --runs 100
+  cargo xtask bench --only pace
 
 A goal missed is reported, not an error: these are measurements of this machine at this moment.")]
 pub struct Args {

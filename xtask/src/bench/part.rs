@@ -62,7 +62,7 @@ impl Part {
             Self::Pace => paced::pace(subject, f64::from(of(30, 5))),
             Self::Burst => {
                 let opens = args.opens.unwrap_or(of(1_000_000, 250_000).into());
-                burst::measure(subject, args.runs.unwrap_or(of(25, 3)), opens)
+                burst::measure(subject, args.runs.unwrap_or(of(100, 3)), opens)
             }
             Self::Flood => paced::flood(subject, f64::from(of(10, 5))),
             Self::Instructions if args.quick && args.only.is_empty() => Ok(self.skipped("--quick")),

@@ -349,7 +349,11 @@ fn what_is_kept_is_what_the_next_run_knows() {
     }
     let kept: Vec<&Learned> = baselines.iter().collect();
     assert_eq!(&*kept[0].service_account, "a", "in a fixed order");
-    assert!(again(&baselines, seconds_later(1)).iter().eq(kept.iter().copied()));
+    assert!(
+        again(&baselines, seconds_later(1))
+            .iter()
+            .eq(kept.iter().copied())
+    );
     // As it was written before what a program did was told apart.
     let mut old = serde_json::to_value(kept[0]).unwrap();
     let removed = old["executables"][0]
