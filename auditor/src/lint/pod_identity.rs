@@ -227,7 +227,7 @@ impl Check<'_> {
             let message = words::failed(condition, self.facts);
             match problems
                 .iter_mut()
-                .find(|(of, to, _)| (*of, &*to) == (id, &remedy))
+                .find(|(of, to, _)| *of == id && *to == remedy)
             {
                 Some((.., messages)) => messages.push(message),
                 None => problems.push((id, remedy, vec![message])),

@@ -99,11 +99,9 @@ fn what_is_not_decided_says_why() {
 
 #[test]
 fn the_nearest_statement_is_told() {
-    let statements = format!(
-        r#"{{"Sid":"far","Effect":"Allow","Principal":{{"Service":"pods.eks.amazonaws.com"}},"Action":"sts:AssumeRole","Condition":{{"StringEquals":{{"absent":"1","yes":"2"}}}}}},
-           {{"Sid":"near","Effect":"Allow","Principal":{{"Service":"pods.eks.amazonaws.com"}},"Action":"sts:AssumeRole","Condition":{{"StringEquals":{{"yes":["2","3"],"what":"1"}}}}}}"#
-    );
-    let policy = policy(&statements);
+    let statements = r#"{"Sid":"far","Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"absent":"1","yes":"2"}}},
+           {"Sid":"near","Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"yes":["2","3"],"what":"1"}}}"#;
+    let policy = policy(statements);
     let request = service("sts:AssumeRole");
     let Obstacle::Conditions(statement, failing) = request.obstacle(&policy) else {
         panic!();
