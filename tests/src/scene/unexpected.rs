@@ -16,7 +16,7 @@ const AGENT: &str = "pod-identity-agent";
 const FINDING: &str = "unexpected-executable:medium";
 /// For a line to come.
 const SOON: Duration = Duration::from_secs(10);
-const LEARNING: Duration = Duration::from_secs(3);
+const LEARNING: Duration = Duration::from_secs(1);
 
 pub const SCENES: &[Scene] = &[
     Scene {
