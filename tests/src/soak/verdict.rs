@@ -1,6 +1,8 @@
 //! Whether a soak went as it must: each check is a row, `ok` or `FAIL`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 use super::{Report, late, load::Cast};
 use crate::{measure::stream::Seen, play::Score};
@@ -68,11 +70,27 @@ pub fn judge(report: &Report, seen: &Seen, cast: &Cast) -> Score {
     check("findings", others.is_empty(), detail);
 
     let opens_folded = folded(seen, Some("token_open"));
-    let told = seen.allowed_opens + opens_folded;
+    // What is not known yet of a pod, or of who else is in its mount namespace, is a line all the same.
+    let is_doubted = |line: &Value| {
+        line["event"] == "token_open" && line["relation"] == "own" && line["verdict"] != "allowed"
+    };
+    let doubted: Vec<&Value> = seen
+        .whole
+        .iter()
+        .map(|whole| &whole.line)
+        .filter(|line| is_doubted(line))
+        .collect();
+    let doubts: BTreeSet<String> = doubted
+        .iter()
+        .map(|line| format!("{} {}", line["verdict"], line["undetermined"]))
+        .collect();
+    let told = seen.allowed_opens + doubted.len() as u64 + opens_folded;
     let opens_lost = done.opens.checked_sub(told);
     let detail = format!(
-        "{} own opens: {} lines, {opens_folded} folded",
-        done.opens, seen.allowed_opens
+        "{} own opens: {} lines, {} more that are not allowed {doubts:?}, {opens_folded} folded",
+        done.opens,
+        seen.allowed_opens,
+        doubted.len()
     );
     check("own opens", opens_lost.is_some(), detail);
 
