@@ -30,6 +30,12 @@ impl<'a> Glance<'a> {
     }
 }
 
+/// That of the pod whose doing it was: it stands anywhere in the line.
+pub fn service_account(line: &[u8]) -> Option<&str> {
+    let pod = after(line, b"\"pod\":{")?;
+    text(pod, b"\"service_account\":\"")
+}
+
 fn after<'a>(line: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let at = line.windows(key.len()).position(|window| window == key)?;
     line.get(at + key.len()..)
@@ -85,6 +91,14 @@ mod tests {
         );
         let nothing = Glance::at(b"{}");
         assert_eq!((nothing.event, nothing.seq, nothing.time), ("", None, None));
+    }
+
+    #[test]
+    fn sees_whose_pod_it_was() {
+        let line = br#"{"pod":{"namespace":"soak","service_account":"noisy"},"token":{"owner":{"service_account":"other"}}}"#;
+        assert_eq!(service_account(line), Some("noisy"));
+        let without = br#"{"pod":null,"token":{"owner":{"service_account":"other"}}}"#;
+        assert_eq!(service_account(without), None);
     }
 
     #[test]

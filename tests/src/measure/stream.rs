@@ -18,7 +18,11 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Subject, flood::realtime, glance::Glance};
+use super::{
+    Subject,
+    flood::realtime,
+    glance::{Glance, service_account},
+};
 use crate::{
     auditor::{self, Sequence, Totals, explained_hole},
     node::Lab,
@@ -44,6 +48,9 @@ pub struct Seen {
     pub by_event: BTreeMap<String, u64>,
     /// `token_open` lines of verdict `allowed`; they are not kept.
     pub allowed_opens: u64,
+    /// The same by the ServiceAccount of whose pod it was, where [`Stream::count_openers`] was called: it costs a look at each line.
+    pub allowed_by: BTreeMap<String, u64>,
+    counts_openers: bool,
     /// Sums of what `loss` and `summary` lines count.
     pub lost: u64,
     pub folded: u64,
@@ -96,6 +103,10 @@ impl Seen {
         }
         let Some(line) = whole else {
             self.allowed_opens += 1;
+            if self.counts_openers {
+                let opener = service_account(line).unwrap_or_default().to_owned();
+                *self.allowed_by.entry(opener).or_default() += 1;
+            }
             return;
         };
         let count = COUNTS.iter().find_map(|name| line[name].as_u64());
@@ -172,6 +183,11 @@ impl Stream {
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on [`Seen::allowed_by`] is kept.
+    pub fn count_openers(&self) {
+        self.seen().counts_openers = true;
     }
 
     /// Nothing is read for so long.

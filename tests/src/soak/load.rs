@@ -1,6 +1,7 @@
 //! What happens during a soak. One thread plays it, beside the pods that open at a steady pace.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -42,6 +43,8 @@ const WARM_UP: Duration = Duration::from_secs(5);
 pub struct Done {
     /// Of a pod's own token.
     pub opens: u64,
+    /// The same by the pod's ServiceAccount.
+    pub opens_by: BTreeMap<String, u64>,
     pub thefts: u64,
     /// To the agent, each with an own open.
     pub connects: u64,
@@ -50,6 +53,14 @@ pub struct Done {
     pub policies: u64,
     pub clusters: u64,
     pub sleeps: u64,
+}
+
+impl Done {
+    fn opened(&mut self, by: &Pod, count: u64) {
+        self.opens += count;
+        let of = by.spec.service_account.clone();
+        *self.opens_by.entry(of).or_default() += count;
+    }
 }
 
 pub struct Cast {
@@ -133,7 +144,8 @@ pub fn play(
         thread::sleep(STEP.saturating_sub(step_begun.elapsed()));
     }
     for pod in &cast.steady {
-        done.opens += ask(lab, pod, &Request::Join)?.opens;
+        let opens = ask(lab, pod, &Request::Join)?.opens;
+        done.opened(pod, opens);
     }
     // What it opened is counted already.
     ask(lab, &cast.noisy, &Request::Join)?;
@@ -142,7 +154,7 @@ pub fn play(
 
 fn act(step: u64, lab: &mut Lab, cast: &Cast, stream: &Stream, done: &mut Done) -> Result<()> {
     lab.run(&cast.client, &["sdk"])?;
-    done.opens += 1;
+    done.opened(&cast.client, 1);
     done.connects += 1;
     if step % THEFT == 3 {
         let of = step as usize / THEFT as usize % cast.steady.len();
@@ -152,7 +164,7 @@ fn act(step: u64, lab: &mut Lab, cast: &Cast, stream: &Stream, done: &mut Done) 
     if step % CHURN == 7 {
         let brief = lab.start(PodSpec::daemon("soak", "brief").with_pod_identity())?;
         lab.run(&brief, &["peek", &own_token(&brief)])?;
-        done.opens += 1;
+        done.opened(&brief, 1);
         if step % (2 * CHURN) == 7 {
             steal(lab, cast, &brief, done)?;
         }
@@ -179,7 +191,7 @@ fn act(step: u64, lab: &mut Lab, cast: &Cast, stream: &Stream, done: &mut Done) 
         ask(lab, &cast.noisy, &Request::Open { path, count })?;
         steal(lab, cast, victim, done)?;
         done.sleeps += 1;
-        done.opens += BURST;
+        done.opened(&cast.noisy, BURST);
     }
     Ok(())
 }

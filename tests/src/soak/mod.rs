@@ -68,6 +68,7 @@ pub fn run(soak: &Soak) -> Result<(Report, Score)> {
     let mut lab = Lab::new(&soak.subject.helpers)?;
     let mut cast = load::Cast::start(&mut lab)?;
     let mut stream = Stream::start(&lab, &soak.subject)?;
+    stream.count_openers();
     let (done, samples) = load::play(soak, &mut lab, &mut cast, &mut stream)?;
     stream.settle(Duration::from_secs(3), |_| false)?;
     let peak_mib = usage::of(stream.pid())?.peak;

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Report, late, load::Cast};
+use super::{
+    Report, late,
+    load::{Cast, Done},
+};
 use crate::{measure::stream::Seen, play::Score};
 
 /// MiB a minute that a long run's last half may seem to grow by: a megabyte in a quarter of an hour is the allocator's noise.
@@ -36,6 +39,36 @@ fn folded(seen: &Seen, of: Option<&str>) -> u64 {
     summaries
         .filter_map(|whole| whole.line["count"].as_u64())
         .sum()
+}
+
+/// Of which ServiceAccount's pods how many own opens are neither lines nor folded; less than 0 where there are more than were made.
+fn short_of(done: &Done, seen: &Seen, doubted: &[&Value]) -> BTreeMap<String, i64> {
+    let mut short: BTreeMap<String, i64> = done
+        .opens_by
+        .iter()
+        .map(|(of, count)| (of.clone(), *count as i64))
+        .collect();
+    let mut told = |of: &str, count: u64| *short.entry(of.to_owned()).or_default() -= count as i64;
+    for (of, count) in &seen.allowed_by {
+        told(of, *count);
+    }
+    let of = |line: &Value| {
+        let of = line["pod"]["service_account"].as_str();
+        of.unwrap_or("nobody known").to_owned()
+    };
+    for line in doubted {
+        told(&of(line), 1);
+    }
+    for whole in seen.of("summary") {
+        if whole.line["of"] == "token_open" {
+            told(
+                &of(&whole.line),
+                whole.line["count"].as_u64().unwrap_or_default(),
+            );
+        }
+    }
+    short.retain(|_, count| *count != 0);
+    short
 }
 
 /// Prints the rows.
@@ -70,9 +103,12 @@ pub fn judge(report: &Report, seen: &Seen, cast: &Cast) -> Score {
     check("findings", others.is_empty(), detail);
 
     let opens_folded = folded(seen, Some("token_open"));
-    // What is not known yet of a pod, or of who else is in its mount namespace, is a line all the same.
+    // What is not known yet of a pod, or of who else is in its mount namespace, is a line all the same. Nobody opens another's token
+    // but the thief.
     let is_doubted = |line: &Value| {
-        line["event"] == "token_open" && line["relation"] == "own" && line["verdict"] != "allowed"
+        line["event"] == "token_open"
+            && line["verdict"] != "allowed"
+            && line["pod"]["uid"] != cast.thief.spec.uid
     };
     let doubted: Vec<&Value> = seen
         .whole
@@ -82,7 +118,10 @@ pub fn judge(report: &Report, seen: &Seen, cast: &Cast) -> Score {
         .collect();
     let doubts: BTreeSet<String> = doubted
         .iter()
-        .map(|line| format!("{} {}", line["verdict"], line["undetermined"]))
+        .map(|line| {
+            let (relation, verdict) = (&line["relation"], &line["verdict"]);
+            format!("{relation} {verdict} {}", line["undetermined"])
+        })
         .collect();
     let told = seen.allowed_opens + doubted.len() as u64 + opens_folded;
     let opens_lost = done.opens.checked_sub(told);
@@ -92,7 +131,12 @@ pub fn judge(report: &Report, seen: &Seen, cast: &Cast) -> Score {
         seen.allowed_opens,
         doubted.len()
     );
-    check("own opens", opens_lost.is_some(), detail);
+    // A short-lived pod may be in the cluster's file no more when its open is judged, and never have been when the file was read.
+    let only_brief = doubted.len() as u64 <= done.churned
+        && doubted
+            .iter()
+            .all(|line| line["undetermined"] == json!(["pod"]));
+    check("own opens", opens_lost.is_some() && only_brief, detail);
 
     let connects = seen
         .by_event
@@ -111,8 +155,12 @@ pub fn judge(report: &Report, seen: &Seen, cast: &Cast) -> Score {
     let missing = opens_lost.unwrap_or_default() + connects_lost.unwrap_or_default();
     let (lost, unnamed) = (report.totals.lost, folded(seen, None));
     let missed = report.totals.missed_runs;
+    let whose = match opens_lost {
+        None | Some(0) => String::new(),
+        Some(_) => format!(" (by ServiceAccount: {:?})", short_of(done, seen, &doubted)),
+    };
     let detail = format!(
-        "{missing} opens and connects neither told of nor folded; {lost} lost of all events, {unnamed} folded without a name, {missed} \
+        "{missing} opens and connects neither told of nor folded{whose}; {lost} lost of all events, {unnamed} folded without a name, {missed} \
          runs of probes left out by the kernel, which was told"
     );
     check("lost", missing <= lost + unnamed + missed, detail);
