@@ -82,9 +82,26 @@ pub fn ci(built: &Built) -> Result<Counts> {
 }
 
 /// # Errors
-/// With everything that is wrong.
+/// When anything is wrong; all of it was told.
 pub fn check() -> Result<()> {
     let root = process::workspace();
+    let checks = [
+        ("links and paths", references(root)),
+        ("quoted messages", messages(root)),
+        ("the newcomer's patches", patches(root)),
+    ];
+    let mut failures = 0;
+    for (name, result) in checks {
+        if let Err(error) = result {
+            println!("FAIL {name}: {error:#}");
+            failures += 1;
+        }
+    }
+    ensure!(failures == 0, "{failures} of 3 checks of the documents");
+    Ok(())
+}
+
+fn references(root: &Path) -> Result<()> {
     let mut tree = Tree::default();
     read(root, "", &mut tree)?;
     let (faults, looked) = tree.check();
@@ -103,8 +120,7 @@ pub fn check() -> Result<()> {
         "too few to be all of them"
     );
     ensure!(faults.is_empty(), "{} faults", faults.len());
-    messages(root)?;
-    patches(root)
+    Ok(())
 }
 
 /// Directories that hold nothing of the repository's own.

@@ -6,9 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
-use crate::process;
+use crate::{apt, process};
 
 const COLUMNS: usize = 150;
 const SHOWN: &str =
@@ -35,8 +35,9 @@ pub fn draw(auditor: &Path) -> Result<String> {
     Ok(svg(SHOWN, &lines))
 }
 
-/// What it prints where a person sits: with colours, cut to the width. bsdutils' script makes the terminal.
+/// What it prints where a person sits: with colours, cut to the width.
 fn on_a_terminal(auditor: &Path) -> Result<String> {
+    apt::ensure_program("script", "bsdutils", "makes the picture's terminal")?;
     let arguments = SHOWN.strip_prefix("auditor ").unwrap_or(SHOWN);
     let typed = format!("stty cols {COLUMNS}; exec \"$AUDITOR\" {arguments}");
     let mut script = Command::new("script");
@@ -49,7 +50,7 @@ fn on_a_terminal(auditor: &Path) -> Result<String> {
     for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         script.env_remove(name);
     }
-    process::capture(&mut script).context("bsdutils' script, which makes a terminal")
+    process::capture(&mut script)
 }
 
 /// A terminal's window: the command as typed, then the lines, with their colours (SGR).
