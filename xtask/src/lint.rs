@@ -1,16 +1,20 @@
-//! `cargo xtask lint`: format and clippy, warnings are errors, for both halves.
+//! `cargo xtask lint`: format and clippy, warnings are errors, for both halves; and the documents' links.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{apt, process, setup, toolchain::Toolchain};
+use crate::{apt, docs, process, setup, toolchain::Toolchain};
 
 /// Runs every check even if one fails; exit code 1 if any did.
 pub fn run() -> Result<ExitCode> {
     let toolchain = setup::run()?;
     let checks = [
-        ("format", format as fn(&Toolchain) -> Result<()>),
+        (
+            "documents",
+            (|_| docs::check()) as fn(&Toolchain) -> Result<()>,
+        ),
+        ("format", format),
         ("clippy, host crates", clippy_host),
         ("clippy, probes", clippy_probes),
     ];

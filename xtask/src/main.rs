@@ -5,11 +5,13 @@ mod bench;
 mod build;
 mod daemon;
 mod demo;
+mod docs;
 mod doctor;
 mod e2e;
 mod fuzz;
 mod lint;
 mod manifests;
+mod newcomer;
 mod node;
 mod process;
 mod prometheus;
@@ -58,7 +60,7 @@ enum Task {
     Build(build::Args),
     /// Builds, makes a node in miniature and plays the scenes against the real auditor. Needs root.
     Demo(demo::Args),
-    /// Format check and clippy, for the host crates and for the eBPF crate on its own target.
+    /// Format check and clippy, for the host crates and for the eBPF crate on its own target; links of the documents.
     Lint,
     /// Every test; ends with one line `N passed, N failed, N skipped`.
     Test(test::Args),
@@ -66,6 +68,10 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Alert rules, dashboard and runbooks: checks them with promtool, or writes the PrometheusRule.
     Manifests(manifests::Args),
+    /// The documents: links, paths and the newcomer's patches are held against the tree; docs/tail.svg is drawn.
+    Docs(docs::Args),
+    /// The first hour of CONTRIBUTING.md, word by word in a fresh clone: a toy finding is added, tested, and seen in the demo. Needs root.
+    Newcomer(newcomer::Args),
     /// End to end with real parts: containers by containerd, a kube-apiserver, a Prometheus. Needs root.
     E2e(e2e::Args),
     /// Boots a distribution's kernel in QEMU (no KVM needed) and plays the scenes there.
@@ -87,6 +93,8 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Manifests(args) => manifests::run(&args),
+        Task::Docs(args) => docs::run(&args),
+        Task::Newcomer(args) => newcomer::run(&args),
         Task::E2e(args) => e2e::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),

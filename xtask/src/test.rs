@@ -12,7 +12,7 @@ use crate::{
     apt,
     build::{self, Built},
     daemon::Daemon,
-    e2e, fuzz, manifests,
+    docs, e2e, fuzz, manifests,
     node::Node,
     process,
     summary::{Counts, Format, run_counted},
@@ -82,6 +82,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "promtool on what people are woken by",
             manifests::ci,
         );
+        counts += suite("the documents' picture", "what people see first", || {
+            docs::ci(&built)
+        });
     }
     if e2e || all {
         counts += suite(

@@ -76,6 +76,7 @@ mod tests {
             assert_eq!(said, documented, "{row}");
             rows += 1;
         }
-        assert_eq!(rows, 22, "rows of the table");
+        // That none is missing tests/tests/findings.rs holds.
+        assert!(rows >= 22, "{rows} rows of the table");
     }
 }
