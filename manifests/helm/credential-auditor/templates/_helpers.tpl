@@ -4,6 +4,7 @@ app.kubernetes.io/part-of: credential-auditor
 {{- end -}}
 
 {{- define "image" -}}
+{{- $_ := include "clusterName" . -}}
 {{- $image := .Values.image -}}
 {{- if hasPrefix "registry.credential-auditor.example/" $image.repository -}}
 {{- fail "image.repository: no image is published yet; push what `cargo xtask image` builds to a registry of yours, and name it: --set image.repository=REGISTRY/credential-auditor" -}}
