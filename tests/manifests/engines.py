@@ -2,7 +2,9 @@
 
 Reads JSON of a file, and writes JSON to stdout: engines.py TASK FILE
 
-helm      {"chart": DIR, "cases": [{"namespace": NAME, "values": {…}, "lint": BOOL}]}
+package   {"chart": DIR, "destination": DIR}
+          -> PATH of the archive
+helm      {"chart": DIR or ARCHIVE, "cases": [{"namespace": NAME, "values": {…}, "lint": BOOL}]}
           -> for each {"files": {TEMPLATE: TEXT}, "objects": [OBJECT]}, with "lint": true {"lint": [MESSAGE]}; or {"error": TEXT}
 parse     {"documents": TEXT}
           -> [OBJECT]
@@ -30,6 +32,12 @@ def helm(request):
 
     chart = helm_python.Chart.load(request["chart"])
     return [case_of(helm_python, chart, request["chart"], case) for case in request["cases"]]
+
+
+def package(request):
+    import helm_python
+
+    return helm_python.package(request["chart"], destination=request["destination"])
 
 
 def case_of(helm_python, chart, path, case):
@@ -108,7 +116,7 @@ def name_of(one):
 
 
 if __name__ == "__main__":
-    tasks = {"helm": helm, "parse": parse, "validate": validate}
+    tasks = {"helm": helm, "package": package, "parse": parse, "validate": validate}
     with open(sys.argv[2], encoding="utf-8") as request:
         answer = tasks[sys.argv[1]](json.load(request))
     json.dump(answer, sys.stdout)
