@@ -6,9 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     ArgsMode, Backend, CheckArgs, CompletionsArgs, ExplainArgs, LintArgs, ManArgs, PolicyArgs,
-    RemoveStateArgs, ReplayArgs, StatusArgs, SyncArgs, TailArgs, check, explain, generate, lint, policy, remove_state,
-    replay,
-    status, sync, tail,
+    RemoveStateArgs, ReplayArgs, StatusArgs, SyncArgs, TailArgs, check, explain, generate, lint,
+    policy, remove_state, replay, status, sync, tail,
 };
 
 #[derive(Debug, Parser)]

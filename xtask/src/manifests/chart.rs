@@ -48,7 +48,7 @@ fn cases() -> Vec<Case> {
     let sha = format!("sha256:{}", "0123456789abcdef".repeat(4));
     vec![
         case("defaults", json!({})),
-        case("operator", operator.clone()),
+        case("operator", operator),
         case("ack", json!({"associations": {"from": "ack"}})),
         case("none", json!({"associations": {"from": "none"}})),
         case("cleanup", json!({"cleanup": true})),

@@ -75,7 +75,10 @@ pub fn ci() -> Result<Counts> {
         ),
         Err(why) => tally.skip("jq", &why),
     }
-    tally.note("values.yaml says why, and its schema knows all of it", values::check());
+    tally.note(
+        "values.yaml says why, and its schema knows all of it",
+        values::check(),
+    );
     match super::engines::Engines::open() {
         Ok(engines) => {
             let rendered = chart::check(&engines, &mut tally)?;

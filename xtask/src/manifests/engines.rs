@@ -73,6 +73,9 @@ impl Engines {
     pub fn lint(&self, chart: &Path, values: &Value) -> Result<()> {
         let case = json!({"namespace": NAMESPACE, "values": values, "lint": true});
         let answers = self.ask("helm", &json!({"chart": chart, "cases": [case]}))?;
+        if let Some(error) = answers[0]["error"].as_str() {
+            bail!("{error}");
+        }
         let messages = answers[0]["lint"].as_array().context("no answer of lint")?;
         if messages.is_empty() {
             return Ok(());

@@ -107,13 +107,9 @@ pub fn check(engines: &Engines, rendered: &All, tally: &mut Tally) -> Result<()>
     );
     let place = Place::make()?;
     tally.note(
-        "kustomize without a cluster's name is refused",
+        "kustomize without a cluster's name or an image is refused",
         check_nameless(engines, &place),
     );
-    fs::write(
-        place.path("kustomize/cluster/cluster.env"),
-        "CLUSTER_NAME=prod\n",
-    )?;
     for (case, applied, added) in OVERLAYS {
         let Some((_, chart)) = rendered.iter().find(|(name, _)| *name == case) else {
             // It was told that the chart does not render.
@@ -138,12 +134,27 @@ fn check_written(engines: &Engines) -> Result<()> {
     Ok(())
 }
 
+/// What is missing, by what `cluster.env` holds; none: there is no such file.
 fn check_nameless(engines: &Engines, place: &Place) -> Result<()> {
-    match engines.kustomize(&place.path("kustomize/cluster")) {
-        Ok(_) => bail!("it is applied"),
-        Err(error) if format!("{error:#}").contains("cluster.env") => Ok(()),
-        Err(error) => Err(error.context("it does not name cluster.env")),
+    let wanted = [
+        (None, "cluster.env"),
+        (Some("CLUSTER_NAME=prod\n"), "IMAGE"),
+        (
+            Some("IMAGE=registry.test/credential-auditor\n"),
+            "CLUSTER_NAME",
+        ),
+    ];
+    for (text, missing) in wanted {
+        if let Some(text) = text {
+            fs::write(place.path("kustomize/cluster/cluster.env"), text)?;
+        }
+        match engines.kustomize(&place.path("kustomize/cluster")) {
+            Ok(_) => bail!("it is applied without {missing}"),
+            Err(error) if format!("{error:#}").contains(missing) => {}
+            Err(error) => return Err(error.context(format!("it does not name {missing}"))),
+        }
     }
+    Ok(())
 }
 
 fn check_same(
@@ -153,18 +164,30 @@ fn check_same(
     applied: &str,
     added: &str,
 ) -> Result<()> {
-    let file = place.path(&format!("kustomize/{applied}/kustomization.yaml"));
-    let ours = directory().join(applied).join("kustomization.yaml");
-    let image =
-        format!("images:\n  - name: {IMAGE}\n    newName: registry.test/credential-auditor\n");
-    fs::write(&file, format!("{}\n{added}{image}", read(&ours)?))?;
-    let mut objects = engines.kustomize(&place.path(&format!("kustomize/{applied}")))?;
+    let name = format!("kustomize/{applied}");
+    let ours = read(&directory().join(applied).join("kustomization.yaml"))?;
+    fs::write(
+        place.path(&format!("{name}/kustomization.yaml")),
+        format!("{ours}\n{added}"),
+    )?;
+    let env = format!("CLUSTER_NAME=prod\nIMAGE={}\n", image(&chart.objects)?);
+    fs::write(place.path(&format!("{name}/cluster.env")), env)?;
+    let mut objects = engines.kustomize(&place.path(&name))?;
     if applied == "cluster" {
         let before = objects.len();
         objects.retain(|object| objects::key(object).0 != NAMESPACE);
         ensure!(objects.len() + 1 == before, "kustomize has no {NAMESPACE}");
     }
     objects::ensure_same(&chart.objects, &objects, ["the chart", "kustomize"])
+}
+
+/// That of the DaemonSet.
+fn image(objects: &[serde_json::Value]) -> Result<&str> {
+    let mut images = objects
+        .iter()
+        .filter(|object| object["kind"] == "DaemonSet")
+        .filter_map(|object| object["spec"]["template"]["spec"]["containers"][0]["image"].as_str());
+    images.next().context("the chart has no DaemonSet")
 }
 
 /// A copy of the manifests, in which a cluster has a name.
@@ -181,7 +204,9 @@ impl Place {
             copy(&manifests.join(name), &place.join(name))?;
         }
         // That of somebody who works here.
-        let _ = fs::remove_file(place.join("kustomize/cluster/cluster.env"));
+        for name in ["cluster", "cleanup"] {
+            let _ = fs::remove_file(place.join("kustomize").join(name).join("cluster.env"));
+        }
         Ok(Self(place))
     }
 

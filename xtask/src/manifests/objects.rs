@@ -55,9 +55,10 @@ fn differences(one: &Value, other: &Value, path: &str, names: [&str; 2], found: 
     match (one, other) {
         (Value::Object(one), Value::Object(other)) => {
             for key in one.keys().chain(other.keys()).collect::<BTreeSet<_>>() {
-                let (left, right) = (&one.get(key), &other.get(key));
-                let null = &Value::Null;
-                let (left, right) = (left.unwrap_or(null), right.unwrap_or(null));
+                let of = |object: &'_ serde_json::Map<String, Value>| {
+                    object.get(key).cloned().unwrap_or_default()
+                };
+                let (left, right) = (&of(one), &of(other));
                 differences(left, right, &format!("{path}.{key}"), names, found);
             }
         }
