@@ -64,7 +64,8 @@ fn ensure_at(values: &Value, schema: &Value, path: &str, depth: usize) -> Result
             .into_iter()
             .filter(|name| name != "global")
             .collect();
-        let unsaid: Vec<_> = known.difference(&names(values)).collect();
+        let said = names(values);
+        let unsaid: Vec<_> = known.difference(&said).collect();
         ensure!(unsaid.is_empty(), "values.yaml has no {path}.{unsaid:?}");
     }
     for (name, value) in values {
