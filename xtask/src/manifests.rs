@@ -1,5 +1,6 @@
 //! `cargo xtask manifests`: Helm chart, kustomize base, alert rules, dashboard and runbooks, checked and rendered.
 
+mod cases;
 mod chart;
 mod check;
 pub mod dashboard;

@@ -23,12 +23,6 @@ pub struct Engines {
     venv: Venv,
 }
 
-/// A rendering that is asked for.
-pub struct Case {
-    pub name: &'static str,
-    pub values: Value,
-}
-
 /// Objects as they would be applied.
 pub type Objects = Vec<Value>;
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 
 use super::{
+    cases,
     chart::{self, All},
     check::Tally,
     engines::{Engines, Rendered},
@@ -62,7 +63,7 @@ pub fn render(engines: &Engines) -> Result<Vec<PathBuf>> {
 fn written(engines: &Engines) -> Result<Vec<(&'static str, String)>> {
     let values = |cleanup: bool| {
         let mut values =
-            chart::with(&json!({"image": {"repository": STAND_IN}, "cleanup": cleanup}));
+            cases::with(&json!({"image": {"repository": STAND_IN}, "cleanup": cleanup}));
         // The cluster's own kustomization has it.
         values["clusterName"] = json!("CLUSTER-NAME-IS-NOT-SET");
         values
