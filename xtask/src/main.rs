@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod e2e;
 mod fuzz;
+mod image;
 mod lint;
 mod manifests;
 mod node;
@@ -38,6 +39,7 @@ use clap::{Parser, Subcommand};
   cargo xtask demo -- --scene own-irsa --keep        arguments after -- go to `lab play`
   cargo xtask test                                   unit, property, end-to-end and two VM kernels
   cargo xtask fuzz --seconds 600 --target cluster    one decoder for ten minutes
+  cargo xtask image                                  the container image for amd64 and arm64, with its SBOMs
   cargo xtask e2e containerd                         real containers, 1,000 short-lived ones among them
   cargo xtask vm-test --kernel 6.12 --backend kprobe
   cargo xtask bench --quick                          what the auditor costs, beside other tools and its goals
@@ -66,6 +68,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Alert rules, dashboard and runbooks: checks them with promtool, or writes the PrometheusRule.
     Manifests(manifests::Args),
+    /// The container image, from scratch and reproducible, with an SBOM; ends with `N passed, N failed, N skipped`.
+    Image(image::Args),
     /// End to end with real parts: containers by containerd, a kube-apiserver, a Prometheus. Needs root.
     E2e(e2e::Args),
     /// Boots a distribution's kernel in QEMU (no KVM needed) and plays the scenes there.
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Manifests(args) => manifests::run(&args),
+        Task::Image(args) => image::run(&args),
         Task::E2e(args) => e2e::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),

@@ -5,6 +5,7 @@ mod containerd;
 mod kubernetes;
 mod prometheus;
 mod shipping;
+pub mod venv;
 
 use std::process::ExitCode;
 
