@@ -216,6 +216,13 @@ enum EndToEnd {
     Containerd {
         #[command(flatten)]
         auditor: AuditorArgs,
+        /// Run the auditor from this OCI archive (`cargo xtask image`), as the DaemonSet in --manifest says; else --auditor runs, as a
+        /// process of the node.
+        #[arg(long, value_name = "ARCHIVE", requires = "manifest")]
+        image: Option<PathBuf>,
+        /// YAML with the DaemonSet.
+        #[arg(long, value_name = "PATH", requires = "image")]
+        manifest: Option<PathBuf>,
         /// Play only this scene; repeatable.
         #[arg(long = "scene", value_name = "NAME")]
         scenes: Vec<String>,
@@ -453,6 +460,8 @@ fn act(command: Action) -> Result<bool> {
         }
         Action::E2e(EndToEnd::Containerd {
             auditor,
+            image,
+            manifest,
             scenes,
             count,
             color,
@@ -462,6 +471,9 @@ fn act(command: Action) -> Result<bool> {
                 auditor: auditor.options()?,
                 helpers: helpers_beside_self()?,
                 scenes,
+                shipped: image
+                    .zip(manifest)
+                    .map(|(archive, manifest)| containerd::Shipped { archive, manifest }),
                 churn: count,
                 paint: Paint::new(color),
             };

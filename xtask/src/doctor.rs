@@ -183,6 +183,13 @@ fn tools() -> Vec<Check> {
         program("fatrace", "bench", false, "fatrace", "fatrace"),
         program("auditctl", "bench", false, "auditctl", "auditd"),
         program("bpftool", "bench", false, "bpftool", "bpftool"),
+        program(
+            "buildah",
+            "image, e2e containerd",
+            false,
+            "buildah",
+            "buildah",
+        ),
     ]
 }
 

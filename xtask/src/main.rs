@@ -9,6 +9,7 @@ mod docs;
 mod doctor;
 mod e2e;
 mod fuzz;
+mod image;
 mod lint;
 mod manifests;
 mod newcomer;
@@ -41,6 +42,7 @@ use clap::{Parser, Subcommand};
   cargo xtask demo -- --scene own-irsa --keep        arguments after -- go to `lab play`
   cargo xtask test                                   unit, property, end-to-end and two VM kernels
   cargo xtask fuzz --seconds 600 --target cluster    one decoder for ten minutes
+  cargo xtask image                                  the container image for amd64 and arm64, with its SBOMs
   cargo xtask e2e containerd                         real containers, 1,000 short-lived ones among them
   cargo xtask vm-test --kernel 6.12 --backend kprobe
   cargo xtask bench --quick                          what the auditor costs, beside other tools and its goals
@@ -73,6 +75,8 @@ enum Task {
     Docs(docs::Args),
     /// The first hour of CONTRIBUTING.md, word by word in a fresh clone: a toy finding is added, tested, and seen in the demo. Needs root.
     Newcomer(newcomer::Args),
+    /// The container image, from scratch and reproducible, with an SBOM; ends with `N passed, N failed, N skipped`.
+    Image(image::Args),
     /// End to end with real parts: containers by containerd, a kube-apiserver, a Prometheus. Needs root.
     E2e(e2e::Args),
     /// Boots a distribution's kernel in QEMU (no KVM needed) and plays the scenes there.
@@ -96,6 +100,7 @@ fn main() -> ExitCode {
         Task::Manifests(args) => manifests::run(&args),
         Task::Docs(args) => docs::run(&args),
         Task::Newcomer(args) => newcomer::run(&args),
+        Task::Image(args) => image::run(&args),
         Task::E2e(args) => e2e::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),

@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::pin};
 use aws_smithy_http_client::{
     Connector, ConnectorBuilder,
     proxy::ProxyConfig,
-    tls::{Provider, TlsContext, rustls_provider::CryptoMode},
+    tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, SharedHttpClient, SharedHttpConnector, http_client_fn},
@@ -13,6 +13,8 @@ use aws_smithy_runtime_api::client::{
 };
 use bytes::{Bytes, BytesMut};
 use hyper::body::Body;
+
+use super::roots;
 
 /// Of an answer. A page of 100 associations is some 40 KB, one with an inline policy some 12 KB.
 const MAX_ANSWER: usize = 8 << 20;
@@ -48,7 +50,7 @@ fn secure(builder: ConnectorBuilder) -> Connector {
     builder
         .proxy_config(ProxyConfig::from_env())
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(TlsContext::default())
+        .tls_context(roots::tls_context())
         .build()
 }
 

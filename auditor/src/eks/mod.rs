@@ -11,6 +11,7 @@ mod error;
 mod http;
 mod reader;
 mod refusal;
+mod roots;
 mod sign;
 
 pub use backoff::Pace;

@@ -10,7 +10,7 @@ mod totals;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -54,7 +54,9 @@ impl Options {
 }
 
 pub struct Auditor {
+    /// Itself, or what has started it, passes signals on and ends as it does.
     child: Child,
+    pid: u32,
     lines: Lines,
     log: PathBuf,
 }
@@ -77,13 +79,7 @@ impl Auditor {
             "there is no auditor at {}: build it (cargo build --release -p auditor) or name it with --auditor",
             options.program.display()
         );
-        // An earlier run's lines must not be taken for this one's.
-        match fs::remove_file(&options.output) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(e).with_context(|| format!("replace {}", options.output.display()));
-            }
-            _ => {}
-        }
+        remove(&options.output)?;
         let log = lab.dir().join("auditor.log");
         let mut command = lab.command("system.slice/auditor.service", &options.program)?;
         command
@@ -100,14 +96,45 @@ impl Auditor {
             .stdout(Stdio::null())
             .stderr(File::create(&log)?);
         let child = command.spawn().context("start the auditor")?;
-        let mut this = Self {
+        let this = Self {
+            pid: child.id(),
             child,
             lines: Lines::new(&options.output),
             log,
         };
-        let ready = this.wait_ready()?;
-        ensure_forced(&options.backend, &ready)?;
+        this.when_ready(options)
+    }
+
+    /// By a command that ends with it and passes signals on to it. Its lines are those of the command's standard output; `pid` tells
+    /// its process once there is one.
+    pub fn start_command(
+        lab: &Lab,
+        options: &Options,
+        mut command: Command,
+        pid: impl Fn() -> Option<u32>,
+    ) -> Result<(Self, Value)> {
+        remove(&options.output)?;
+        let log = lab.dir().join("auditor.log");
+        command
+            .stdin(Stdio::null())
+            .stdout(File::create(&options.output)?)
+            .stderr(File::create(&log)?);
+        let child = command.spawn().context("start the auditor")?;
+        let this = Self {
+            pid: child.id(),
+            child,
+            lines: Lines::new(&options.output),
+            log,
+        };
+        let (mut this, ready) = this.when_ready(options)?;
+        this.pid = pid().context("nobody tells the auditor's process")?;
         Ok((this, ready))
+    }
+
+    fn when_ready(mut self, options: &Options) -> Result<(Self, Value)> {
+        let ready = self.wait_ready()?;
+        ensure_forced(&options.backend, &ready)?;
+        Ok((self, ready))
     }
 
     fn wait_ready(&mut self) -> Result<Value> {
@@ -150,7 +177,7 @@ impl Auditor {
     /// Stops it with SIGTERM and returns the lines that were left, with `stopped` as the last.
     pub fn stop(mut self) -> Result<Vec<Value>> {
         let limit = Duration::from_secs(2) * patience();
-        let status = terminate(&mut self.child, limit)
+        let status = terminate_by(&mut self.child, self.pid, limit)
             .with_context(|| format!("stop the auditor\n{}", self.log_tail()))?;
         ensure!(
             status.success(),
@@ -175,7 +202,17 @@ impl Auditor {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
+    }
+}
+
+/// An earlier run's lines must not be taken for this one's.
+fn remove(output: &Path) -> Result<()> {
+    match fs::remove_file(output) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("replace {}", output.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -239,6 +276,12 @@ const LONGEST_GRACE: Duration = Duration::from_secs(60);
 /// detaching a probe ends when every task of the machine has slept once (synchronize_rcu_tasks), which takes as long as others
 /// keep the processors busy, and is nothing that the auditor can influence.
 pub fn terminate(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
+    let worker = child.id();
+    terminate_by(child, worker, limit)
+}
+
+/// The same of a child whose work another process does.
+fn terminate_by(child: &mut Child, worker: u32, limit: Duration) -> Result<ExitStatus> {
     let pid = Pid::from_raw(child.id().try_into()?).context("no pid")?;
     kill_process(pid, Signal::TERM)?;
     let begun = Instant::now();
@@ -254,7 +297,7 @@ pub fn terminate(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
             return Ok(status);
         }
         let step = Instant::now();
-        let at = waits_in(child.id());
+        let at = waits_in(worker);
         ensure!(
             begun.elapsed().saturating_sub(grace) < limit && grace < LONGEST_GRACE,
             "it still runs {:?} after SIGTERM, {grace:?} of it in grace periods; now in {at:?}",

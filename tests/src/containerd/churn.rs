@@ -131,7 +131,7 @@ fn one(shared: &Shared<'_>) -> Result<()> {
         let mounts = spec.tokens.iter().map(|t| Mount {
             source: spec.volume_id(Plugin::Projected, &t.volume).dir(&root),
             target: t.mount_path.clone(),
-            options: VOLUME,
+            options: VOLUME.into(),
         });
         let pod_cgroup =
             lab.cgroup_name()
@@ -145,6 +145,7 @@ fn one(shared: &Shared<'_>) -> Result<()> {
             mounts: mounts.collect(),
             env: Vec::new(),
             argv: vec!["peek".into(), path],
+            confinement: Vec::new(),
         };
         let command = shared.runtime.run(&lab, &launch)?;
         (pod_cgroup, command)

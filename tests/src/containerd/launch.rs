@@ -42,6 +42,7 @@ impl Node {
             mounts,
             env,
             argv: container.argv,
+            confinement: Vec::new(),
         };
         self.runtime.run(&self.lab, &launch)
     }
@@ -58,7 +59,7 @@ impl Node {
             .map(|t| Mount {
                 source: spec.volume_id(Plugin::Projected, &t.volume).dir(&root),
                 target: t.mount_path.clone(),
-                options: VOLUME,
+                options: VOLUME.into(),
             })
             .collect();
         for (index, s) in (0..).zip(&container.sub_paths) {
@@ -71,13 +72,13 @@ impl Node {
             mounts.push(Mount {
                 source: source.into(),
                 target: s.target.clone(),
-                options: VOLUME,
+                options: VOLUME.into(),
             });
         }
         mounts.extend(spec.host_paths.iter().map(|h| Mount {
             source: h.source.clone(),
             target: h.target.clone(),
-            options: HOST_TO_CONTAINER,
+            options: HOST_TO_CONTAINER.into(),
         }));
         Ok(mounts)
     }

@@ -3,7 +3,10 @@
 //! What a container runtime does that the lab's own containers cannot stand for: overlay images, sandboxes whose network
 //! others share, cgroups made by runc in each hierarchy, `kubectl exec` through a shim.
 
+mod alone;
 mod churn;
+mod contained;
+mod daemonset;
 mod image;
 mod launch;
 mod manifest;
@@ -16,6 +19,7 @@ mod scene;
 
 use std::{fs, path::Path};
 
+pub use contained::Shipped;
 pub use play::{Options, run};
 
 /// Removes the sockets of shims that were killed: containerd keeps them below `/run/containerd/s` whatever its own

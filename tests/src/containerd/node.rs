@@ -106,6 +106,7 @@ impl Node {
             mounts: Vec::new(),
             env: Vec::new(),
             argv: vec!["pause".into()],
+            confinement: Vec::new(),
         };
         let command = self.runtime.run(&self.lab, &launch)?;
         let name = format!("the sandbox of {}", pod.pod.key());
@@ -121,6 +122,23 @@ impl Node {
         self.lab
             .cgroup_name()
             .join(cgroup::pod_path(spec.driver, spec.qos, spec.node_uid()))
+    }
+
+    /// Absolute in every hierarchy.
+    pub(super) fn cgroup_of_container(&self, slot: Slot, id: &str) -> PathBuf {
+        let pod = &self.pods[slot.0];
+        pod.cgroup
+            .join(cgroup::container_name(pod.spec().driver, id))
+    }
+
+    /// A container that somebody else has started; [`Node::report`] tells of it.
+    pub(super) fn note_instance(&mut self, slot: Slot, name: &'static str, id: &str) {
+        let instance = Instance {
+            id: id.to_owned(),
+            ended: false,
+            previous: None,
+        };
+        self.pods[slot.0].instances.insert(name, instance);
     }
 
     /// Starts a container whose init answers, or starts it anew.

@@ -5,7 +5,9 @@ use std::{path::PathBuf, thread, time::Duration};
 use anyhow::{Context, Result, ensure};
 
 use super::{
+    alone,
     churn::{self, Churned},
+    contained::{self, Shipped},
     node::Node,
     runtime,
     scene::{self, Scene},
@@ -24,6 +26,8 @@ pub struct Options {
     pub helpers: PathBuf,
     /// All of them, and the churn, where empty.
     pub scenes: Vec<String>,
+    /// The auditor's image and manifest; the plain program, as a process of the node, where none.
+    pub shipped: Option<Shipped>,
     /// Short-lived containers; none where 0.
     pub churn: u32,
     pub paint: Paint,
@@ -40,16 +44,7 @@ pub fn run(options: &Options) -> Result<Score> {
     on_node(options, &scenes, Node::new(lab)?, &mut score)?;
     let name = "leaves-nothing-behind";
     let about = "no mount, cgroup, directory or shim's socket of this run is left";
-    match left(&dir, &cgroup) {
-        Ok(()) => tell(options, &mut score, Mark::Passed, (name, about), ""),
-        Err(e) => tell(
-            options,
-            &mut score,
-            Mark::Failed,
-            (name, about),
-            &format!("{e:#}"),
-        ),
-    }
+    step(options, &mut score, (name, about), left(&dir, &cgroup));
     Ok(score)
 }
 
@@ -63,10 +58,35 @@ fn on_node(
         .start_agent()
         .context("start the Pod Identity agent")?;
     let fence = Fence::start(&mut node.lab)?;
-    let (mut auditor, ready) = Auditor::start(&node.lab, &options.auditor)?;
+    let (mut auditor, ready, deployed) = match &options.shipped {
+        None => {
+            let (auditor, ready) = Auditor::start(&node.lab, &options.auditor)?;
+            (auditor, ready, None)
+        }
+        Some(shipped) => {
+            let (auditor, ready, deployed) =
+                contained::start(&mut node, &options.auditor, shipped)?;
+            (auditor, ready, Some(deployed))
+        }
+    };
     println!("{}", options.paint.dim(&introduction(&ready)));
     // Kubernetes' timestamps have whole seconds: a pod made in the auditor's first second would seem to be older than it.
     thread::sleep(Duration::from_secs(1));
+
+    if let Some(deployed) = &deployed {
+        let left_out = deployed.security.not_applied().join(", ");
+        if !left_out.is_empty() {
+            println!("{}", options.paint.dim(&format!("not applied: {left_out}")));
+        }
+        let name = "as-the-manifest-says";
+        let about = "the auditor runs from the image with the manifest's rights, and no others";
+        step(
+            options,
+            score,
+            (name, about),
+            contained::verify(&auditor, &deployed.security),
+        );
+    }
 
     for scene in scenes {
         let before = node.pod_count();
@@ -95,10 +115,25 @@ fn on_node(
         };
         tell(options, score, mark, (name, &about), &text);
     }
+    if let Some(deployed) = &deployed {
+        let name = "status-by-exec";
+        let about = "`kubectl exec ds/credential-auditor -- /auditor status` answers";
+        step(
+            options,
+            score,
+            (name, about),
+            contained::status(&node, deployed),
+        );
+        let name = "nothing-but-the-program";
+        let about = "in an empty root with /etc/resolv.conf it finds names and begins TLS";
+        step(options, score, (name, about), alone::check(&node, &auditor));
+    }
     if let Err(e) = finish(auditor) {
         score.failed += 1;
         println!("{} {e:#}", options.paint.bad("FAIL at the end:"));
     }
+    // Its own pod, which stands below those of the scenes.
+    node.remove_pods(0)?;
     Ok(())
 }
 
@@ -132,6 +167,13 @@ fn judge(
         report::scene(options.paint, mark, scene.name, scene.about, &lines)
     );
     count(score, mark, &trouble);
+}
+
+fn step(options: &Options, score: &mut Score, what: (&str, &str), outcome: Result<()>) {
+    match outcome {
+        Ok(()) => tell(options, score, Mark::Passed, what, ""),
+        Err(e) => tell(options, score, Mark::Failed, what, &format!("{e:#}")),
+    }
 }
 
 fn tell(

@@ -105,6 +105,11 @@ impl RealPod {
             .with_context(|| format!("{name} has not been started"))
     }
 
+    /// The network namespace that the pod's containers share.
+    pub(super) fn sandbox_network(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/net", self.sandbox_pid))
+    }
+
     pub(super) fn attached(&mut self, name: &str) -> Result<&mut Attached> {
         let id = self.id_of(name)?.to_owned();
         self.running

@@ -1,6 +1,7 @@
 //! A containerd of the lab's own: root, state and socket below the lab's directory, never a system's.
 
 use std::{
+    borrow::Cow,
     ffi::OsString,
     fs::{self, File},
     os::unix::net::UnixStream,
@@ -40,13 +41,15 @@ pub struct Launch<'a> {
     pub mounts: Vec<Mount>,
     pub env: Vec<String>,
     pub argv: Vec<String>,
+    /// Flags of `ctr run` for what it may do, beyond or short of what the runtime gives by default.
+    pub confinement: Vec<String>,
 }
 
 pub struct Mount {
     pub source: PathBuf,
     pub target: String,
     /// Bind mount options, by colons.
-    pub options: &'static str,
+    pub options: Cow<'static, str>,
 }
 
 /// As the kubelet asks for volumes.
@@ -150,6 +153,7 @@ impl Runtime {
         for variable in &launch.env {
             command.arg("--env").arg(variable);
         }
+        command.args(&launch.confinement);
         command.arg(launch.image).arg(launch.id).args(&launch.argv);
         Ok(command)
     }

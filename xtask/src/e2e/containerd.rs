@@ -1,18 +1,21 @@
-//! `cargo xtask e2e containerd`: the lab's scenes in containers that containerd and runc make.
+//! `cargo xtask e2e containerd`: the lab's scenes in containers that containerd and runc make, while the auditor runs in one, too: the
+//! image, as the DaemonSet has it.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
 use crate::{
     apt,
     build::{self, Built},
-    process,
+    image, process,
     summary::{Counts, Format, run_counted},
 };
 
 const WHY: &str =
     "real containers; the suite runs a containerd of its own and leaves any other alone";
+/// The manifest that the auditor's container is made by.
+const DAEMONSET: &str = "tests/containerd/daemonset.yaml";
 /// What `cargo xtask test` can wait for.
 const CI_CHURN: u32 = 50;
 
@@ -24,6 +27,9 @@ pub struct Args {
     /// As `cargo xtask test` runs it: 50 short-lived containers.
     #[arg(long, conflicts_with = "count")]
     ci: bool,
+    /// The auditor as a process of the node instead of a container: no image is built.
+    #[arg(long)]
+    on_the_node: bool,
     /// Arguments for `lab e2e containerd`.
     #[arg(last = true)]
     lab: Vec<String>,
@@ -39,7 +45,13 @@ pub fn run(args: &Args) -> Result<Counts> {
     }
     programs()?;
     let count = if args.ci { CI_CHURN } else { args.count };
-    play(&build::release()?, count, &args.lab)
+    let built = build::release()?;
+    if args.on_the_node {
+        return play(&built, None, count, &args.lab);
+    }
+    let (archive, mut counts) = image::here()?;
+    counts += play(&built, Some(&archive), count, &args.lab)?;
+    Ok(counts)
 }
 
 /// The suite as a part of `cargo xtask test`: skipped where it cannot run, and says why.
@@ -57,7 +69,9 @@ pub fn ci(built: &Built) -> Result<Counts> {
     if let Err(why) = programs() {
         return skipped(&format!("{why:#}"));
     }
-    play(built, CI_CHURN, &[])
+    let (archive, mut counts) = image::here()?;
+    counts += play(built, Some(&archive), CI_CHURN, &[])?;
+    Ok(counts)
 }
 
 fn programs() -> Result<()> {
@@ -67,16 +81,23 @@ fn programs() -> Result<()> {
         ("containerd-shim-runc-v2", "containerd"),
         ("runc", "runc"),
         ("busybox", "busybox-static"),
+        ("buildah", "buildah"),
     ] {
         apt::ensure_program(program, package, WHY)?;
     }
     Ok(())
 }
 
-fn play(built: &Built, count: u32, more: &[String]) -> Result<Counts> {
+/// `image`: what the auditor is run from.
+fn play(built: &Built, image: Option<&Path>, count: u32, more: &[String]) -> Result<Counts> {
     let mut lab = Command::new(&built.lab);
     lab.args(["e2e", "containerd", "--auditor"])
         .arg(&built.auditor);
+    if let Some(archive) = image {
+        lab.arg("--image").arg(archive);
+        lab.arg("--manifest")
+            .arg(process::workspace().join(DAEMONSET));
+    }
     lab.args(["--count", &count.to_string()]).args(more);
     run_counted(&mut lab, Format::Lab)
 }

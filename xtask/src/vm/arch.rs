@@ -1,11 +1,12 @@
-//! Processor architectures of the guests, and what Debian, Rust and QEMU call them.
+//! Processor architectures of guests and images, and what Debian, Rust and QEMU call them.
 
 use clap::ValueEnum;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Arch {
-    #[value(name = "x86_64")]
+    #[value(name = "x86_64", alias = "amd64")]
     X86_64,
+    #[value(alias = "arm64")]
     Aarch64,
 }
 
@@ -28,6 +29,14 @@ impl Arch {
         match self {
             Self::X86_64 => "amd64",
             Self::Aarch64 => "arm64",
+        }
+    }
+
+    /// The target that is built for.
+    pub fn target(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-unknown-linux-gnu",
+            Self::Aarch64 => "aarch64-unknown-linux-gnu",
         }
     }
 

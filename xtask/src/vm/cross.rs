@@ -39,11 +39,35 @@ pub struct Cross {
 /// # Errors
 /// When no standard library for it can be had here; the message says what to run.
 pub fn build(arch: Arch) -> Result<Cross> {
+    let Toolset {
+        suite,
+        mut environment,
+    } = toolset(arch)?;
+    environment.push((
+        "CARGO_TARGET_DIR",
+        process::target_directory().join("cross").into(),
+    ));
+    Ok(Cross {
+        built: build::for_target(TARGET, &environment)?,
+        shell: shell(&suite)?,
+    })
+}
+
+/// What compiles for another architecture here.
+pub struct Toolset {
+    suite: Suite,
+    /// Linker, C compiler, and Rust's where it is not cargo's own.
+    pub environment: Vec<(&'static str, OsString)>,
+}
+
+/// # Errors
+/// As of [`build`].
+pub fn toolset(arch: Arch) -> Result<Toolset> {
     if arch != Arch::Aarch64 {
         bail!("no cross build for {} here", arch.name());
     }
     if process::find(LINKER).is_none() || !Path::new(LIBRARIES).is_dir() {
-        apt::install(&CROSS_PACKAGES, "a C compiler and library for arm64 guests")?;
+        apt::install(&CROSS_PACKAGES, "a C compiler and library for arm64")?;
     }
     let suite = Suite::open(SUITE, true, arch.debian())?;
     let (compiler, flags) = standard_library(&suite)?;
@@ -57,10 +81,6 @@ pub fn build(arch: Arch) -> Result<Cross> {
             "AR_aarch64_unknown_linux_gnu",
             "aarch64-linux-gnu-ar".into(),
         ),
-        (
-            "CARGO_TARGET_DIR",
-            process::target_directory().join("cross").into(),
-        ),
     ];
     if let Some(compiler) = compiler {
         environment.push(("RUSTC", compiler.into()));
@@ -68,10 +88,7 @@ pub fn build(arch: Arch) -> Result<Cross> {
     if let Some(flags) = flags {
         environment.push(("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", flags));
     }
-    Ok(Cross {
-        built: build::for_target(TARGET, &environment)?,
-        shell: shell(&suite)?,
-    })
+    Ok(Toolset { suite, environment })
 }
 
 /// The compiler, where it is not cargo's own, and its flags: rustup's where it has the target, else Debian's compiler

@@ -1,10 +1,10 @@
 //! `cargo xtask vm-test`: distributions' kernels in QEMU play the lab's scenes on backends that this machine may refuse.
 
-mod arch;
+pub mod arch;
 mod console;
 mod counted;
 mod cpio;
-mod cross;
+pub mod cross;
 mod guest;
 mod initramfs;
 mod judge;

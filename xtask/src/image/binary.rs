@@ -1,0 +1,152 @@
+//! The binary of the image: linked statically, and the same wherever it is built.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    process, setup,
+    vm::{arch::Arch, cross},
+};
+
+/// Of Cargo.toml: the release without line tables.
+const PROFILE: &str = "image";
+pub const NAME: &str = "auditor";
+
+/// Where it is built: the sources, and what cargo writes.
+pub struct Place {
+    pub source: PathBuf,
+    pub target: PathBuf,
+}
+
+impl Place {
+    /// This workspace. Not the target directory of other builds: they have other flags, and a cargo waits for the other's lock.
+    pub fn here() -> Self {
+        Self {
+            source: process::workspace().to_owned(),
+            target: process::target_directory().join("image/build"),
+        }
+    }
+
+    /// What stands in paths of what is built here, and what is written in its place.
+    pub fn remapped(&self) -> Vec<(PathBuf, &'static str)> {
+        let home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
+        let named = |variable: &str, default: &str| {
+            env::var_os(variable).map_or_else(|| home.join(default), PathBuf::from)
+        };
+        // rustc takes the last one that fits.
+        vec![
+            (self.source.clone(), "/src"),
+            (named("CARGO_HOME", ".cargo"), "/cargo"),
+            // Where core is built from source, for the kernel half.
+            (named("RUSTUP_HOME", ".rustup"), "/rustup"),
+            (self.target.clone(), "/target"),
+        ]
+    }
+}
+
+/// # Errors
+/// When no compiler for `arch` can be had here, or the build fails.
+pub fn build(arch: Arch, place: &Place) -> Result<PathBuf> {
+    let why = "static, with the paths of this machine left out: about four minutes, if nothing is built yet";
+    process::step(
+        &format!("building the auditor for {}", arch.name()),
+        why,
+        || process::run(&mut command(arch, place)?),
+    )?;
+    Ok(place.target.join(arch.target()).join(PROFILE).join(NAME))
+}
+
+/// The build, to be started.
+///
+/// Of the package alone, so that it has its own features and no other package's. `crt-static` is asked of the last step only:
+/// libraries are the same with it and without.
+///
+/// # Errors
+/// As of [`build`].
+pub fn command(arch: Arch, place: &Place) -> Result<std::process::Command> {
+    let toolchain = setup::run()?;
+    fs::create_dir_all(&place.target).with_context(|| place.target.display().to_string())?;
+    let wrapper = wrapper(place)?;
+    let mut cargo = process::cargo();
+    cargo.current_dir(&place.source);
+    cargo.args(["rustc", "--locked", "--profile", PROFILE, "-p", "auditor"]);
+    cargo.args(["--bin", NAME, "--target", arch.target()]);
+    cargo.args(["--", "-C", "target-feature=+crt-static"]);
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        cargo.env_remove(name);
+    }
+    cargo.envs(toolchain.environment());
+    if !arch.is_host() {
+        cargo.envs(cross::toolset(arch)?.environment);
+    }
+    cargo.env("CARGO_TARGET_DIR", &place.target);
+    cargo.env("RUSTC_WRAPPER", wrapper);
+    cargo.env("CARGO_INCREMENTAL", "0");
+    // C of ring and zstd.
+    let mut flags = OsString::new();
+    for (from, to) in place.remapped() {
+        flags.push("-ffile-prefix-map=");
+        flags.push(from);
+        flags.push(format!("={to} "));
+    }
+    cargo.env(format!("CFLAGS_{}", arch.target().replace('-', "_")), flags);
+    Ok(cargo)
+}
+
+/// A program that starts the compiler with the paths remapped. Flags for cargo would reach neither the kernel half, which is built
+/// by a cargo of its own (aya-build sets `CARGO_ENCODED_RUSTFLAGS`), nor its libraries.
+fn wrapper(place: &Place) -> Result<PathBuf> {
+    let file = place.target.join("rustc-remapped");
+    let text = script(&place.remapped());
+    // Left alone where it is the same: cargo asks the compiler anew when the file has changed.
+    if fs::read_to_string(&file).is_ok_and(|there| there == text) {
+        return Ok(file);
+    }
+    fs::write(&file, text).with_context(|| file.display().to_string())?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+    Ok(file)
+}
+
+fn script(remapped: &[(PathBuf, &str)]) -> String {
+    let mut script = "#!/bin/sh\nexec \"$@\"".to_owned();
+    for (from, to) in remapped {
+        let quoted = from.display().to_string().replace('\'', r"'\''");
+        script.push_str(&format!(" \\\n  --remap-path-prefix='{quoted}={to}'"));
+    }
+    script.push('\n');
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_quotes_and_spaces_is_one_word_of_the_shell() {
+        let remapped = [("/it's here".into(), "/src"), ("/c".into(), "/cargo")];
+        let file = env::temp_dir().join(format!("xtask-wrapper-{}", std::process::id()));
+        fs::write(&file, script(&remapped)).unwrap();
+        let mut sh = std::process::Command::new("sh");
+        let said = process::capture(sh.arg(&file).args(["printf", "%s\\n", "-"])).unwrap();
+        fs::remove_file(file).unwrap();
+        let want = "-\n--remap-path-prefix=/it's here=/src\n--remap-path-prefix=/c=/cargo\n";
+        assert_eq!(said, want);
+    }
+
+    #[test]
+    fn what_lies_within_another_is_named_after_it() {
+        let place = Place {
+            source: "/w".into(),
+            target: "/w/target/image/build".into(),
+        };
+        let names: Vec<_> = place.remapped().into_iter().map(|(_, to)| to).collect();
+        assert_eq!(names, ["/src", "/cargo", "/rustup", "/target"]);
+    }
+}
