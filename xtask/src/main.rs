@@ -7,6 +7,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod e2e;
+mod examples;
 mod fuzz;
 mod lint;
 mod manifests;
@@ -19,6 +20,7 @@ mod suite;
 mod summary;
 mod test;
 mod toolchain;
+mod venv;
 mod vm;
 
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ use clap::{Parser, Subcommand};
   cargo xtask demo                                   build, then play every scene on this machine (root)
   cargo xtask demo -- --scene own-irsa --keep        arguments after -- go to `lab play`
   cargo xtask test                                   unit, property, end-to-end and two VM kernels
+  cargo xtask examples docs/policy.md                the examples of one document
   cargo xtask fuzz --seconds 600 --target cluster    one decoder for ten minutes
   cargo xtask e2e containerd                         real containers, 1,000 short-lived ones among them
   cargo xtask vm-test --kernel 6.12 --backend kprobe
@@ -66,6 +69,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Alert rules, dashboard and runbooks: checks them with promtool, or writes the PrometheusRule.
     Manifests(manifests::Args),
+    /// Runs every example of the documents and of `--help`; what no rule runs is a failure. Needs root.
+    Examples(examples::Args),
     /// End to end with real parts: containers by containerd, a kube-apiserver, a Prometheus. Needs root.
     E2e(e2e::Args),
     /// Boots a distribution's kernel in QEMU (no KVM needed) and plays the scenes there.
@@ -87,6 +92,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Manifests(args) => manifests::run(&args),
+        Task::Examples(args) => examples::run(&args),
         Task::E2e(args) => e2e::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),

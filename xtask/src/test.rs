@@ -12,7 +12,7 @@ use crate::{
     apt,
     build::{self, Built},
     daemon::Daemon,
-    e2e, fuzz, manifests,
+    e2e, examples, fuzz, manifests,
     node::Node,
     process,
     summary::{Counts, Format, run_counted},
@@ -88,6 +88,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "what is shipped",
             "OCSF's schema, and programs that others read lines with",
             || e2e::shipping_ci(&built),
+        );
+    }
+    if e2e || all {
+        counts += suite(
+            "examples of the documents and of --help",
+            "what people copy must run",
+            || examples::ci(&built),
         );
     }
     if let Some(fuzzers) = fuzzers {

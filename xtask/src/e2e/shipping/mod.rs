@@ -1,8 +1,6 @@
 //! `cargo xtask e2e shipping`: what leaves the auditor as OCSF is held against OCSF's own schema, and what Fluent Bit and Vector
 //! make of its lines against what was written.
 
-mod venv;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,11 +9,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use self::venv::Venv;
 use crate::{
     build::{self, Built},
     process,
     summary::{Counts, Format, run_counted},
+    venv::Venv,
 };
 
 #[derive(clap::Args)]
