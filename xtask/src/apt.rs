@@ -1,6 +1,10 @@
 //! Debian packages: what is known, what is installed, and installing with a reason.
 
-use std::{path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -44,6 +48,56 @@ pub fn install(packages: &[&str], why: &str) -> Result<()> {
         update()?;
         process::run(&mut install_command(packages))
     })
+}
+
+/// A Debian package's files, unpacked in the cache and never installed: installed, many a package is a service of this machine that
+/// nobody asked for. Gives the directory that stands for `/`.
+///
+/// # Errors
+/// When this is not Debian, or apt does not give the package.
+pub fn unpacked(package: &str, why: &str) -> Result<PathBuf> {
+    let directory = process::cache_directory(package)?.join("package");
+    if directory.is_dir() {
+        return Ok(directory);
+    }
+    let what = format!("fetching Debian's package {package}");
+    process::step(&what, &format!("{why}; unpacked, not installed"), || {
+        unpack(package, &directory)
+    })?;
+    Ok(directory)
+}
+
+/// Downloads the package and unpacks it; what was begun and not ended is not taken for whole.
+fn unpack(package: &str, directory: &Path) -> Result<()> {
+    if !here() {
+        bail!("this is not Debian: the package {package} cannot be had here");
+    }
+    if candidate(package).is_none() {
+        update().with_context(|| {
+            format!("apt does not know the package `{package}`; run: sudo apt-get update")
+        })?;
+    }
+    let begun = directory.with_extension(format!("{}", std::process::id()));
+    fs::create_dir_all(&begun).with_context(|| begun.display().to_string())?;
+    let mut download = Command::new("apt-get");
+    // The directory is ours, not that of apt's own user.
+    download.args(["download", "-q", "-o", "APT::Sandbox::User=root", package]);
+    process::run(download.current_dir(&begun))?;
+    for entry in fs::read_dir(&begun)? {
+        let archive = entry?.path();
+        if archive
+            .extension()
+            .is_some_and(|extension| extension == "deb")
+        {
+            process::run(Command::new("dpkg").arg("-x").arg(&archive).arg(&begun))?;
+            fs::remove_file(&archive)?;
+        }
+    }
+    // Another task may have done the same meanwhile; one of the two is enough.
+    if fs::rename(&begun, directory).is_err() {
+        fs::remove_dir_all(&begun)?;
+    }
+    Ok(())
 }
 
 /// Reads the package lists anew. Needs root.

@@ -8,6 +8,7 @@ mod demo;
 mod docs;
 mod doctor;
 mod e2e;
+mod examples;
 mod fuzz;
 mod image;
 mod lint;
@@ -41,6 +42,7 @@ use clap::{Parser, Subcommand};
   cargo xtask demo                                   build, then play every scene on this machine (root)
   cargo xtask demo -- --scene own-irsa --keep        arguments after -- go to `lab play`
   cargo xtask test                                   unit, property, end-to-end and two VM kernels
+  cargo xtask examples docs/policy.md                the examples of one document
   cargo xtask fuzz --seconds 600 --target cluster    one decoder for ten minutes
   cargo xtask image                                  the container image for amd64 and arm64, with its SBOMs
   cargo xtask e2e containerd                         real containers, 1,000 short-lived ones among them
@@ -77,6 +79,8 @@ enum Task {
     Newcomer(newcomer::Args),
     /// The container image, from scratch and reproducible, with an SBOM; ends with `N passed, N failed, N skipped`.
     Image(image::Args),
+    /// Runs every example of the documents and of `--help`; what no rule runs is a failure. Needs root.
+    Examples(examples::Args),
     /// End to end with real parts: containers by containerd, a kube-apiserver, a Prometheus. Needs root.
     E2e(e2e::Args),
     /// Boots a distribution's kernel in QEMU (no KVM needed) and plays the scenes there.
@@ -101,6 +105,7 @@ fn main() -> ExitCode {
         Task::Docs(args) => docs::run(&args),
         Task::Newcomer(args) => newcomer::run(&args),
         Task::Image(args) => image::run(&args),
+        Task::Examples(args) => examples::run(&args),
         Task::E2e(args) => e2e::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),

@@ -12,7 +12,7 @@ use crate::{
     apt,
     build::{self, Built},
     daemon::Daemon,
-    docs, e2e, fuzz, image, manifests,
+    docs, e2e, examples, fuzz, image, manifests,
     node::Node,
     process,
     summary::{Counts, Format, run_counted},
@@ -98,6 +98,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "what is shipped",
             "OCSF's schema, and programs that others read lines with",
             || e2e::shipping_ci(&built),
+        );
+    }
+    if e2e || all {
+        counts += suite(
+            "examples of the documents and of --help",
+            "what people copy must run",
+            || examples::ci(&built),
         );
     }
     if let Some(fuzzers) = fuzzers {

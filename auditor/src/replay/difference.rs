@@ -51,6 +51,9 @@ pub struct Difference {
     pub not_judged_again: BTreeMap<String, u64>,
     /// What of the judged events stays as it was recorded, whatever policy and bindings say, and on how many it stands.
     pub kept_as_recorded: BTreeMap<String, u64>,
+    /// Findings that are gone because no line tells what they would rest on under this policy, and not because it settles them; and
+    /// of how many events.
+    pub left_open: BTreeMap<String, u64>,
     /// Lines that could not be read, by why.
     pub unreadable: BTreeMap<String, u64>,
     /// Lines without a verdict: the auditor's words about itself.

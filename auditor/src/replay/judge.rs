@@ -79,6 +79,7 @@ impl Replay {
                     }
                 }
                 self.note_kept(&line);
+                self.note_left_open(&line, &after);
                 self.difference.count(&before, &after);
                 if !before.is_like(&after) {
                     self.difference.changed += 1;
@@ -195,6 +196,23 @@ impl Replay {
         };
         let count = self.difference.kept_as_recorded.entry(kept.to_owned());
         *count.or_default() += 1;
+    }
+
+    /// A program that was not expected, under a policy that does not list it and leaves its ServiceAccount to what a node learns: the
+    /// node may have learned it, or be about to tell of it again.
+    fn note_left_open(&mut self, line: &Line, after: &Judged) {
+        let Some(pod) = line.pod() else { return };
+        let id = FindingId::UnexpectedExecutable;
+        let is_gone = line.finding(id).is_some() && after.findings.iter().all(|f| f.id != id);
+        let is_left_to_learning = self.policy.learn.is_some()
+            && !self
+                .policy
+                .lists_executables(&pod.namespace, &pod.service_account);
+        if is_gone && is_left_to_learning {
+            let why = "`unexpected-executable`, where only what a node learns would decide (policy's `learn.for`)";
+            let count = self.difference.left_open.entry(why.to_owned());
+            *count.or_default() += 1;
+        }
     }
 }
 

@@ -227,6 +227,56 @@ fn what_cannot_be_judged_again_is_named() {
     assert_eq!(counted, total, "each line is in one count");
 }
 
+/// An own open that was told of because policy did not list its program.
+fn with_a_program_that_was_not_listed() -> Line {
+    let line = LINES
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .find(|line| {
+            line["relation"] == "own"
+                && line["token"]["kind"] == "pod-identity"
+                && line["verdict"] == "allowed"
+        });
+    let mut line = line.unwrap();
+    line["verdict"] = "suspicious".into();
+    line["findings"] = serde_json::json!([
+        {"id": "unexpected-executable", "severity": "medium", "message": "not listed", "exempted_by": null}
+    ]);
+    serde_json::from_value(line).unwrap()
+}
+
+#[test]
+fn what_only_a_node_that_learns_would_know_is_said_to_be_open() {
+    let line = with_a_program_that_was_not_listed();
+    let pod = line.pod().unwrap();
+    let list = |allow: &str| {
+        format!(
+            "executables: [{{namespace: {}, service_account: {}, allow: ['{allow}']}}]",
+            pod.namespace, pod.service_account
+        )
+    };
+    let learn = "learn: {for: 7d}";
+    for (what, more, is_gone, is_open) in [
+        ("learned", learn.to_owned(), true, true),
+        ("nothing is expected", String::new(), true, false),
+        ("listed", format!("{learn}\n{}", list("*")), true, false),
+        (
+            "not listed",
+            format!("{learn}\n{}", list("/no")),
+            false,
+            false,
+        ),
+    ] {
+        let difference = replay(policy(&more), Given::default(), vec![line.clone()]);
+        assert_eq!(difference.changed == 1, is_gone, "{what}");
+        let open: Vec<u64> = difference.left_open.values().copied().collect();
+        let expected: &[u64] = if is_open { &[1] } else { &[] };
+        assert_eq!(open, expected, "{what}");
+        let text = text::render(&difference);
+        assert_eq!(text.contains("left open"), is_open, "{what}: {text}");
+    }
+}
+
 #[test]
 fn the_text_names_before_and_after() {
     let difference = replay(

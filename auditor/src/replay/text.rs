@@ -32,6 +32,11 @@ pub(super) fn render(difference: &Difference) -> String {
     notes(&mut out, "kept as recorded", &difference.kept_as_recorded);
     notes(
         &mut out,
+        "left open: gone for want of what no line tells",
+        &difference.left_open,
+    );
+    notes(
+        &mut out,
         "lines that could not be read",
         &difference.unreadable,
     );

@@ -1,0 +1,126 @@
+//! `lab e2e`: end to end with real parts.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use lab::{
+    containerd, helpers_beside_self, kubernetes,
+    play::Score,
+    prometheus,
+    report::{Color, Paint},
+};
+
+use super::auditor::AuditorArgs;
+
+#[derive(Subcommand)]
+pub enum EndToEnd {
+    /// Containers made by containerd and runc; the lab plays the kubelet. Ends with `N passed, N failed, N skipped`.
+    Containerd {
+        #[command(flatten)]
+        auditor: AuditorArgs,
+        /// Run the auditor from this OCI archive (`cargo xtask image`), as the DaemonSet in --manifest says; else --auditor runs, as a
+        /// process of the node.
+        #[arg(long, value_name = "ARCHIVE", requires = "manifest")]
+        image: Option<PathBuf>,
+        /// YAML with the DaemonSet.
+        #[arg(long, value_name = "PATH", requires = "image")]
+        manifest: Option<PathBuf>,
+        /// Play only this scene; repeatable.
+        #[arg(long = "scene", value_name = "NAME")]
+        scenes: Vec<String>,
+        /// Short-lived containers, each in a pod of its own, after the scenes; 0 for none.
+        #[arg(long, default_value_t = 1_000)]
+        count: u32,
+        #[arg(long, value_enum, default_value_t)]
+        color: Color,
+    },
+    /// A real kube-apiserver on etcd (`cargo xtask e2e apiserver` makes them). Ends with `N passed, N failed, N skipped`.
+    Apiserver(ApiserverArgs),
+    /// A real Prometheus that scrapes the auditor while thefts are played: the alerts must fire. Ends with
+    /// `N passed, N failed, N skipped`.
+    Prometheus(PrometheusArgs),
+}
+
+#[derive(Args)]
+pub struct PrometheusArgs {
+    #[command(flatten)]
+    auditor: AuditorArgs,
+    #[arg(long, value_name = "PATH")]
+    prometheus: PathBuf,
+    /// The rule file, in `manifests/alerts`.
+    #[arg(long, value_name = "PATH")]
+    rules: PathBuf,
+    /// Queries to ask at the end, as `cargo xtask e2e prometheus` takes them from the dashboard.
+    #[arg(long, value_name = "PATH", requires = "answers")]
+    queries: Option<PathBuf>,
+    /// Where they go, with their answers.
+    #[arg(long, value_name = "PATH", requires = "queries")]
+    answers: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
+}
+
+#[derive(Args)]
+pub struct ApiserverArgs {
+    #[command(flatten)]
+    auditor: AuditorArgs,
+    #[arg(long, value_name = "PATH")]
+    kube_apiserver: PathBuf,
+    #[arg(long, value_name = "PATH")]
+    etcd: PathBuf,
+    /// Play only this scene; repeatable.
+    #[arg(long = "scene", value_name = "NAME")]
+    scenes: Vec<String>,
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
+}
+
+pub fn run(what: EndToEnd) -> Result<Score> {
+    match what {
+        EndToEnd::Containerd {
+            auditor,
+            image,
+            manifest,
+            scenes,
+            count,
+            color,
+        } => {
+            let options = containerd::Options {
+                auditor: auditor.options()?,
+                helpers: helpers_beside_self()?,
+                scenes,
+                shipped: image
+                    .zip(manifest)
+                    .map(|(archive, manifest)| containerd::Shipped { archive, manifest }),
+                churn: count,
+                paint: Paint::new(color),
+            };
+            containerd::run(&options)
+        }
+        EndToEnd::Apiserver(args) => {
+            let options = kubernetes::Options {
+                auditor: args.auditor.options()?,
+                helpers: helpers_beside_self()?,
+                programs: kubernetes::Programs {
+                    apiserver: std::path::absolute(args.kube_apiserver)?,
+                    etcd: std::path::absolute(args.etcd)?,
+                },
+                scenes: args.scenes,
+                paint: Paint::new(args.color),
+            };
+            kubernetes::run(&options)
+        }
+        EndToEnd::Prometheus(args) => {
+            let options = prometheus::Options {
+                auditor: args.auditor.options()?,
+                helpers: helpers_beside_self()?,
+                prometheus: std::path::absolute(args.prometheus)?,
+                rules: std::path::absolute(args.rules)?,
+                queries: args.queries.zip(args.answers),
+                paint: Paint::new(args.color),
+            };
+            prometheus::run(&options)
+        }
+    }
+}
