@@ -26,6 +26,7 @@ pub mod policy;
 pub mod policy_command;
 pub mod probe;
 pub mod recorded;
+pub mod remove_state;
 pub mod replay;
 pub mod report;
 pub mod run;

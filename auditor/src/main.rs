@@ -22,6 +22,7 @@ fn main() -> Exit {
         Command::Replay(args) => return done(auditor::replay::run(args)),
         Command::Lint(args) => return done(cli::lint(args)),
         Command::Policy(args) => return done(auditor::policy_command::run(args)),
+        Command::RemoveState(args) => auditor::remove_state::run(&args),
         Command::Probes => auditor::probe::print_verified().map_err(cli::Failure::from),
     };
     match result {

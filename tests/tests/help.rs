@@ -89,7 +89,7 @@ fn end_of(command: &str, script: &str) -> End {
         }
         "check" | "sync-associations" => End::NotByUsage,
         "run" => End::Never,
-        _ if script.contains("--follow") => End::Never,
+        _ if script.contains("--follow") || script.contains("--stay") => End::Never,
         _ => End::Well,
     }
 }
@@ -139,7 +139,7 @@ impl Place {
         // A cluster whose nodes log the sample.
         let kubectl = format!(
             "#!/bin/sh\ncase \"$1\" in\nlogs) cat docs/samples/stream.jsonl ;;\nget) echo '{list}' ;;\n\
-             exec) while [ \"$1\" != -- ]; do shift; done; shift; exec \"$@\" ;;\n*) exit 1 ;;\nesac\n"
+             exec) while [ \"$1\" != -- ]; do shift; done; shift; program=${{1#/}}; shift; exec \"$program\" \"$@\" ;;\n*) exit 1 ;;\nesac\n"
         );
         fs::write(this.path("bin/kubectl"), kubectl).unwrap();
         fs::set_permissions(this.path("bin/kubectl"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -152,7 +152,8 @@ impl Place {
 
     fn start(&self, script: &str) -> Child {
         let here = self.dir.path().display();
-        let mut script = script.to_owned();
+        // In a pod it lies elsewhere.
+        let mut script = script.replace("/var/lib/credential-auditor", "/var/lib/auditor");
         for path in [
             "/var/lib/auditor",
             "/var/log/auditor.jsonl",

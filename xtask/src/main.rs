@@ -20,6 +20,7 @@ mod suite;
 mod summary;
 mod test;
 mod toolchain;
+mod venv;
 mod vm;
 
 use std::process::ExitCode;

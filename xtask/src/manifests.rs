@@ -1,10 +1,16 @@
-//! `cargo xtask manifests`: alert rules, dashboard and runbooks, checked and rendered.
+//! `cargo xtask manifests`: Helm chart, kustomize base, alert rules, dashboard and runbooks, checked and rendered.
 
+mod cases;
+mod chart;
 mod check;
 pub mod dashboard;
+mod engines;
+mod kustomize;
+mod objects;
 pub mod picture;
 mod rules;
 pub mod runbooks;
+mod values;
 
 use std::{
     fs,
@@ -21,8 +27,9 @@ pub use check::ci;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask manifests check      promtool on rules, rule tests and every query; the rest by eye of a program
-  cargo xtask manifests render     writes the PrometheusRule from the rule file
+  cargo xtask manifests check      promtool on rules, rule tests and every query; Helm, kustomize and
+                                   Kubernetes' schemas on what is deployed; the rest by eye of a program
+  cargo xtask manifests render     writes the PrometheusRule from the rule file, and kustomize's workloads from the chart
   cargo xtask manifests render --runbooks https://git.example.com/you/eks-credential-auditor/blob/main")]
 pub struct Args {
     #[command(subcommand)]
@@ -33,7 +40,7 @@ pub struct Args {
 enum Task {
     /// Ends with `N passed, N failed, N skipped`.
     Check,
-    /// Writes credential-auditor.prometheusrule.yaml from credential-auditor.rules.yaml.
+    /// Writes credential-auditor.prometheusrule.yaml from credential-auditor.rules.yaml, and what kustomize deploys from the chart.
     Render {
         /// Where people read `manifests/runbooks`: what stands before that in each `runbook_url`.
         #[arg(long, value_name = "URL")]
@@ -61,6 +68,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             fs::write(&files.prometheus_rule, rendered)
                 .with_context(|| files.prometheus_rule.display().to_string())?;
             println!("{}", files.prometheus_rule.display());
+            for path in kustomize::render(&engines::Engines::open()?)? {
+                println!("{}", path.display());
+            }
             Ok(ExitCode::SUCCESS)
         }
     }

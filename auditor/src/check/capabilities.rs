@@ -117,6 +117,20 @@ mod tests {
         assert_eq!(effective("Name:\tauditor\n"), None);
     }
 
+    /// As the DaemonSet has them: one that only one of them knows would be missing on each node, or granted for nothing.
+    #[test]
+    fn the_manifests_add_what_is_needed_and_no_more() {
+        let workloads = include_str!("../../../manifests/kustomize/base/workloads.yaml");
+        let daemon_set = workloads.split("\n---\n").next().unwrap();
+        let daemon_set: serde_json::Value = serde_saphyr::from_str(daemon_set).unwrap();
+        let container = &daemon_set["spec"]["template"]["spec"]["containers"][0];
+        let capabilities = &container["securityContext"]["capabilities"];
+        assert_eq!(capabilities["drop"], serde_json::json!(["ALL"]));
+        let added = capabilities["add"].as_array().unwrap().iter();
+        let added: Vec<_> = added.map(|name| name.as_str().unwrap()).collect();
+        assert_eq!(added, NEEDS.map(|need| need.name));
+    }
+
     #[test]
     fn those_of_a_user_namespace_are_worth_nothing() {
         let bpf = judge(&NEEDS[0], u64::MAX, false);

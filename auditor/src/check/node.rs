@@ -14,7 +14,7 @@ use crate::{
     probe::FileCanary,
     report::Output,
     run::{doubts, host, setup},
-    state::StateDir,
+    state::{self, StateDir},
 };
 
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
@@ -164,7 +164,7 @@ pub fn state_dir(config: &RunConfig) -> Check {
         );
     };
     let made = missing_ancestors(path);
-    let lock = path.join("lock");
+    let lock = path.join(state::LOCK);
     let had_lock = lock.exists();
     let check = match StateDir::open(path, "check".into()) {
         Ok(held) => {

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     ArgsMode, Backend, CheckArgs, CompletionsArgs, ExplainArgs, LintArgs, ManArgs, PolicyArgs,
-    ReplayArgs, StatusArgs, SyncArgs, TailArgs, check, explain, generate, lint, policy, replay,
-    status, sync, tail,
+    RemoveStateArgs, ReplayArgs, StatusArgs, SyncArgs, TailArgs, check, explain, generate, lint,
+    policy, remove_state, replay, status, sync, tail,
 };
 
 #[derive(Debug, Parser)]
@@ -67,6 +67,9 @@ pub enum Command {
     /// Check a policy, or propose one from recorded events
     #[command(after_help = policy::EXAMPLES, after_long_help = policy::EXAMPLES)]
     Policy(PolicyArgs),
+    /// Remove the directory in which an auditor that is no more kept its state
+    #[command(after_help = remove_state::EXAMPLES, after_long_help = remove_state::EXAMPLES)]
+    RemoveState(RemoveStateArgs),
     /// Load each program into the kernel, attach none, and print what the verifier made of it, one line of JSON each
     #[command(hide = true)]
     Probes,

@@ -17,6 +17,7 @@ mod lint;
 mod log;
 mod output;
 mod policy;
+mod remove_state;
 mod replay;
 mod source;
 mod status;
@@ -41,6 +42,7 @@ pub use lint::{FailOn, LintArgs, LintConfig, LintOutput, lint};
 pub use log::init_logging;
 pub use output::OutputFormat;
 pub use policy::{PolicyArgs, PolicyCheckArgs, PolicyCommand, PolicySuggestArgs};
+pub use remove_state::RemoveStateArgs;
 pub use replay::{ReplayArgs, ReplayConfig, ReplayOutput};
 pub use source::{AssociationSource, ClusterSource};
 pub use status::{StatusArgs, StatusOutput};
@@ -65,5 +67,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Exit> 
         })
 }
 
+#[cfg(test)]
+mod deployed;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES:
 
   In a cluster:
     kubectl exec -n credential-auditor ds/credential-auditor -- \
-      auditor status --state-dir /var/lib/auditor
+      /auditor status --state-dir /var/lib/credential-auditor
 
   Was anything lost?
     auditor status --state-dir /var/lib/auditor --output json | jq .lost

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Health;
 
-const NAME: &str = "heartbeat.json";
+pub(super) const NAME: &str = "heartbeat.json";
 const NEW: &str = "heartbeat.json.new";
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 mod heartbeat;
 mod kept;
 mod learned;
+mod remove;
 mod uses;
 
 use std::{
@@ -23,6 +24,10 @@ use crate::{
 
 pub use heartbeat::PreviousRun;
 pub use learned::{NAME as LEARNED_FILE, read as read_learned};
+pub use remove::{RemoveError, Removed, remove};
+
+/// Whoever has locked it holds the directory.
+pub(crate) const LOCK: &str = "lock";
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -94,7 +99,7 @@ impl StateDir {
                 mode,
             });
         }
-        let lock_path = path.join("lock");
+        let lock_path = path.join(LOCK);
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)

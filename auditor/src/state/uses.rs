@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::kept;
 use crate::audit::Use;
 
-const NAME: &str = "uses.json";
+pub(super) const NAME: &str = "uses.json";
 
 #[derive(Deserialize)]
 struct Kept {

@@ -12,6 +12,7 @@ mod table;
 
 use std::io::Write as _;
 
+pub(crate) use self::socket::NAME as SOCKET;
 pub use self::{
     activity::Activity,
     control::{Control, Question},

@@ -19,7 +19,7 @@ use rustix::{
     },
 };
 
-const NAME: &str = "control.sock";
+pub const NAME: &str = "control.sock";
 /// Those who ask at once; more wait in connect(2).
 const BACKLOG: i32 = 8;
 

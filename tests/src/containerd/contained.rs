@@ -388,7 +388,8 @@ mod tests {
 
     #[test]
     fn the_runtime_is_told_to_drop_what_it_would_give() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("containerd/daemonset.yaml");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../manifests/kustomize/base/workloads.yaml");
         let pod = PodTemplate::read(&file).unwrap();
         let flags = confinement(&pod.auditor().unwrap().security_context).unwrap();
         let count = |flag: &str| flags.iter().filter(|f| *f == flag).count();

@@ -5,7 +5,6 @@ mod containerd;
 mod kubernetes;
 mod prometheus;
 mod shipping;
-pub mod venv;
 
 use std::process::ExitCode;
 

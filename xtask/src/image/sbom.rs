@@ -17,8 +17,8 @@ use serde_json::Value;
 use self::crates::Crate;
 use super::source::Source;
 use crate::{
-    e2e::venv::Venv,
     process::{self, capture},
+    venv::Venv,
     vm::arch::Arch,
 };
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{Files, dashboard, read, rules, runbooks};
+use super::{Files, chart, dashboard, kustomize, read, rules, runbooks, values};
 use crate::{
     apt, process,
     prometheus::{self, Programs},
@@ -15,10 +15,10 @@ use crate::{
 
 /// Results, told as they come.
 #[derive(Default)]
-struct Tally(Counts);
+pub(super) struct Tally(Counts);
 
 impl Tally {
-    fn note(&mut self, name: &str, result: Result<()>) {
+    pub(super) fn note(&mut self, name: &str, result: Result<()>) {
         match result {
             Ok(()) => {
                 self.0.passed += 1;
@@ -31,7 +31,7 @@ impl Tally {
         }
     }
 
-    fn skip(&mut self, what: &str, why: &anyhow::Error) {
+    pub(super) fn skip(&mut self, what: &str, why: &anyhow::Error) {
         println!("skipped: {what}: {why:#}");
         self.0.skipped += 1;
     }
@@ -74,6 +74,17 @@ pub fn ci() -> Result<Counts> {
             check_jq(&runbooks),
         ),
         Err(why) => tally.skip("jq", &why),
+    }
+    tally.note(
+        "values.yaml says why, and its schema knows all of it",
+        values::check(),
+    );
+    match super::engines::Engines::open() {
+        Ok(engines) => {
+            let rendered = chart::check(&engines, &mut tally)?;
+            kustomize::check(&engines, &rendered, &mut tally)?;
+        }
+        Err(why) => tally.skip("the chart and kustomize's base", &why),
     }
     Ok(tally.0)
 }

@@ -9,11 +9,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::venv::Venv;
 use crate::{
     build::{self, Built},
     process,
     summary::{Counts, Format, run_counted},
+    venv::Venv,
 };
 
 #[derive(clap::Args)]

@@ -50,6 +50,11 @@ impl Venv {
     }
 
     pub fn python(&self) -> Command {
-        Command::new(self.0.join("bin/python"))
+        Command::new(self.program("python"))
+    }
+
+    /// A program that a package brought.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.0.join("bin").join(name)
     }
 }

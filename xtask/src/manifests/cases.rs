@@ -1,0 +1,223 @@
+//! Values that the chart is tried with: what must come of them, and what must be refused.
+
+use serde_json::{Value, json};
+
+/// A rendering that is asked for.
+pub struct Case {
+    pub name: &'static str,
+    pub values: Value,
+}
+
+/// `more` beside what every installation must say.
+pub fn with(more: &Value) -> Value {
+    let mut values =
+        json!({"clusterName": "prod", "image": {"repository": "registry.test/credential-auditor"}});
+    merge(&mut values, more);
+    values
+}
+
+fn merge(values: &mut Value, more: &Value) {
+    match (values, more) {
+        (Value::Object(values), Value::Object(more)) => {
+            for (key, value) in more {
+                merge(values.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (value, more) => *value = more.clone(),
+    }
+}
+
+/// Renderings that must be right.
+pub fn cases() -> Vec<Case> {
+    let case = |name, more: Value| Case {
+        name,
+        values: with(&more),
+    };
+    let operator = json!({"podMonitor": {"enabled": true}, "prometheusRule": {"enabled": true}});
+    let sha = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    vec![
+        case("defaults", json!({})),
+        case("operator", operator),
+        case("ack", json!({"associations": {"from": "ack"}})),
+        case("none", json!({"associations": {"from": "none"}})),
+        case("cleanup", json!({"cleanup": true})),
+        case("auto-mode", json!({"policy": {"overrides": {"agent": []}}})),
+        case(
+            "everything",
+            json!({
+                "region": "eu-central-1", "image": {"digest": sha}, "imagePullSecrets": [{"name": "registry"}],
+                "auditor": {"extraArgs": ["--watch-denied"], "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+                    "podAnnotations": {"a": "b"}, "podLabels": {"team": "security"}, "stateDir": "",
+                    "securityContext": {"appArmorProfile": null}},
+                "sync": {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/auditor"}},
+                    "tolerations": [{"operator": "Exists"}], "podAnnotations": {"a": "b"}, "extraArgs": ["--lease-name=x"]},
+                "policy": {"text": "version: 1\n"},
+                "networkPolicy": {"scrapeFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+                    "apiTo": [{"ipBlock": {"cidr": "10.0.0.0/16"}}, {"ipBlock": {"cidr": "fd00::/8"}}]},
+                "podMonitor": {"enabled": true, "labels": {"release": "prometheus"}, "interval": "60s"},
+                "prometheusRule": {"enabled": true, "labels": {"release": "prometheus"}, "disabled": ["CredentialAuditorWorkloadsFolded"],
+                    "runbookBase": "https://git.test/auditor"},
+                "dashboard": {"annotations": {"grafana_folder": "Security"}}
+            }),
+        ),
+    ]
+}
+
+/// What must be so in a rendering: case, object, JSON pointer, value (null: must not be there).
+pub fn expectations() -> Vec<(&'static str, &'static str, &'static str, Value)> {
+    const DAEMON: &str = "DaemonSet/credential-auditor";
+    const CONTAINER_ARGS: &str = "/spec/template/spec/containers/0/args";
+    let image = format!(
+        "registry.test/credential-auditor@sha256:{}",
+        "0123456789abcdef".repeat(4)
+    );
+    vec![
+        (
+            "defaults",
+            DAEMON,
+            "/spec/template/spec/containers/0/env/0/value",
+            json!("prod"),
+        ),
+        (
+            "defaults",
+            DAEMON,
+            "/spec/template/spec/tolerations",
+            json!([{"operator": "Exists"}]),
+        ),
+        (
+            "defaults",
+            "PodMonitor/credential-auditor",
+            "/kind",
+            Value::Null,
+        ),
+        (
+            "operator",
+            "PodMonitor/credential-auditor",
+            "/kind",
+            json!("PodMonitor"),
+        ),
+        (
+            "none",
+            "Deployment/credential-auditor-sync",
+            "/kind",
+            Value::Null,
+        ),
+        (
+            "none",
+            "ServiceAccount/credential-auditor-sync",
+            "/kind",
+            Value::Null,
+        ),
+        (
+            "ack",
+            "ClusterRoleBinding/credential-auditor-ack",
+            "/subjects/0/name",
+            json!("credential-auditor-sync"),
+        ),
+        (
+            "ack",
+            "ClusterRoleBinding/credential-auditor-ack",
+            "/subjects/1",
+            Value::Null,
+        ),
+        (
+            "everything",
+            DAEMON,
+            "/spec/template/spec/containers/0/image",
+            json!(image),
+        ),
+        (
+            "everything",
+            DAEMON,
+            "/spec/template/spec/volumes/4",
+            Value::Null,
+        ),
+        (
+            "everything",
+            DAEMON,
+            "/spec/template/spec/containers/0/securityContext/appArmorProfile",
+            Value::Null,
+        ),
+        (
+            "everything",
+            "ConfigMap/credential-auditor-policy",
+            "/data/policy.yaml",
+            json!("version: 1\n"),
+        ),
+        (
+            "everything",
+            "ServiceAccount/credential-auditor-sync",
+            "/metadata/annotations/eks.amazonaws.com~1role-arn",
+            json!("arn:aws:iam::111122223333:role/auditor"),
+        ),
+        (
+            "cleanup",
+            DAEMON,
+            CONTAINER_ARGS,
+            json!([
+                "remove-state",
+                "--state-dir=/host/var/lib/credential-auditor",
+                "--stay"
+            ]),
+        ),
+    ]
+}
+
+/// Values that must be refused, and a word of the refusal.
+pub fn refusals() -> Vec<(Value, &'static str)> {
+    let bad = |more: Value| with(&more);
+    vec![
+        (json!({}), "clusterName is required"),
+        (json!({"clusterName": "prod"}), "no image is published yet"),
+        (bad(json!({"clutserName": "prod"})), "clutserName"),
+        (bad(json!({"clusterName": "-prod"})), "/clusterName"),
+        (
+            bad(json!({"image": {"digest": "sha256:abc"}})),
+            "/image/digest",
+        ),
+        (
+            bad(json!({"associations": {"from": "kube"}})),
+            "/associations/from",
+        ),
+        (
+            bad(json!({"auditor": {"securityContext": {"privilegd": true}}})),
+            "privilegd",
+        ),
+        (
+            bad(json!({"auditor": {"securityContext": {"capabilities": {"add": ["bpf"]}}}})),
+            "/capabilities/add",
+        ),
+        (
+            bad(json!({"auditor": {"stateDir": "/state"}})),
+            "/auditor/stateDir",
+        ),
+        (
+            bad(json!({"auditor": {"stateDir": "/var/../etc"}})),
+            "/auditor/stateDir",
+        ),
+        (
+            bad(json!({"auditor": {"terminationGracePeriodSeconds": 1}})),
+            "/terminationGracePeriodSeconds",
+        ),
+        (
+            bad(json!({"auditor": {"resources": {"limits": {"memory": "256MB"}}}})),
+            "/limits/memory",
+        ),
+        (
+            bad(json!({"auditor": {"extraArgs": "--watch-denied"}})),
+            "/auditor/extraArgs",
+        ),
+        (
+            bad(json!({"policy": {"overrides": {"node_roles": []}}})),
+            "node_roles",
+        ),
+        (
+            bad(json!({"podMonitor": {"enabled": "yes"}})),
+            "/podMonitor/enabled",
+        ),
+        (
+            bad(json!({"cleanup": true, "auditor": {"stateDir": ""}})),
+            "nothing is left on the nodes",
+        ),
+    ]
+}
