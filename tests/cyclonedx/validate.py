@@ -12,4 +12,6 @@ with open(path, encoding="utf-8") as file:
 version = SchemaVersion.from_version(json.loads(text)["specVersion"])
 error = JsonStrictValidator(version).validate_str(text)
 if error is not None:
-    sys.exit(f"{path}: {error}")
+    # Below it stand the whole schema and the whole document.
+    reason, *_ = str(error).splitlines()
+    sys.exit(f"{path}: {reason}")

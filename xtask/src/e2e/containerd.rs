@@ -15,7 +15,7 @@ use crate::{
 const WHY: &str =
     "real containers; the suite runs a containerd of its own and leaves any other alone";
 /// The manifest that the auditor's container is made by.
-const DAEMONSET: &str = "tests/containerd/daemonset.yaml";
+const DAEMONSET: &str = "manifests/kustomize/base/workloads.yaml";
 /// What `cargo xtask test` can wait for.
 const CI_CHURN: u32 = 50;
 

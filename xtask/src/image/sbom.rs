@@ -17,8 +17,8 @@ use serde_json::Value;
 use self::crates::Crate;
 use super::source::Source;
 use crate::{
-    venv::Venv,
     process::{self, capture},
+    venv::Venv,
     vm::arch::Arch,
 };
 
@@ -145,7 +145,9 @@ fn merged(mut auditor: Value, kernel_half: Value, linked: &BTreeSet<Crate>) -> R
     dependencies.retain(|d| references.contains(&reference(&d["ref"])));
     for dependency in &mut dependencies {
         let is_own = dependency["ref"] == own_reference;
-        if let Some(on) = dependency["dependsOn"].as_array_mut() {
+        // Not by its index, which would add what is not there.
+        let on = dependency.get_mut("dependsOn");
+        if let Some(on) = on.and_then(Value::as_array_mut) {
             on.retain(|d| references.contains(&reference(d)));
             if is_own {
                 on.push(half_reference.clone());
@@ -206,7 +208,12 @@ mod tests {
     #[test]
     fn both_halves_and_only_what_is_linked() {
         let auditor = sbom(AUDITOR, &["serde", "serde_derive", "common"]);
-        let kernel_half = sbom(KERNEL_HALF, &["aya-ebpf", "common"]);
+        let mut kernel_half = sbom(KERNEL_HALF, &["aya-ebpf", "common"]);
+        let leaf = json!({"ref": "ref common"});
+        kernel_half["dependencies"]
+            .as_array_mut()
+            .unwrap()
+            .push(leaf);
         let linked = crates(&[AUDITOR, KERNEL_HALF, "serde", "common", "aya-ebpf"]);
         let merged = merged(auditor, kernel_half, &linked).unwrap();
         let names: Vec<_> = merged["components"]
@@ -219,7 +226,8 @@ mod tests {
         assert_eq!(
             merged["dependencies"],
             json!([{"ref": "ref auditor", "dependsOn": ["ref serde", "ref common", "ref auditor-ebpf"]},
-                {"ref": "ref auditor-ebpf", "dependsOn": ["ref aya-ebpf", "ref common"]}])
+                {"ref": "ref auditor-ebpf", "dependsOn": ["ref aya-ebpf", "ref common"]},
+                {"ref": "ref common"}])
         );
         assert!(covers(&merged, &linked).is_ok());
         let error = covers(&merged, &crates(&["serde", "tokio"])).unwrap_err();
