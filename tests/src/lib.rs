@@ -7,6 +7,7 @@
 //!   [`prometheus`]: with a real Prometheus and the alerts of `manifests/alerts`.
 //! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
 //! - [`evasion`]: ways around a watcher (`tests/evasion`), and what each backend must see of them.
+//! - [`confinement`]: with which privileges every auditor here runs: those of the DaemonSet.
 //! - [`check`]: what `auditor check` must find proven.
 //! - [`load`]: what one node asks of an API server.
 //! - [`measure`], [`soak`]: what the auditor costs, and what it does for half an hour.
@@ -19,6 +20,7 @@ pub mod cgroup;
 pub mod check;
 pub mod churn;
 pub mod cleanup;
+pub mod confinement;
 pub mod container;
 pub mod containerd;
 pub mod evasion;

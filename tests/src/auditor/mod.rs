@@ -20,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
+    confinement::Confinement,
     node::{CLUSTER_NAME, INSTANCE_ID, Lab, NODE_NAME},
     patience,
     sys::machine::Machine,
@@ -85,7 +86,7 @@ impl Auditor {
             _ => {}
         }
         let log = lab.dir().join("auditor.log");
-        let mut command = lab.command("system.slice/auditor.service", &options.program)?;
+        let mut command = lab.auditor("system.slice/auditor.service", &options.program)?;
         command
             .arg("run")
             .args(flags)
@@ -106,6 +107,7 @@ impl Auditor {
             log,
         };
         let ready = this.wait_ready()?;
+        Confinement::of_manifest()?.verify(this.pid())?;
         ensure_forced(&options.backend, &ready)?;
         Ok((this, ready))
     }

@@ -82,6 +82,14 @@ impl Lab {
         Ok(text)
     }
 
+    /// The auditor, started in `cgroup` (relative to the lab's root) with the privileges that the DaemonSet gives it; its flags are
+    /// to follow.
+    pub fn auditor(&self, cgroup: &str, program: &Path) -> Result<Command> {
+        let mut command = self.command(cgroup, &self.helpers().join("enter"))?;
+        command.args(["--confined", "--"]).arg(program);
+        Ok(command)
+    }
+
     /// A program of the node's own, started in `cgroup` (relative to the lab's root).
     pub fn command(&self, cgroup: &str, program: &Path) -> Result<Command> {
         fs::create_dir_all(self.cgroup_root().join(cgroup))?;
