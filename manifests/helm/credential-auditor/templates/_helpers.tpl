@@ -1,0 +1,42 @@
+{{- define "labels" -}}
+app.kubernetes.io/name: {{ . }}
+app.kubernetes.io/part-of: credential-auditor
+{{- end -}}
+
+{{- define "image" -}}
+{{- $image := .Values.image -}}
+{{- if hasPrefix "registry.credential-auditor.example/" $image.repository -}}
+{{- fail "image.repository: no image is published yet; push what `cargo xtask image` builds to a registry of yours, and name it: --set image.repository=REGISTRY/credential-auditor" -}}
+{{- end -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- define "clusterName" -}}
+{{- required "clusterName is required: the EKS cluster's name, as `aws eks list-clusters` prints it: --set clusterName=NAME" .Values.clusterName -}}
+{{- end -}}
+
+{{- /* Whether objects of the Prometheus Operator are wanted: a list of the value and the root context; empty is no. */ -}}
+{{- define "operator" -}}
+{{- $enabled := first . -}}
+{{- if kindIs "bool" $enabled -}}
+{{- if $enabled -}}yes{{- end -}}
+{{- else if (last .).Capabilities.APIVersions.Has "monitoring.coreos.com/v1" -}}
+yes
+{{- end -}}
+{{- end -}}
+
+{{- /* The environment that node and syncer share. CLUSTER_NAME comes first: overlays of kustomize replace it by its place. */ -}}
+{{- define "environment" -}}
+- name: CLUSTER_NAME
+  value: {{ include "clusterName" . | quote }}
+{{- with .Values.region }}
+- name: AWS_REGION
+  value: {{ . | quote }}
+{{- end }}
+- name: POD_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+{{- end -}}
