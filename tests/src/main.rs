@@ -12,6 +12,7 @@ use lab::{
     evasion::{self, Evade},
     guest, helpers_beside_self, kubernetes,
     load::{self, Load},
+    lockdown,
     measure::{Subject, burst, cost, paced, tool::Tool},
     node::NODE_NAME,
     play::{self, Play, Score, Scores, refusal},
@@ -107,6 +108,15 @@ enum Action {
         /// As of `play`.
         #[arg(long)]
         accept_refusal: bool,
+        #[arg(long, value_enum, default_value_t)]
+        color: Color,
+    },
+    /// Of a virtual machine that was booted with `lockdown=integrity`: lock its kernel down further, and hold against it what the
+    /// auditor says. Ends with `N passed, N failed`.
+    Lockdown {
+        /// The auditor's executable.
+        #[arg(long, value_name = "PATH")]
+        auditor: PathBuf,
         #[arg(long, value_enum, default_value_t)]
         color: Color,
     },
@@ -450,6 +460,16 @@ fn act(command: Action) -> Result<bool> {
             };
             let score = or_refused(check::run(&check), accept_refusal, &check.backend)?;
             Ok(summary(score))
+        }
+        Action::Lockdown { auditor, color } => {
+            clean_up_on_signals()?;
+            let check = Check {
+                auditor: std::path::absolute(auditor)?,
+                backend: "auto".to_owned(),
+                helpers: helpers_beside_self()?,
+                paint: Paint::new(color),
+            };
+            Ok(summary(lockdown::run(&check)?))
         }
         Action::E2e(EndToEnd::Containerd {
             auditor,

@@ -14,8 +14,13 @@ pub struct Manifest {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Values {
+    auditor: Auditor,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Auditor {
     security_context: SecurityContext,
 }
 
@@ -51,7 +56,9 @@ impl Manifest {
 }
 
 fn parse(values: &str) -> Result<Manifest> {
-    let Values { security_context } = serde_saphyr::from_str(values)?;
+    let Values {
+        auditor: Auditor { security_context },
+    } = serde_saphyr::from_str(values)?;
     let SecurityContext {
         run_as_user,
         run_as_group,
@@ -97,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_manifest_that_the_lab_does_not_imitate_is_an_error() {
-        let good = "securityContext: {runAsUser: 0, runAsGroup: 0, privileged: false, allowPrivilegeEscalation: false, \
-            readOnlyRootFilesystem: true, capabilities: {drop: [ALL], add: [BPF]}, seccompProfile: {type: RuntimeDefault}}";
+        let good = "auditor: {securityContext: {runAsUser: 0, runAsGroup: 0, privileged: false, allowPrivilegeEscalation: false, \
+            readOnlyRootFilesystem: true, capabilities: {drop: [ALL], add: [BPF]}, seccompProfile: {type: RuntimeDefault}}}";
         assert_eq!(parse(good).unwrap().capabilities, ["BPF"]);
         for (has, other) in [
             ("runAsUser: 0", "runAsUser: 1000"),

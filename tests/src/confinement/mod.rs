@@ -161,7 +161,10 @@ mod tests {
             ("Groups:\t ", "Groups:\t0 "),
         ] {
             assert_ne!(STATUS.replace(has, other), STATUS);
-            assert!(verify(&STATUS.replace(has, other), 0xc0_0008_0004).is_err(), "{other}");
+            assert!(
+                verify(&STATUS.replace(has, other), 0xc0_0008_0004).is_err(),
+                "{other}"
+            );
         }
     }
 

@@ -12,8 +12,7 @@ use anyhow::{Context, Result};
 use rustix::{
     io::Errno,
     mount::{
-        MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change,
-        mount_remount,
+        MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount,
     },
     thread::{UnshareFlags, unshare_unsafe},
 };
@@ -125,7 +124,12 @@ mod tests {
 
     #[test]
     fn only_directories_for_state_and_output_are_written_to() {
-        let args = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let args = |words: &[&str]| {
+            words
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<Vec<_>>()
+        };
         let found = written_to(&args(&[
             "run",
             "--policy",
@@ -136,7 +140,12 @@ mod tests {
             "/usr/lib/out.jsonl",
         ]));
         assert_eq!(found, [Path::new("/usr/lib")]);
-        let nowhere = args(&["check", "--output-file", "/nonexistent/out.jsonl", "--state-dir"]);
+        let nowhere = args(&[
+            "check",
+            "--output-file",
+            "/nonexistent/out.jsonl",
+            "--state-dir",
+        ]);
         assert!(written_to(&nowhere).is_empty(), "not the root");
     }
 }

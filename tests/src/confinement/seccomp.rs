@@ -142,7 +142,13 @@ mod tests {
         for call in [Sysno::read, Sysno::openat, Sysno::seccomp] {
             assert!(has(&none, call), "{call}");
         }
-        for call in [Sysno::bpf, Sysno::perf_event_open, Sysno::mount, Sysno::unshare, Sysno::io_uring_setup] {
+        for call in [
+            Sysno::bpf,
+            Sysno::perf_event_open,
+            Sysno::mount,
+            Sysno::unshare,
+            Sysno::io_uring_setup,
+        ] {
             assert!(!has(&none, call), "{call}");
         }
         let granted = names(&["BPF", "PERFMON"]);
