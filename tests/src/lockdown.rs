@@ -71,7 +71,7 @@ fn confidentiality(lab: &Lab, check: &Check) -> Result<String> {
 
 /// Ends by itself, or the job's limit ends it.
 fn auditor(lab: &Lab, check: &Check, words: &[&str]) -> Result<Output> {
-    let mut command = lab.auditor("system.slice/auditor.service", &check.auditor)?;
+    let mut command = lab.auditor("system.slice/auditor.service", &check.auditor, &[])?;
     command.args(words).args(flags(lab)).stdin(Stdio::null());
     command.output().context("start the auditor")
 }

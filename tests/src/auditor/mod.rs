@@ -42,9 +42,18 @@ pub struct Options {
     pub args: Vec<String>,
     /// Further environment.
     pub env: Vec<(String, String)>,
+    /// Those of the DaemonSet's capabilities that it has not.
+    pub without: Vec<String>,
 }
 
 impl Options {
+    /// With which privileges it runs.
+    pub fn confinement(&self) -> Result<Confinement> {
+        let whole = Confinement::of_manifest();
+        let mut without = self.without.iter();
+        without.try_fold(whole?, |confinement, name| confinement.without(name))
+    }
+
     /// The same with `--watch-denied`, and lines of its own beside the others'.
     pub fn watching_denied(&self) -> Self {
         let mut this = self.clone();
@@ -86,7 +95,11 @@ impl Auditor {
             _ => {}
         }
         let log = lab.dir().join("auditor.log");
-        let mut command = lab.auditor("system.slice/auditor.service", &options.program)?;
+        let mut command = lab.auditor(
+            "system.slice/auditor.service",
+            &options.program,
+            &options.without,
+        )?;
         command
             .arg("run")
             .args(flags)
@@ -107,7 +120,7 @@ impl Auditor {
             log,
         };
         let ready = this.wait_ready()?;
-        Confinement::of_manifest()?.verify(this.pid())?;
+        options.confinement()?.verify(this.pid())?;
         ensure_forced(&options.backend, &ready)?;
         Ok((this, ready))
     }

@@ -99,14 +99,20 @@ impl Confinement {
     }
 }
 
-/// The auditor's command line, confined: `enter --confined [--without CAPABILITY]… -- PROGRAM`, whose flags are to follow.
-pub fn command(helpers: &Path, program: &Path, without: &[&str]) -> Command {
-    let mut command = Command::new(helpers.join("enter"));
-    command.arg("--confined");
+/// What `enter` takes to confine the program that is to follow, but for these of the manifest's capabilities.
+pub fn options(without: &[String]) -> Vec<String> {
+    let mut options = vec!["--confined".to_owned()];
     for name in without {
-        command.args(["--without", name]);
+        options.extend(["--without".to_owned(), name.clone()]);
     }
-    command.arg("--").arg(program);
+    options.push("--".to_owned());
+    options
+}
+
+/// A program, confined; its arguments are to follow.
+pub fn command(helpers: &Path, program: &Path, without: &[String]) -> Command {
+    let mut command = Command::new(helpers.join("enter"));
+    command.args(options(without)).arg(program);
     command
 }
 

@@ -17,6 +17,8 @@ use rustix::{
     thread::{UnshareFlags, unshare_unsafe},
 };
 
+use crate::sys::mounts::tmpfs;
+
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// The directories in which an auditor with these arguments makes files: the nearest that is there already.
@@ -64,6 +66,8 @@ pub fn read_only_but_for(writable: &[PathBuf]) -> Result<()> {
 /// The cgroups are where they were.
 fn renew_sys() -> Result<()> {
     let cgroups = File::open(CGROUPS).with_context(|| CGROUPS.to_owned())?;
+    // The same file system is not mounted twice upon itself.
+    tmpfs(Path::new("/sys"), "mode=0755")?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("sysfs", "/sys", "sysfs", flags, None)?;
     let before = format!("/proc/self/fd/{}", cgroups.as_raw_fd());

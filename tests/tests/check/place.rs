@@ -115,10 +115,7 @@ impl Place {
 
     pub fn command(&self, subcommand: &str) -> Command {
         let mut command = match self.wrapper.split_first() {
-            None => {
-                let missing: Vec<_> = self.missing.iter().map(String::as_str).collect();
-                confinement::command(&helpers(), &auditor(), &missing)
-            }
+            None => confinement::command(&helpers(), &auditor(), &self.missing),
             Some((program, words)) => {
                 let mut command = Command::new(program);
                 command.args(words).arg(auditor());
