@@ -18,7 +18,7 @@ use super::{
     canary::{self, Proof},
     choice::{Attached, choose},
     device::Device,
-    iterator, missed, offsets,
+    iterator, missed, offsets, perf,
     reader::Rings,
 };
 
@@ -491,9 +491,13 @@ pub(super) fn attach(
             Program::FExit(program) => program
                 .load(target, btf)
                 .and_then(|()| program.attach().map(drop)),
-            Program::KProbe(program) => program
-                .load()
-                .and_then(|()| program.attach(target, 0).map(drop)),
+            Program::KProbe(program) => {
+                let attached = program
+                    .load()
+                    .and_then(|()| program.attach(target, 0).map(drop));
+                attached.map_err(|error| perf::explained(reason(&error)))?;
+                Ok(())
+            }
             Program::BtfTracePoint(program) => program
                 .load(target, btf)
                 .and_then(|()| program.attach().map(drop)),
