@@ -1,6 +1,6 @@
 //! With the DaemonSet's privileges all is well; with one capability less `auditor check` names it, and `run` does as it says.
 
-use std::{process::Stdio, time::Duration};
+use std::{os::unix::process::ExitStatusExt as _, path::Path, process::Stdio, time::Duration};
 
 use anyhow::Result;
 use lab::{
@@ -45,6 +45,36 @@ fn with_the_manifests_privileges_nothing_is_missing() {
     assert!(doubted(&lines).is_empty(), "{lines:#?}");
     let confinement = Confinement::of_manifest().unwrap();
     confinement.verify(running.child.id()).unwrap();
+}
+
+/// The confinement itself: else a suite that passes under it would say nothing.
+#[test]
+fn what_the_manifest_does_not_allow_is_refused() {
+    if !is_root() {
+        return;
+    }
+    let confined = |script: &str| {
+        let mut command = confinement::command(&helpers(), Path::new("/bin/sh"), &[]);
+        finish({
+            command.args(["-c", script]);
+            command
+        })
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("made");
+    let output = confined(&format!("echo > {}", file.display()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Read-only file system"), "{said}");
+    assert!(!file.exists());
+    // A call that the runtime's profile does not allow ends the process.
+    let output = confined("exec unshare --mount true");
+    assert_eq!(output.status.signal(), Some(libc::SIGSYS), "{output:?}");
+    let output = confined("ls /sys/kernel/btf /sys/kernel/tracing");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("vmlinux") && !said.contains("events"),
+        "{said}"
+    );
 }
 
 #[test]
