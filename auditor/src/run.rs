@@ -1,5 +1,6 @@
 //! `auditor run`: puts the stages together, runs them until it is told to stop, and writes the last line.
 
+pub(crate) mod capabilities;
 mod daemon;
 pub(crate) mod doubts;
 pub(crate) mod host;

@@ -39,7 +39,7 @@ const HOOKS: [(&str, bool); 13] = [
 
 pub fn run(check: &Check) -> Result<Score> {
     let lab = Lab::new(&check.helpers)?;
-    let mut command = lab.command("system.slice/auditor.service", &check.auditor)?;
+    let mut command = lab.auditor("system.slice/auditor.service", &check.auditor, &[])?;
     command
         .arg("check")
         .args(flags(&lab))

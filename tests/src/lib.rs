@@ -7,7 +7,9 @@
 //!   [`prometheus`]: with a real Prometheus and the alerts of `manifests/alerts`.
 //! - [`auditor`], [`expect`], [`play`], [`churn`]: run the auditor and hold its lines against what was expected.
 //! - [`evasion`]: ways around a watcher (`tests/evasion`), and what each backend must see of them.
+//! - [`confinement`]: with which privileges every auditor here runs: those of the DaemonSet.
 //! - [`check`]: what `auditor check` must find proven.
+//! - [`lockdown`]: what it says of a kernel whose memory no program may read.
 //! - [`load`]: what one node asks of an API server.
 //! - [`measure`], [`soak`]: what the auditor costs, and what it does for half an hour.
 //! - [`service`]: what answers: the Pod Identity agent, instance metadata, a Kubernetes API server, the EKS API; [`serve`]: by hand.
@@ -19,6 +21,7 @@ pub mod cgroup;
 pub mod check;
 pub mod churn;
 pub mod cleanup;
+pub mod confinement;
 pub mod container;
 pub mod containerd;
 pub mod evasion;
@@ -27,6 +30,7 @@ pub mod guest;
 pub mod http;
 pub mod kubernetes;
 pub mod load;
+pub mod lockdown;
 pub mod measure;
 pub mod network;
 pub mod node;

@@ -1,13 +1,15 @@
 //! What the kernel makes of each of the auditor's programs, for humans and for the VM test.
 
-use std::{fmt::Write as _, path::Path, process::Command};
+use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::{confinement, helpers_beside_self};
+
 /// Runs `auditor probes`; one line a program.
 pub fn run(auditor: &Path) -> Result<String> {
-    let output = Command::new(auditor)
+    let output = confinement::command(&helpers_beside_self()?, auditor, &[])
         .arg("probes")
         .output()
         .with_context(|| format!("start {}", auditor.display()))?;

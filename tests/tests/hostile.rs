@@ -96,6 +96,7 @@ fn whatever_a_thief_calls_itself_its_theft_is_told_in_one_plain_line() -> Result
         output: output.path().join("out.jsonl"),
         args: vec!["--args".into(), "full".into()],
         env: Vec::new(),
+        without: Vec::new(),
     };
     let (mut auditor, ready) = Auditor::start(&lab, &options)?;
 
@@ -206,6 +207,7 @@ fn megabytes_of_labels_make_no_longer_line_and_keep_no_memory() -> Result<()> {
         output: output.path().join("out.jsonl"),
         args: Vec::new(),
         env: Vec::new(),
+        without: Vec::new(),
     };
     let (mut auditor, _) = Auditor::start(&lab, &options)?;
     let token = victim.token_below(Path::new("/host/kubelet"), POD_IDENTITY);

@@ -63,7 +63,7 @@ pub fn run(args: CheckArgs) -> Result<Exit, Failure> {
 
 /// `names_cluster`: `--cluster` was given.
 async fn look(config: &RunConfig, names_cluster: bool) -> CheckReport {
-    let mut checks = vec![node::kernel(), probes::btf(), node::lockdown()];
+    let mut checks = vec![node::kernel(), probes::btf(), node::lockdown(config)];
     checks.extend(capabilities::look());
     checks.push(node::open_files());
     let own_tgid = host::own_tgid(&config.host_proc);

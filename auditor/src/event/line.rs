@@ -439,7 +439,7 @@ pub struct Loss {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Health {
-    /// `cluster`, `associations`, `policy`, `sink`, `probe`, `self-test`, `auditor`.
+    /// `cluster`, `associations`, `policy`, `capabilities`, `kubelet`, `sink`, `probe`, `self-test`, `auditor`.
     pub component: String,
     /// `ok`, `degraded`, `reload-refused`, `restart-gap`.
     pub state: String,

@@ -10,6 +10,7 @@ mod iterator;
 mod loader;
 mod missed;
 mod offsets;
+mod perf;
 mod reader;
 mod record;
 mod survey;

@@ -37,6 +37,17 @@ impl Doubt {
         }
     }
 
+    /// Without it `run` works, and sees or knows less. `check` has rows of its own for all of them.
+    pub fn of_capability(name: &str, purpose: &str, remedy: String) -> Self {
+        Self {
+            row: "capabilities",
+            component: "capabilities",
+            message: format!("CAP_{name} is missing: it {purpose}"),
+            remedy,
+            is_grave: false,
+        }
+    }
+
     /// As the stream has it.
     pub fn health(&self) -> Health {
         Health {

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
-use super::doubts::{self, Doubt};
+use super::{
+    capabilities,
+    doubts::{self, Doubt},
+};
 use crate::{
     association,
     cli::{self, AssociationSource, ClusterSource, Failure, RunConfig},
@@ -163,7 +166,7 @@ pub fn doubts(
     agent: &AgentNetNs,
     cgroups: &Cgroups,
 ) -> Vec<Doubt> {
-    let found = [
+    let of_inputs = [
         doubts::of_cluster(config, sources.cluster_source()),
         doubts::of_associations(config, sources.bindings()),
         doubts::of_policy(sources.policy(), config.state_dir.as_deref()),
@@ -172,7 +175,11 @@ pub fn doubts(
         doubts::of_kubelet(config, sources.policy(), cgroups),
         doubts::of_cgroups(config, cgroups),
     ];
-    found.into_iter().flatten().collect()
+    let of_inputs = of_inputs.into_iter().flatten();
+    capabilities::doubts()
+        .into_iter()
+        .chain(of_inputs)
+        .collect()
 }
 
 /// The inode number of the agent's network namespace, or why it is out of sight.

@@ -20,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
+    confinement::Confinement,
     node::{CLUSTER_NAME, INSTANCE_ID, Lab, NODE_NAME},
     patience,
     sys::machine::Machine,
@@ -41,9 +42,18 @@ pub struct Options {
     pub args: Vec<String>,
     /// Further environment.
     pub env: Vec<(String, String)>,
+    /// Those of the DaemonSet's capabilities that it has not.
+    pub without: Vec<String>,
 }
 
 impl Options {
+    /// With which privileges it runs.
+    pub fn confinement(&self) -> Result<Confinement> {
+        let whole = Confinement::of_manifest();
+        let mut without = self.without.iter();
+        without.try_fold(whole?, |confinement, name| confinement.without(name))
+    }
+
     /// The same with `--watch-denied`, and lines of its own beside the others'.
     pub fn watching_denied(&self) -> Self {
         let mut this = self.clone();
@@ -81,7 +91,11 @@ impl Auditor {
         );
         remove(&options.output)?;
         let log = lab.dir().join("auditor.log");
-        let mut command = lab.command("system.slice/auditor.service", &options.program)?;
+        let mut command = lab.auditor(
+            "system.slice/auditor.service",
+            &options.program,
+            &options.without,
+        )?;
         command
             .arg("run")
             .args(flags)
@@ -102,7 +116,9 @@ impl Auditor {
             lines: Lines::new(&options.output),
             log,
         };
-        this.when_ready(options)
+        let (this, ready) = this.when_ready(options)?;
+        options.confinement()?.verify(this.pid())?;
+        Ok((this, ready))
     }
 
     /// By a command that ends with it and passes signals on to it. Its lines are those of the command's standard output; `pid` tells

@@ -1,8 +1,10 @@
 //! Becomes another program in another place.
 //!
-//! `enter [--cgroup DIR] [--netns FILE] [--hide DIR] [--unmount DIR] [--drop-capabilities] [--unshare] -- PROGRAM ARG…`
+//! `enter [--cgroup DIR] [--netns FILE] [--hide DIR] [--unmount DIR] [--drop-capabilities] [--confined [--without CAPABILITY]]
+//! [--unshare] -- PROGRAM ARG…`
 //! `--hide` and `--unmount` happen in a mount namespace of its own. `--unshare`: the program is the first process of a new
-//! pid namespace, in a mount namespace of its own (as `unshare --pid --fork --mount`).
+//! pid namespace, in a mount namespace of its own (as `unshare --pid --fork --mount`). `--confined`: with the privileges that the
+//! DaemonSet's container has, see `lab::confinement`.
 
 use std::{
     os::{fd::AsFd, unix::process::CommandExt},
@@ -13,6 +15,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use lab::{
     cgroup,
+    confinement::Confinement,
     sys::{capabilities, mounts, netns},
 };
 use rustix::{
@@ -24,6 +27,7 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let mut private_mounts = false;
     let mut unshare = false;
+    let mut confinement: Option<Confinement> = None;
     loop {
         let flag = args
             .next()
@@ -50,13 +54,22 @@ fn main() -> Result<()> {
                 }
             }
             "--drop-capabilities" => capabilities::bound_to(0)?,
+            "--confined" => confinement = Some(Confinement::of_manifest()?),
+            "--without" => {
+                let whole = confinement.context("--without is of --confined")?;
+                confinement = Some(whole.without(&value()?)?);
+            }
             "--unshare" => unshare = true,
             other => bail!("unknown option {other}"),
         }
     }
     let program = args.next().context("no program")?;
+    let args: Vec<String> = args.collect();
     let mut command = Command::new(&program);
-    command.args(args);
+    command.args(&args);
+    if let Some(confinement) = confinement {
+        confinement.apply(&args)?;
+    }
     if unshare {
         unshare_mounts_and(UnshareFlags::NEWPID)?;
         let status = command.status().context(program)?;

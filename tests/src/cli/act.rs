@@ -9,6 +9,7 @@ use lab::{
     evasion::{self, Evade},
     guest, helpers_beside_self,
     load::{self, Load},
+    lockdown,
     play::{self, Play, Score, Scores, refusal},
     probes,
     report::Paint,
@@ -131,6 +132,16 @@ pub fn act(command: Action) -> Result<bool> {
             };
             let score = or_refused(check::run(&check), accept_refusal, &check.backend)?;
             Ok(summary(score))
+        }
+        Action::Lockdown { auditor, color } => {
+            clean_up_on_signals()?;
+            let check = Check {
+                auditor: std::path::absolute(auditor)?,
+                backend: "auto".to_owned(),
+                helpers: helpers_beside_self()?,
+                paint: Paint::new(color),
+            };
+            Ok(summary(lockdown::run(&check)?))
         }
         Action::E2e(what) => {
             clean_up_on_signals()?;

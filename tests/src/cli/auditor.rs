@@ -20,6 +20,9 @@ pub struct AuditorArgs {
     /// How it writes them; what is OCSF is read back into JSON, and held against the same.
     #[arg(long, value_name = "json|ocsf", default_value = "json")]
     output: String,
+    /// Of the DaemonSet's capabilities: start it without this one; repeatable. What fails then is what the capability is for.
+    #[arg(long, value_name = "CAPABILITY")]
+    without: Vec<String>,
 }
 
 impl AuditorArgs {
@@ -41,6 +44,7 @@ impl AuditorArgs {
                 other => vec!["--output".into(), other.into()],
             },
             env: Vec::new(),
+            without: self.without,
         })
     }
 }

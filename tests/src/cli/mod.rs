@@ -99,6 +99,15 @@ pub enum Action {
         #[arg(long, value_enum, default_value_t)]
         color: Color,
     },
+    /// Of a virtual machine that was booted with `lockdown=integrity`: lock its kernel down further, and hold against it what the
+    /// auditor says. Ends with `N passed, N failed`.
+    Lockdown {
+        /// The auditor's executable.
+        #[arg(long, value_name = "PATH")]
+        auditor: PathBuf,
+        #[arg(long, value_enum, default_value_t)]
+        color: Color,
+    },
     /// End to end with real parts.
     #[command(subcommand)]
     E2e(EndToEnd),

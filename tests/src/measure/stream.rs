@@ -137,7 +137,11 @@ impl Stream {
     pub fn start(lab: &Lab, subject: &Subject) -> Result<Self> {
         let options = &subject.auditor;
         let log = lab.dir().join("auditor.log");
-        let mut command = lab.command("system.slice/auditor.service", &options.program)?;
+        let mut command = lab.auditor(
+            "system.slice/auditor.service",
+            &options.program,
+            &options.without,
+        )?;
         command.arg("run").args(auditor::flags(lab));
         command.args(["--backend", &options.backend]);
         command.args(&options.args);

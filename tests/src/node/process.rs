@@ -5,7 +5,10 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Lab, Pod, lifecycle::CONTAINER, shim};
-use crate::wire::{self, Output, RunRequest};
+use crate::{
+    confinement,
+    wire::{self, Output, RunRequest},
+};
 
 impl Lab {
     /// By the workload: the container's init runs it as its own child.
@@ -80,6 +83,14 @@ impl Lab {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(text)
+    }
+
+    /// The auditor, started in `cgroup` (relative to the lab's root) with the privileges that the DaemonSet gives it, but for
+    /// capabilities that are named. Its command and flags are to follow.
+    pub fn auditor(&self, cgroup: &str, program: &Path, without: &[String]) -> Result<Command> {
+        let mut command = self.command(cgroup, &self.helpers().join("enter"))?;
+        command.args(confinement::options(without)).arg(program);
+        Ok(command)
     }
 
     /// A program of the node's own, started in `cgroup` (relative to the lab's root).

@@ -6,5 +6,6 @@ mod support;
 mod node;
 mod parity;
 mod place;
+mod privileges;
 mod report;
 mod sources;

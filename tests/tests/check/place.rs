@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{auditor::terminate, patience};
+use lab::{auditor::terminate, confinement, patience};
 use serde_json::Value;
 
 use crate::support::{Inputs, Running, auditor, finish, get, helpers};
@@ -16,8 +16,10 @@ use crate::support::{Inputs, Running, auditor, finish, get, helpers};
 /// A node in some state, on which any of the auditor's commands can be run.
 pub struct Place {
     pub inputs: Inputs,
-    /// What stands before the auditor: a program that makes the place.
+    /// What stands before the auditor: a program that makes the place. Without one it has the DaemonSet's privileges.
     wrapper: Vec<String>,
+    /// Those of the DaemonSet's capabilities that it has not.
+    missing: Vec<String>,
     /// Flags without the command.
     flags: Vec<String>,
     pub env: Vec<(String, String)>,
@@ -65,6 +67,7 @@ impl Place {
             _kubelet: kubelet,
             inputs,
             wrapper: Vec::new(),
+            missing: Vec::new(),
             flags,
             env: Vec::new(),
             _held: None,
@@ -75,6 +78,14 @@ impl Place {
         let mut place = Self::new();
         place.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
         place
+    }
+
+    /// With the DaemonSet's privileges but for a capability.
+    pub fn lacking(capability: &str) -> Self {
+        Self {
+            missing: vec![capability.to_owned()],
+            ..Self::new()
+        }
     }
 
     /// In a place made by the helper `enter`.
@@ -103,13 +114,17 @@ impl Place {
     }
 
     pub fn command(&self, subcommand: &str) -> Command {
-        let mut words = self.wrapper.clone();
-        words.push(auditor().to_string_lossy().into_owned());
-        words.push(subcommand.to_owned());
-        words.extend(self.flags.iter().cloned());
-        let mut command = Command::new(&words[0]);
+        let mut command = match self.wrapper.split_first() {
+            None => confinement::command(&helpers(), &auditor(), &self.missing),
+            Some((program, words)) => {
+                let mut command = Command::new(program);
+                command.args(words).arg(auditor());
+                command
+            }
+        };
         command
-            .args(&words[1..])
+            .arg(subcommand)
+            .args(&self.flags)
             .env_remove("KUBERNETES_SERVICE_HOST")
             .envs(self.env.clone());
         command

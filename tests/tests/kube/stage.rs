@@ -56,6 +56,7 @@ impl Stage {
                 "KUBECONFIG".to_owned(),
                 kubeconfig.to_string_lossy().into_owned(),
             )],
+            without: Vec::new(),
         };
         Ok(Self {
             lab,

@@ -184,6 +184,7 @@ fn play(output: &str, to: &Path) -> Result<()> {
             output: to.to_owned(),
             args: vec!["--output".into(), output.into()],
             env: Vec::new(),
+            without: Vec::new(),
         },
         helpers: helpers(),
         scenes,

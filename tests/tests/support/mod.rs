@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{auditor::Lines, cgroup, patience};
+use lab::{auditor::Lines, cgroup, confinement, patience};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -79,9 +79,9 @@ impl Inputs {
         fs::rename(&new, self.path(name)).expect("replace an input file");
     }
 
-    /// `auditor run` on these files, its lines in `out.jsonl`, state in `state`.
+    /// `auditor run` on these files with the DaemonSet's privileges, its lines in `out.jsonl`, state in `state`.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(auditor());
+        let mut command = confinement::command(&helpers(), &auditor(), &[]);
         command.args(self.args());
         command
     }

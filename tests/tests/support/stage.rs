@@ -140,7 +140,7 @@ impl Stage {
     }
 
     pub fn command_with(&self, cgroup: &str, flags: &[String]) -> Result<Command> {
-        let mut command = self.lab.command(cgroup, &support::auditor())?;
+        let mut command = self.lab.auditor(cgroup, &support::auditor(), &[])?;
         command
             .arg("run")
             .args(flags)

@@ -56,6 +56,7 @@ pub fn run(counted: &Counted<'_>) -> Result<String> {
         arch,
         kernel: &kernel.image,
         initramfs: &initramfs.path(),
+        parameters: "",
         processors: 1,
         counted: true,
     };

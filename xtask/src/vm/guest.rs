@@ -171,6 +171,7 @@ fn boot(guest: &Guest, args: &Args) -> Result<Report> {
         arch: target.arch,
         kernel: &guest.kernel.image,
         initramfs: &guest.initramfs.path(),
+        parameters: target.line.parameters,
         processors: args.smp,
         counted: false,
     };
@@ -315,6 +316,10 @@ fn job(target: Target, args: &Args) -> String {
             lines += &format!("{} --cycles {cycles}\n", plain("churn", backend));
         }
     }
+    // The last: nothing works afterwards.
+    if target.line.is_locked_down() && args.plays_all() {
+        lines += "lockdown --auditor /auditor --color never\n";
+    }
     lines
 }
 
@@ -383,6 +388,21 @@ mod tests {
         assert_eq!(auto("5.10"), ["play"]);
         assert_eq!(auto("6.1"), ["play --corpus --must-choose kprobe"]);
         assert_eq!(auto("6.12"), ["play --corpus --must-choose fentry"]);
+    }
+
+    #[test]
+    fn a_kernel_is_locked_down_further_when_all_was_played() {
+        let last = |name, args: &Args| job(on(name), args).lines().last().map(str::to_owned);
+        let is_locked = |name| {
+            let last = last(name, &Args::default());
+            last.is_some_and(|line| line.starts_with("lockdown "))
+        };
+        assert_eq!([is_locked("6.1"), is_locked("6.12")], [false, true]);
+        let churn = Args {
+            churn: Some(9),
+            ..Args::ci()
+        };
+        assert!(last("6.12", &churn).unwrap().starts_with("lockdown "));
     }
 
     #[test]

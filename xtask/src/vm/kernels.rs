@@ -21,6 +21,8 @@ pub struct Line {
     security: bool,
     /// What loads is shown; nothing there fails a run.
     pub best_effort: bool,
+    /// Of the kernel's command line.
+    pub parameters: &'static str,
     /// In the matrix without flags.
     pub tested_on: &'static [Arch],
 }
@@ -32,6 +34,7 @@ pub const LINES: [Line; 4] = [
         suite: "bullseye",
         security: true,
         best_effort: true,
+        parameters: "",
         tested_on: &[Arch::X86_64],
     },
     Line {
@@ -39,6 +42,7 @@ pub const LINES: [Line; 4] = [
         suite: "bookworm",
         security: true,
         best_effort: false,
+        parameters: "",
         tested_on: &[Arch::X86_64, Arch::Aarch64],
     },
     Line {
@@ -46,6 +50,8 @@ pub const LINES: [Line; 4] = [
         suite: "bookworm",
         security: true,
         best_effort: false,
+        // As Bottlerocket boots.
+        parameters: "lockdown=integrity",
         tested_on: &[Arch::X86_64, Arch::Aarch64],
     },
     Line {
@@ -53,6 +59,7 @@ pub const LINES: [Line; 4] = [
         suite: "trixie-backports",
         security: false,
         best_effort: false,
+        parameters: "",
         tested_on: &[Arch::X86_64],
     },
 ];
@@ -95,6 +102,11 @@ pub fn lines(names: &[String]) -> Result<Vec<&'static Line>> {
 }
 
 impl Line {
+    /// Whether it can be locked down further, to see what the auditor says then.
+    pub fn is_locked_down(&self) -> bool {
+        self.parameters.contains("lockdown=integrity")
+    }
+
     /// What the reason must hold where the kernel is known to refuse a backend; anything on one of best effort. arm64 has no
     /// direct calls from ftrace before 6.4, so fentry loads and its attach is ENOTSUPP, 524 (arch/arm64/Kconfig:
     /// HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS).

@@ -24,6 +24,8 @@ pub struct Machine<'a> {
     pub kernel: &'a Path,
     /// Uncompressed.
     pub initramfs: &'a Path,
+    /// Of the kernel's command line.
+    pub parameters: &'a str,
     pub processors: u32,
     /// The guest's clock ticks once for each instruction: its times are counts. One processor only.
     pub counted: bool,
@@ -119,6 +121,7 @@ fn command(machine: &Machine<'_>) -> Command {
         arch,
         kernel,
         initramfs,
+        parameters,
         processors,
         counted,
     } = machine;
@@ -156,9 +159,11 @@ fn command(machine: &Machine<'_>) -> Command {
         .arg("-initrd")
         .arg(initramfs);
     // An oops ends one task, and the lab might go on; a warning goes unseen with `quiet`. Both are to end the boot.
+    // Above 2, which is Linux' own and that of EKS' images, Debian's kernels want CAP_SYS_ADMIN for perf_event_open(2), and so for
+    // kprobes: its default is 3.
     // What follows `--` are the arguments of init.
     let line = format!(
-        "console={} quiet panic=-1 oops=panic panic_on_warn=1 {} -- guest",
+        "console={} quiet panic=-1 oops=panic panic_on_warn=1 sysctl.kernel.perf_event_paranoid=2 {} {parameters} -- guest",
         arch.console(),
         arch.parameters()
     );
@@ -318,10 +323,12 @@ mod tests {
             arch: Arch::X86_64,
             kernel: Path::new("/k"),
             initramfs: Path::new("/i"),
+            parameters: "lockdown=integrity",
             processors: 1,
             counted: false,
         };
         let shown = process::shown(&command(&machine));
         assert!(shown.starts_with("setpriv --pdeathsig KILL qemu-system-x86_64 "));
+        assert!(shown.contains(" lockdown=integrity -- guest"), "{shown}");
     }
 }

@@ -7,7 +7,7 @@ use aya::{
     programs::{Program, ProgramError},
 };
 
-use crate::probe::backend::Way;
+use crate::probe::{backend::Way, perf};
 
 pub(in crate::probe) fn attach(
     way: &Way,
@@ -26,9 +26,13 @@ pub(in crate::probe) fn attach(
             Program::FExit(program) => program
                 .load(target, btf)
                 .and_then(|()| program.attach().map(drop)),
-            Program::KProbe(program) => program
-                .load()
-                .and_then(|()| program.attach(target, 0).map(drop)),
+            Program::KProbe(program) => {
+                let attached = program
+                    .load()
+                    .and_then(|()| program.attach(target, 0).map(drop));
+                attached.map_err(|error| perf::explained(reason(&error)))?;
+                Ok(())
+            }
             Program::BtfTracePoint(program) => program
                 .load(target, btf)
                 .and_then(|()| program.attach().map(drop)),
