@@ -83,6 +83,10 @@ fn hold(place: &Place, document: &str, command: &str) -> Result<()> {
     // What stands for an id of the reader's own.
     let id = r#"events.jsonl "$(jq -r 'select(.verdict == "violation") | .id' events.jsonl | head -n 1)""#;
     let mut script = command.replace("events.jsonl ID", id);
+    // What a reader puts into the background is waited for here: else nobody would know how it ended.
+    if let Some(front) = script.trim_end().strip_suffix(" &") {
+        script = front.to_owned();
+    }
     if document == "docs/ocsf.md" {
         script = script.replace("events.jsonl", "ocsf.jsonl");
     }
