@@ -60,7 +60,13 @@ const POLICY_KEYS: [&str; 11] = [
 ];
 
 /// Held by a test elsewhere: the document, a part of the block or its section's title, the test's file and name.
-const HELD: [(&str, &str, &str, &str); 2] = [
+const HELD: [(&str, &str, &str, &str); 3] = [
+    (
+        "CONTRIBUTING.md",
+        "The first hour",
+        "xtask/src/newcomer.rs",
+        "run",
+    ),
     (
         "docs/lint.md",
         "errors, 1 warning, 0 undecided",
