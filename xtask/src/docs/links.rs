@@ -30,28 +30,43 @@ impl Tree {
             .iter()
             .map(|(name, text)| (name.as_str(), anchors(text)))
             .collect();
+        let references: Vec<_> = self
+            .documents
+            .iter()
+            .map(|(name, text)| (name, text, references(text)))
+            .collect();
+        // What one command makes another one may name.
+        let written: BTreeSet<&str> = references
+            .iter()
+            .flat_map(|(_, _, references)| references)
+            .filter_map(|(_, reference)| match reference {
+                Reference::Written(path) => Some(path.as_str()),
+                _ => None,
+            })
+            .collect();
         let (mut faults, mut looked) = (Vec::new(), Looked::default());
-        for (name, text) in &self.documents {
-            for (at, reference) in references(text) {
+        for (name, text, references) in &references {
+            for (at, reference) in references {
                 let fault = match reference {
                     Reference::Link(target) => {
                         looked.links += 1;
-                        self.link(name, &target, &anchors)
+                        self.link(name, target, &anchors)
                     }
                     Reference::Path(path) => {
-                        if !self.is_ours(&path) {
+                        if !self.is_ours(path) || written.contains(path.as_str()) {
                             continue;
                         }
                         looked.paths += 1;
-                        self.path(name, &path)
+                        self.path(name, path)
                     }
+                    Reference::Written(_) => continue,
                     Reference::Undefined(label) => Err(format!("nothing defines [{label}]")),
                     Reference::Html => {
                         Err("an HTML link, which is not checked: write it as Markdown".to_owned())
                     }
                 };
                 if let Err(what) = fault {
-                    let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+                    let line = text.get(..*at).unwrap_or_default().matches('\n').count() + 1;
                     faults.push(format!("{name}:{line}: {what}"));
                 }
             }
@@ -114,6 +129,8 @@ enum Reference {
     Link(String),
     /// What is written as code and looks like a path.
     Path(String),
+    /// What a shell's `>` makes.
+    Written(String),
     /// `[text][label]` without a definition.
     Undefined(String),
     Html,
@@ -145,10 +162,13 @@ fn references(text: &str) -> Vec<(usize, Reference)> {
             Event::Text(code) if is_shell => {
                 let words = code.split(|c: char| c.is_whitespace() || "'\"=(),;".contains(c));
                 let mut before = "";
-                for word in words {
-                    // What is written there need not be there before.
-                    if looks_like_path(word) && before != ">" {
-                        found.push((span.start, Reference::Path(word.to_owned())));
+                for word in words.filter(|word| !word.is_empty()) {
+                    if looks_like_path(word) {
+                        let reference = match before {
+                            ">" => Reference::Written(word.to_owned()),
+                            _ => Reference::Path(word.to_owned()),
+                        };
+                        found.push((span.start, reference));
                     }
                     before = word;
                 }

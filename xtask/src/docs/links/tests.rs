@@ -32,7 +32,7 @@ fn what_is_there_is_no_fault() {
     let readme = "# Front\n[a](docs/a.md) [b](./docs/a.md#one-thing-and-more) [c](#front) [d](docs/a.md#twice-1)\n\
         ![p](docs/a.svg) [e](docs/) [f](https://example.com/x?y=1#z) <https://example.com> [g][ref]\n\n\
         `docs/sub/b.md` and `docs/`, not `docs/*.md`, `docs/NAME.md`, `other/c.md` nor `/docs/x`; [alone] is text.\n\n\
-        ```sh\ncat docs/a.md --file=docs/sub/b.md > docs/out\n```\n\n```text\ndocs/none\n```\n\n[ref]: docs/a.md\n";
+        ```sh\ncat docs/a.md --file=docs/sub/b.md > docs/out\ncat docs/out\n```\n\n```text\ndocs/none\n```\n\n[ref]: docs/a.md\n";
     let (faults, looked) = tree(readme).check();
     assert!(faults.is_empty(), "{faults:?}");
     assert_eq!(looked, Looked { links: 9, paths: 4 });
