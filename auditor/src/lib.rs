@@ -29,6 +29,7 @@ pub mod recorded;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod simulate;
 pub mod state;
 pub mod status;
 pub mod suggest;

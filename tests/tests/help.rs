@@ -88,6 +88,14 @@ fn end_of(command: &str, script: &str) -> End {
             End::NotByUsage
         }
         "check" | "sync-associations" => End::NotByUsage,
+        // Pods of a cluster play, and a Prometheus or an auditor is asked.
+        "simulate"
+            if ["kubectl ", " verify", " run"]
+                .iter()
+                .any(|word| script.contains(word)) =>
+        {
+            End::NotByUsage
+        }
         "run" => End::Never,
         _ if script.contains("--follow") => End::Never,
         _ => End::Well,

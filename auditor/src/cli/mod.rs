@@ -18,6 +18,7 @@ mod log;
 mod output;
 mod policy;
 mod replay;
+mod simulate;
 mod source;
 mod status;
 mod stderr;
@@ -42,6 +43,9 @@ pub use log::init_logging;
 pub use output::OutputFormat;
 pub use policy::{PolicyArgs, PolicyCheckArgs, PolicyCommand, PolicySuggestArgs};
 pub use replay::{ReplayArgs, ReplayConfig, ReplayOutput};
+pub use simulate::{
+    PlanArgs, PlayArgs, SimulateArgs, SimulateCommand, SimulateOutput, VerifyArgs, simulate,
+};
 pub use source::{AssociationSource, ClusterSource};
 pub use status::{StatusArgs, StatusOutput};
 pub use sync::{SyncArgs, SyncConfig, SyncFrom, SyncTo};
