@@ -3,7 +3,7 @@
 mod support;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -45,7 +45,7 @@ fn exactly_what_is_announced_is_found() -> Result<()> {
         env: Vec::new(),
     };
     let mut lab = Lab::new(&helpers())?;
-    let agent = lab.start_agent()?;
+    lab.start_agent()?;
     let (mut running, ready) = Auditor::start(&lab, &options)?;
     // Pods' timestamps have whole seconds: they are to be younger than the auditor.
     std::thread::sleep(Duration::from_secs(1));
@@ -62,12 +62,8 @@ fn exactly_what_is_announced_is_found() -> Result<()> {
     for one in unwatched {
         println!("skipped: nothing watches {}: {}", one["hook"], one["scene"]);
     }
-    let expected: BTreeSet<String> = watched
-        .iter()
-        .map(|one| one["labels"].to_string())
-        .collect();
+    let expected: BTreeSet<Labels> = watched.iter().map(|one| labels(&one["labels"])).collect();
     let mut lines = wait_for(&mut running, &played, &expected)?;
-    drop(agent);
     lines.extend(running.stop()?);
     let found = found(&lines, &played.namespace);
     ensure!(
@@ -77,18 +73,27 @@ fn exactly_what_is_announced_is_found() -> Result<()> {
     Ok(())
 }
 
-fn found(lines: &[Value], namespace: &str) -> BTreeSet<String> {
+type Labels = BTreeMap<String, String>;
+
+fn labels(value: &Value) -> Labels {
+    let pairs = value.as_object().into_iter().flatten();
+    pairs
+        .map(|(name, value)| (name.clone(), value.as_str().unwrap_or("?").to_owned()))
+        .collect()
+}
+
+fn found(lines: &[Value], namespace: &str) -> BTreeSet<Labels> {
     let findings = lines
         .iter()
         .flat_map(|line| simulation::raised(line, namespace));
-    findings.map(|labels| labels.to_string()).collect()
+    findings.map(|found| labels(&found)).collect()
 }
 
 /// Lines up to the last that is announced; what is too much may come until the end.
 fn wait_for(
     auditor: &mut Auditor,
     played: &Played,
-    expected: &BTreeSet<String>,
+    expected: &BTreeSet<Labels>,
 ) -> Result<Vec<Value>> {
     let deadline = Instant::now() + Duration::from_secs(40) * patience();
     let mut lines = Vec::new();
@@ -146,11 +151,11 @@ fn without_a_victim_the_thief_is_refused_and_says_why() -> Result<()> {
 
 #[test]
 fn nothing_is_played_outside_the_simulation() {
-    for (args, status, words) in [
+    let cases: [(&[&str], i32, &[&str]); 4] = [
         (
-            &["run", "--yes"][..],
+            &["run", "--yes"],
             1,
-            &["this is no pod of the simulation", "kubectl apply -k"][..],
+            &["this is no pod of the simulation", "kubectl apply -k"],
         ),
         (&["run", "--scene", "thefts"], 2, &["own-token", "theft"]),
         (
@@ -169,7 +174,8 @@ fn nothing_is_played_outside_the_simulation() {
             1,
             &["127.0.0.1:9"],
         ),
-    ] {
+    ];
+    for (args, status, words) in cases {
         let mut command = Command::new(auditor());
         command.arg("simulate").args(args);
         assert_refused(&finish(command), status, words);

@@ -39,7 +39,7 @@ impl Announced {
         scenes
             .flat_map(|scene| {
                 let expects = scene.expects.iter();
-                expects.map(|expected| Self::new(scene, expected, namespace))
+                expects.map(move |expected| Self::new(scene, expected, namespace))
             })
             .collect()
     }

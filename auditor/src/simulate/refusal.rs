@@ -6,9 +6,9 @@ use thiserror::Error;
 
 #[derive(Debug, Error)]
 pub enum Refusal {
-    #[error("this is no pod of the simulation: {path}: {source}", path = path.display())]
+    #[error("this is no pod of the simulation: {path}: {source}", path = .path.display())]
     NotHere { path: PathBuf, source: io::Error },
-    #[error("{path} holds {found:?}, which is no {what}", path = path.display())]
+    #[error("{path} holds {found:?}, which is no {what}", path = .path.display())]
     BadMark {
         path: PathBuf,
         found: String,
@@ -16,18 +16,18 @@ pub enum Refusal {
     },
     #[error("it is the scene of a pod with the component {wanted:?}, and this one's is {here:?}")]
     OtherActor { wanted: &'static str, here: String },
-    #[error("cannot see the kubelet's pods below {path}: {source}", path = path.display())]
+    #[error("cannot see the kubelet's pods below {path}: {source}", path = .path.display())]
     NoPods { path: PathBuf, source: io::Error },
     #[error(
         "no victim of the namespace {namespace} appeared below {path} within {seconds} s; is it on this node?",
-        path = path.display(), seconds = waited.as_secs()
+        path = .path.display(), seconds = .waited.as_secs()
     )]
     NoVictim {
         namespace: String,
         path: PathBuf,
         waited: Duration,
     },
-    #[error("cannot open {path}: {source}", path = path.display())]
+    #[error("cannot open {path}: {source}", path = .path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("cannot copy this program into memory: {0}")]
     Copy(io::Error),

@@ -214,7 +214,9 @@ async fn ask(
 }
 
 async fn get(url: &str) -> Result<Vec<u8>, String> {
-    let fail = |why: String| format!("{url}: {why}");
+    // The query would bury the reason.
+    let place = url.split('?').next().unwrap_or(url);
+    let fail = |why: String| format!("{place}: {why}");
     let answer = timeout(ANSWERS_WITHIN, http::get(&http::connector(), url, []))
         .await
         .map_err(|_| fail(format!("no answer within {} s", ANSWERS_WITHIN.as_secs())))?
@@ -281,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_nothing_watches_is_not_missing() {
-        let probe = |hook: &str, backend: &str| {
+        let probe = |hook: &str, backend: &str| -> Labels {
             let labels = [("hook", hook), ("backend", backend)];
             labels
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))

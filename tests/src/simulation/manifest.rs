@@ -53,7 +53,8 @@ impl Manifests {
     }
 
     fn read(directory: &Path) -> Result<Self> {
-        let [kustomization] = &documents(&directory.join("kustomization.yaml"))?[..] else {
+        let documents_of_it = documents(&directory.join("kustomization.yaml"))?;
+        let [kustomization] = &documents_of_it[..] else {
             bail!("more than one kustomization");
         };
         let mut this = Self {
@@ -116,7 +117,7 @@ fn documents(path: &Path) -> Result<Vec<Value>> {
     let all = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let documents = all
         .split("\n---\n")
-        .map(|one| Ok(serde_saphyr::from_str(one)?));
+        .map(|one| -> Result<Value> { Ok(serde_saphyr::from_str(one)?) });
     documents
         .collect::<Result<_>>()
         .with_context(|| path.display().to_string())
@@ -201,7 +202,7 @@ impl Template {
         }
         array(container, "volumeMounts")?
             .iter()
-            .map(|mount| Ok((text(mount, "/name")?, mount.clone())))
+            .map(|mount| -> Result<_> { Ok((text(mount, "/name")?, mount.clone())) })
             .collect()
     }
 

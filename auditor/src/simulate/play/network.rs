@@ -62,11 +62,15 @@ pub fn listen_as_agent() -> Result<(), Refusal> {
     })
 }
 
-/// The first of its addresses that answers.
 pub fn connect_to_agent() -> Result<Option<String>, Refusal> {
+    connect(&AGENT)
+}
+
+/// With the first that answers; to the others, too, nothing is sent.
+fn connect(addresses: &[SocketAddr]) -> Result<Option<String>, Refusal> {
     let mut refused = Vec::new();
-    for address in AGENT {
-        match TcpStream::connect_timeout(&address, ANSWERS_WITHIN) {
+    for address in addresses {
+        match TcpStream::connect_timeout(address, ANSWERS_WITHIN) {
             Ok(connection) => {
                 drop(connection);
                 return Ok(Some(format!("{address} answered")));
@@ -75,4 +79,31 @@ pub fn connect_to_agent() -> Result<Option<String>, Refusal> {
         }
     }
     Err(Refusal::NoAgent(refused.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, net::TcpListener, thread};
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_sent_and_the_next_address_is_tried() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let there = listener.local_addr().unwrap();
+        let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|gone| gone.local_addr())
+            .unwrap();
+        let agent = thread::spawn(move || {
+            let mut said = Vec::new();
+            let (mut connection, _) = listener.accept().unwrap();
+            connection.read_to_end(&mut said).unwrap();
+            said
+        });
+        let note = connect(&[nobody, there]).unwrap().unwrap();
+        assert!(note.contains(&there.to_string()), "{note}");
+        assert_eq!(agent.join().unwrap(), b"");
+        let refused = connect(&[nobody]).unwrap_err().to_string();
+        assert!(refused.contains(&nobody.to_string()), "{refused}");
+    }
 }
