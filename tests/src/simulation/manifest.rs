@@ -1,10 +1,6 @@
 //! `manifests/simulate`, read. What is in there and not understood here is an error: the lab would play something else.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -246,7 +242,7 @@ impl Template {
             return Ok(());
         }
         ensure!(
-            PathBuf::from(&target) == Path::new(ETC).join(name),
+            Path::new(&target) == Path::new(ETC).join(name),
             "at {target}"
         );
         let mut files = BTreeMap::new();
