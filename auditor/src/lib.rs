@@ -30,6 +30,7 @@ pub mod remove_state;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod simulate;
 pub mod state;
 pub mod status;
 pub mod suggest;

@@ -21,6 +21,7 @@ fn main() -> Exit {
         Command::Explain(args) => return done(auditor::explain::run(args)),
         Command::Replay(args) => return done(auditor::replay::run(args)),
         Command::Lint(args) => return done(cli::lint(args)),
+        Command::Simulate(args) => return done(cli::simulate(args)),
         Command::Policy(args) => return done(auditor::policy_command::run(args)),
         Command::RemoveState(args) => auditor::remove_state::run(&args),
         Command::Probes => auditor::probe::print_verified().map_err(cli::Failure::from),

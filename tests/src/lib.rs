@@ -13,6 +13,7 @@
 //! - [`load`]: what one node asks of an API server.
 //! - [`measure`], [`soak`]: what the auditor costs, and what it does for half an hour.
 //! - [`service`]: what answers: the Pod Identity agent, instance metadata, a Kubernetes API server, the EKS API; [`serve`]: by hand.
+//! - [`simulation`]: `auditor simulate` in the pods of `manifests/simulate`.
 //! - [`guest`]: the same as PID 1 of a virtual machine.
 //! - `src/bin`: the programs that run in the lab. They know nothing of the auditor.
 
@@ -41,6 +42,7 @@ pub mod report;
 pub mod scene;
 pub mod serve;
 pub mod service;
+pub mod simulation;
 pub mod soak;
 pub mod sys;
 pub mod token;

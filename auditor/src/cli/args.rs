@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     ArgsMode, Backend, CheckArgs, CompletionsArgs, ExplainArgs, LintArgs, ManArgs, PolicyArgs,
-    RemoveStateArgs, ReplayArgs, StatusArgs, SyncArgs, TailArgs, check, explain, generate, lint,
-    policy, remove_state, replay, status, sync, tail,
+    RemoveStateArgs, ReplayArgs, SimulateArgs, StatusArgs, SyncArgs, TailArgs, check, explain,
+    generate, lint, policy, remove_state, replay, simulate, status, sync, tail,
 };
 
 #[derive(Debug, Parser)]
@@ -64,6 +64,9 @@ pub enum Command {
     /// Tell what is wrong with role bindings before it breaks: trust policies, ServiceAccounts and associations held against each other
     #[command(after_help = lint::EXAMPLES, after_long_help = lint::EXAMPLES)]
     Lint(LintArgs),
+    /// Play harmless attacks with made-up tokens in a cluster, and tell which alerts must fire: does the installation work?
+    #[command(after_help = simulate::EXAMPLES, after_long_help = simulate::EXAMPLES)]
+    Simulate(SimulateArgs),
     /// Check a policy, or propose one from recorded events
     #[command(after_help = policy::EXAMPLES, after_long_help = policy::EXAMPLES)]
     Policy(PolicyArgs),

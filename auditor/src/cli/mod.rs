@@ -19,6 +19,7 @@ mod output;
 mod policy;
 mod remove_state;
 mod replay;
+mod simulate;
 mod source;
 mod status;
 mod stderr;
@@ -44,6 +45,9 @@ pub use output::OutputFormat;
 pub use policy::{PolicyArgs, PolicyCheckArgs, PolicyCommand, PolicySuggestArgs};
 pub use remove_state::RemoveStateArgs;
 pub use replay::{ReplayArgs, ReplayConfig, ReplayOutput};
+pub use simulate::{
+    PlanArgs, PlayArgs, SimulateArgs, SimulateCommand, SimulateOutput, VerifyArgs, simulate,
+};
 pub use source::{AssociationSource, ClusterSource};
 pub use status::{StatusArgs, StatusOutput};
 pub use sync::{SyncArgs, SyncConfig, SyncFrom, SyncTo};

@@ -8,7 +8,7 @@ mod client;
 mod config;
 mod credentials;
 mod error;
-mod http;
+pub(crate) mod http;
 mod reader;
 mod refusal;
 mod roots;

@@ -201,6 +201,26 @@ fn findings() -> Vec<String> {
         .collect()
 }
 
+/// The alerts that a finding of this severity raises.
+fn raised_by<'a>(rules: &'a [Value], finding: &str, severity: Severity) -> Vec<&'a str> {
+    let alerts = rules.iter().filter(|rule| rule["alert"].is_string());
+    alerts
+        .filter(|rule| {
+            let expr = rule["expr"].as_str().unwrap();
+            promql::selectors(expr, &[NEW_FINDINGS])
+                .iter()
+                .any(|selector| {
+                    selector.takes(|label| match label {
+                        "finding" => finding.to_owned(),
+                        "severity" => word(&severity),
+                        other => panic!("alerts ask for {other}"),
+                    })
+                })
+        })
+        .filter_map(|rule| rule["alert"].as_str())
+        .collect()
+}
+
 #[test]
 fn each_finding_above_info_raises_one_alert() {
     let rules = rules();
@@ -214,21 +234,7 @@ fn each_finding_above_info_raises_one_alert() {
             Severity::High,
             Severity::Critical,
         ] {
-            let raised: Vec<&str> = alerts()
-                .filter(|rule| {
-                    let expr = rule["expr"].as_str().unwrap();
-                    promql::selectors(expr, &[NEW_FINDINGS])
-                        .iter()
-                        .any(|selector| {
-                            selector.takes(|label| match label {
-                                "finding" => finding.clone(),
-                                "severity" => word(&severity),
-                                other => panic!("alerts ask for {other}"),
-                            })
-                        })
-                })
-                .filter_map(|rule| rule["alert"].as_str())
-                .collect();
+            let raised = raised_by(&rules, finding, severity);
             let wanted = usize::from(severity != Severity::Info);
             assert_eq!(
                 raised.len(),
@@ -249,4 +255,34 @@ fn each_finding_above_info_raises_one_alert() {
             }
         }
     }
+}
+
+/// By the rules, for each finding that a scene of the simulation announces: its alert, and no other.
+#[test]
+fn the_simulation_announces_the_alerts_that_its_findings_raise() {
+    use crate::simulate::{NOT_SIMULATED, SCENES};
+    let rules = rules();
+    let mut covered: BTreeSet<&str> = NOT_SIMULATED.iter().map(|(alert, _)| *alert).collect();
+    for expected in SCENES.iter().flat_map(|scene| scene.expects) {
+        let raised = raised_by(&rules, &word(&expected.finding), expected.severity);
+        assert_eq!(raised, [expected.alert], "{expected:?}");
+        assert!(
+            NOT_SIMULATED
+                .iter()
+                .all(|(alert, _)| *alert != expected.alert)
+        );
+        covered.insert(expected.alert);
+    }
+    let of_findings: BTreeSet<&str> = rules
+        .iter()
+        .filter(|rule| {
+            let expr = rule["expr"].as_str().unwrap();
+            !promql::selectors(expr, &[NEW_FINDINGS]).is_empty()
+        })
+        .filter_map(|rule| rule["alert"].as_str())
+        .collect();
+    assert_eq!(
+        covered, of_findings,
+        "each alert of a finding is simulated, or it is told why not"
+    );
 }

@@ -178,7 +178,7 @@ impl Lab {
         mounts.extend(spec.host_paths.iter().map(|h| Mount {
             source: h.source.clone(),
             target: (&h.target).into(),
-            read_only: false,
+            read_only: h.read_only,
             host_to_container: true,
         }));
         Ok(mounts)

@@ -56,7 +56,7 @@ pub(super) fn pod_json(pod: &ListedPod) -> Value {
             .map(|s| json!({"mountPath": s.target, "name": s.volume, "subPath": s.file})),
     );
     mounts.extend(spec.host_paths.iter().enumerate().map(|(i, h)| {
-        json!({"mountPath": h.target, "mountPropagation": "HostToContainer", "name": format!("host-{i}")})
+        json!({"mountPath": h.target, "mountPropagation": "HostToContainer", "name": format!("host-{i}"), "readOnly": h.read_only})
     }));
     let mut container = json!({
         "command": spec.argv, "env": env, "image": "registry.example.com/app:1.4.2", "imagePullPolicy": "IfNotPresent",
@@ -64,6 +64,9 @@ pub(super) fn pod_json(pod: &ListedPod) -> Value {
     });
     if !spec.caps.is_empty() {
         container["securityContext"] = json!({"capabilities": {"add": spec.caps}});
+    }
+    if spec.drops_caps {
+        container["securityContext"]["capabilities"]["drop"] = json!(["ALL"]);
     }
     for (probe, command) in &spec.exec_probes {
         container[*probe] = json!({

@@ -73,6 +73,8 @@ pub struct FileVolume {
 pub struct HostPath {
     pub source: PathBuf,
     pub target: String,
+    /// What is mounted below stays writable, as with runc.
+    pub read_only: bool,
 }
 
 /// One file of a token volume by `subPath`.
@@ -105,6 +107,8 @@ pub struct PodSpec {
     pub exec_probes: BTreeMap<&'static str, Vec<String>>,
     /// `securityContext.capabilities.add` of the container: `SYS_ADMIN`.
     pub caps: Vec<String>,
+    /// `securityContext.capabilities.drop` is `[ALL]`.
+    pub drops_caps: bool,
     pub host_pid: bool,
     pub share_process_namespace: bool,
     pub host_network: bool,
@@ -138,6 +142,7 @@ impl PodSpec {
             argv: vec!["pause".into()],
             exec_probes: BTreeMap::new(),
             caps: Vec::new(),
+            drops_caps: false,
             host_pid: false,
             share_process_namespace: false,
             host_network: false,
@@ -195,6 +200,7 @@ impl PodSpec {
         self.host_paths.push(HostPath {
             source: source.to_owned(),
             target: target.into(),
+            read_only: false,
         });
         self
     }
@@ -204,10 +210,14 @@ impl PodSpec {
         self
     }
 
-    /// The container's bounding set: a runtime's default, and what is added.
+    /// The container's bounding set: a runtime's default where that is not dropped, and what is added.
     pub fn capabilities(&self) -> Result<u64> {
         let mut added = self.caps.iter().map(|name| capabilities::named(name));
-        added.try_fold(capabilities::DEFAULT, |set, one| Ok(set | one?))
+        let before = match self.drops_caps {
+            true => 0,
+            false => capabilities::DEFAULT,
+        };
+        added.try_fold(before, |set, one| Ok(set | one?))
     }
 
     /// The UID in the names of volumes and cgroups.

@@ -5,6 +5,7 @@ mod api;
 mod play;
 mod queries;
 mod server;
+mod simulation;
 mod watch;
 mod watched;
 

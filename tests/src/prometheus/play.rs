@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::{
     queries,
     server::Prometheus,
+    simulation,
     watch::{Watch, annotation},
     watched::{WATCHED, Watched},
 };
@@ -63,6 +64,13 @@ pub fn run(options: &Options) -> Result<Score> {
         }
         stage.lab.delete_pods(before)?;
     }
+    let before = stage.lab.pod_count();
+    let program = &options.auditor.program;
+    match simulation::perform(&mut stage, program, &mut auditor, &fence, &mut watch) {
+        Ok(said) => note(Mark::Passed, "simulation", &said, ""),
+        Err(error) => note(Mark::Failed, "simulation", "", &format!("{error:#}")),
+    }
+    stage.lab.delete_pods(before)?;
     let asked = match &options.queries {
         Some((from, to)) => {
             let mut queries = queries::read(from)?;

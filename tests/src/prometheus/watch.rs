@@ -74,7 +74,7 @@ impl Watch {
             if let Some(alert) = found {
                 check(alert, &self.runbooks)?;
                 if raised.state == FIRING {
-                    *self.raised.entry(raised.alert.to_owned()).or_default() += 1;
+                    self.count(raised.alert);
                 }
                 return Ok(alert.clone());
             }
@@ -89,6 +89,11 @@ impl Watch {
             }
             thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// An instance that fires was to be raised.
+    pub fn count(&mut self, alert: &str) {
+        *self.raised.entry(alert.to_owned()).or_default() += 1;
     }
 
     /// All that fires was to be raised.

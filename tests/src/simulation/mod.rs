@@ -1,0 +1,7 @@
+//! The attack simulation as an admin plays it: pods made from `manifests/simulate` itself, the auditor's own program in them.
+
+mod manifest;
+mod play;
+
+pub use manifest::{Account, Manifests, Template};
+pub use play::{Played, play, raised, start};
