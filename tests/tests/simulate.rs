@@ -43,6 +43,7 @@ fn exactly_what_is_announced_is_found() -> Result<()> {
         output: directory.path().join("events.jsonl"),
         args: Vec::new(),
         env: Vec::new(),
+        without: Vec::new(),
     };
     let mut lab = Lab::new(&helpers())?;
     lab.start_agent()?;

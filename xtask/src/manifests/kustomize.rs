@@ -106,6 +106,10 @@ pub fn check(engines: &Engines, rendered: &All, tally: &mut Tally) -> Result<()>
         "kustomize's workloads are as they would be written",
         check_written(engines),
     );
+    tally.note(
+        "the simulation is valid in each Kubernetes",
+        check_simulation(engines),
+    );
     let place = Place::make()?;
     tally.note(
         "kustomize without a cluster's name or an image is refused",
@@ -123,6 +127,14 @@ pub fn check(engines: &Engines, rendered: &All, tally: &mut Tally) -> Result<()>
         );
     }
     Ok(())
+}
+
+/// `kubectl apply -k manifests/simulate`; what it plays, the lab holds against what it announces.
+fn check_simulation(engines: &Engines) -> Result<()> {
+    let objects = engines.kustomize(&process::workspace().join("manifests/simulate"))?;
+    ensure!(!objects.is_empty(), "it applies nothing");
+    let every: Vec<_> = objects.iter().collect();
+    engines.validate(&every).map(drop)
 }
 
 fn check_written(engines: &Engines) -> Result<()> {
