@@ -12,7 +12,7 @@ use crate::{
     apt,
     build::{self, Built},
     daemon::Daemon,
-    docs, e2e, examples, fuzz, image, manifests,
+    docs, e2e, examples, fuzz, manifests,
     node::Node,
     process,
     summary::{Counts, Format, run_counted},
@@ -52,8 +52,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let all = !(unit || e2e || vm || fuzz);
     let built = build::release()?;
     let mut counts = Counts::default();
-    // First of what is compiled beside: the containers' suite waits for it.
-    let image = (e2e || all).then(|| Beside::start("image", &mut image::build_command()?));
     // End to end most of the time is waiting: the unit tests are compiled meanwhile, and run alone.
     let compiled = (unit || all).then(|| Beside::start("unit", &mut unit_command(&built, true)));
     let fuzzers = (fuzz || all).then(|| Beside::start("fuzz", &mut fuzz::build_command()?));
@@ -68,15 +66,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "alerts fire for what is played, and name the workloads",
             || e2e::prometheus_ci(&built),
         );
-    }
-    if let Some(image) = image {
         counts += suite(
             "end to end with real containers",
-            "what containerd and runc make, not the lab's imitation, and the auditor in its image",
-            || {
-                image?.finish()?;
-                e2e::containerd_ci(&built)
-            },
+            "what containerd and runc make, not the lab's imitation",
+            || e2e::containerd_ci(&built),
         );
     }
     if let Some(compiled) = compiled {

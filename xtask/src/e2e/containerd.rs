@@ -54,7 +54,8 @@ pub fn run(args: &Args) -> Result<Counts> {
     Ok(counts)
 }
 
-/// The suite as a part of `cargo xtask test`: skipped where it cannot run, and says why.
+/// The suite as a part of `cargo xtask test`: skipped where it cannot run, and says why. The auditor is a process of the node there: an
+/// image of its own takes two processors some seven minutes, which a cold CI has not.
 pub fn ci(built: &Built) -> Result<Counts> {
     let skipped = |why: &str| {
         println!("skipped: end to end with real containers: {why}");
@@ -69,9 +70,7 @@ pub fn ci(built: &Built) -> Result<Counts> {
     if let Err(why) = programs() {
         return skipped(&format!("{why:#}"));
     }
-    let (archive, mut counts) = image::here()?;
-    counts += play(built, Some(&archive), CI_CHURN, &[])?;
-    Ok(counts)
+    play(built, None, CI_CHURN, &[])
 }
 
 fn programs() -> Result<()> {
@@ -81,7 +80,6 @@ fn programs() -> Result<()> {
         ("containerd-shim-runc-v2", "containerd"),
         ("runc", "runc"),
         ("busybox", "busybox-static"),
-        ("buildah", "buildah"),
     ] {
         apt::ensure_program(program, package, WHY)?;
     }

@@ -10,7 +10,7 @@ mod source;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::ExitCode,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -95,22 +95,13 @@ fn only_binary(args: &Args, place: &Place, directory: &Path) -> Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// The image of this machine's architecture, as `cargo xtask test` and `cargo xtask e2e containerd` want it, with the counts of its
-/// checks. What is built already is not built again.
+/// The image of this machine's architecture, as `cargo xtask e2e containerd` wants it, with the counts of its checks. What is built already is not built again.
 ///
 /// # Errors
 /// As of [`run`].
 pub fn here() -> Result<(PathBuf, Counts)> {
     let made = make(&[host()?], &Place::here(), &directory().join("here"))?;
     Ok((made.archive, made.counts))
-}
-
-/// The build of [`here`]'s program, the one part of it that takes long.
-///
-/// # Errors
-/// When there is no compiler.
-pub fn build_command() -> Result<Command> {
-    binary::command(host()?, &Place::here())
 }
 
 fn host() -> Result<Arch> {
