@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// # Errors
-/// An auditor runs there, the directory holds something else, or it cannot be removed.
+/// An auditor runs there, the directory is not an auditor's or holds something else, or it cannot be removed.
 pub fn run(args: &RemoveStateArgs) -> Result<(), Failure> {
     let path = args.state_dir.display();
     let removed = state::remove(&args.state_dir).map_err(|error| {

@@ -11,11 +11,12 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES:
   As the pod of a DaemonSet, which is started again when it ends (docs/install.md):
     auditor remove-state --state-dir /var/lib/auditor --stay
 
-It removes what `auditor run` writes there, and the directory; where anything else lies in it, nothing.
+It removes what `auditor run` writes there, and the directory. It removes nothing where that is no directory (a link to one is none),
+belongs to another user, may be written by others, has no lock that an auditor wrote, or holds anything else.
 
 EXIT STATUS:
   0  the directory is gone, or was not there
-  1  the environment: an auditor runs there, the directory holds something else, or it cannot be removed
+  1  the environment: an auditor runs there, it is not known for an auditor's, holds something else, or cannot be removed
   2  usage: an unknown flag, or a value that is not allowed"#;
 
 #[derive(Args, Clone, Debug, Default)]

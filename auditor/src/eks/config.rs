@@ -5,7 +5,7 @@ use std::env;
 use aws_config::BehaviorVersion;
 use aws_credential_types::provider::SharedCredentialsProvider;
 
-use super::http;
+use super::{http, roots};
 
 /// Where EKS is, and as whom we talk to it.
 #[derive(Clone, Debug)]
@@ -25,6 +25,9 @@ pub enum ConfigError {
     Endpoint(String),
     #[error("no provider of AWS credentials is configured")]
     NoProvider,
+    /// `named`: variables and their values.
+    #[error("no certificate authority can be read from {named}: {why}")]
+    NoAuthorities { named: String, why: String },
 }
 
 impl ConfigError {
@@ -37,6 +40,9 @@ impl ConfigError {
             Self::NoProvider => {
                 "give the auditor's ServiceAccount a role by EKS Pod Identity or IRSA, or set AWS_PROFILE"
             }
+            Self::NoAuthorities { .. } => {
+                "no TLS connection would come about: mount the file or directory there, certificates in PEM, or unset the variable"
+            }
         }
     }
 }
@@ -45,7 +51,7 @@ impl Settings {
     /// Reads environment and profile; may ask instance metadata for the region. Credentials are fetched later.
     ///
     /// # Errors
-    /// When there is no region, or the endpoint is no URL.
+    /// When there is no region, the endpoint is no URL, or it takes TLS and no certificate authority that is named can be read.
     pub async fn load() -> Result<Self, ConfigError> {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http::client_for_credentials())
@@ -68,6 +74,9 @@ impl Settings {
                 config.use_dual_stack().unwrap_or_default(),
             ),
         };
+        if endpoint.starts_with("https:") {
+            roots::check()?;
+        }
         let credentials = config.credentials_provider();
         Ok(Self {
             region,

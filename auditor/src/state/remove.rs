@@ -1,13 +1,24 @@
 //! Taking the state directory away again, for those who remove the auditor from a node.
+//!
+//! Trusted is whoever may write the directories above it: he can put another directory in its place at any time, also between two
+//! looks of ours. In the cleanup pod that is `/var/lib` of the node, which is root's. In the directory itself nobody else may
+//! write, or it is refused; so what was seen there is still what is there.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io,
+    ffi::OsString,
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
+    io::{self, Read as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use super::{LEARNED_FILE, heartbeat, holder, uses};
+use super::{LEARNED_FILE, LOCK, heartbeat, holder, uses};
 use crate::status;
+
+/// As [`super::StateDir::open`] makes the directory.
+const OWN_MODE: u32 = 0o700;
+/// Of the lock, in bytes: more than any pid has.
+const LOCK_LIMIT: u64 = 32;
 
 /// What a look at it brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +32,16 @@ pub enum Removed {
 pub enum RemoveError {
     #[error("state directory {} is in use by an auditor ({holder})", path.display())]
     Held { path: PathBuf, holder: String },
+    #[error("an auditor started meanwhile, and uses state directory {} again", path.display())]
+    Started { path: PathBuf },
+    #[error("state directory {} is {found}", path.display())]
+    NotDirectory { path: PathBuf, found: &'static str },
+    #[error("state directory {} belongs to another user (uid {owner})", path.display())]
+    Owner { path: PathBuf, owner: u32 },
+    #[error("state directory {} may be written by others (mode {mode:o})", path.display())]
+    Shared { path: PathBuf, mode: u32 },
+    #[error("{} is not known for an auditor's state directory: {why}", path.display())]
+    Unknown { path: PathBuf, why: &'static str },
     #[error("{} holds what no auditor wrote: {}", path.display(), names.join(", "))]
     Foreign { path: PathBuf, names: Vec<String> },
     #[error("cannot remove the state directory: {}", path.display())]
@@ -32,7 +53,19 @@ impl RemoveError {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Held { .. } => "stop that auditor first",
+            Self::Held { .. } | Self::Started { .. } => "stop that auditor first",
+            Self::NotDirectory { .. } => {
+                "nothing was removed; where a link was put in its place, remove first what it points at, then the link by hand"
+            }
+            Self::Owner { .. } => {
+                "is it the --state-dir of `auditor run`? nothing was removed; run it as the user that `auditor run` was run by"
+            }
+            Self::Shared { .. } => {
+                "nothing was removed; see who else writes there, take the right from him (chmod go-w), and try again"
+            }
+            Self::Unknown { .. } => {
+                "is it the --state-dir of `auditor run`? nothing was removed; take it away by hand, if it may go"
+            }
             Self::Foreign { .. } => {
                 "is it the --state-dir of `auditor run`? nothing was removed; take those away by hand, if they may go"
             }
@@ -43,81 +76,204 @@ impl RemoveError {
     }
 }
 
-/// Removes what an auditor wrote there, and the directory. All or, where something else lies there, nothing.
+/// Removes what an auditor wrote there, and the directory. All or, where it is not known for an auditor's or something else lies
+/// there, nothing.
+///
+/// An auditor's is a directory of this user's with a lock that an auditor wrote: the first that a run makes in it, and the last
+/// that goes here. Who ends before the one or after the other leaves it empty, with the mode 0700: that is ours, too.
 ///
 /// # Errors
-/// An auditor holds it, it holds something else, or it cannot be removed.
+/// An auditor holds it, it is not an auditor's, it holds something else, or it cannot be removed.
 pub fn remove(path: &Path) -> Result<Removed, RemoveError> {
-    let fail = |source| RemoveError::Io {
-        path: path.to_owned(),
-        source,
+    // Without a slash at its end: by that, a link would be followed.
+    let path: PathBuf = path.components().collect();
+    let path = path.as_path();
+    let Some(mode) = mode(path)? else {
+        return Ok(Removed::Before);
     };
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Removed::Before),
-        Err(error) => return Err(fail(error)),
+    let names = list(path)?;
+    let Some(_lock) = lock(path)? else {
+        if !names.is_empty() {
+            return Err(unknown(path, "no auditor's lock is in it"));
+        }
+        if mode & 0o777 != OWN_MODE {
+            return Err(unknown(path, "it is empty"));
+        }
+        return remove_empty(path);
     };
+    // Again: until it let go of the lock, an auditor may have written. From now on one that starts is refused.
+    clear(path, &list(path)?)?;
+    remove_empty(path)
+}
+
+fn clear(path: &Path, names: &[OsString]) -> Result<(), RemoveError> {
+    // Who ends half-way leaves what is known for ours the next time.
+    let mode = Permissions::from_mode(OWN_MODE);
+    fs::set_permissions(path, mode).map_err(|source| io_error(path, source))?;
+    for name in names {
+        unlink(&path.join(name))?;
+    }
+    // Last: whoever starts after this makes a lock of his own, and the directory is not empty. (Who has opened this one before, and
+    // locks it when we are gone, writes to a directory that is no more: his heartbeats fail, and he says so.)
+    unlink(&path.join(LOCK))
+}
+
+/// Null: there is none. A link is none, wherever it points to: in a pod, an absolute one points at nothing, or at something else than
+/// on the node.
+fn mode(path: &Path) -> Result<Option<u32>, RemoveError> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error(path, error)),
+    };
+    let path = || path.to_owned();
+    if !found.is_dir() {
+        return Err(RemoveError::NotDirectory {
+            path: path(),
+            found: match found.is_symlink() {
+                true => "a symbolic link",
+                false => "no directory",
+            },
+        });
+    }
+    let owner = found.uid();
+    if owner != rustix::process::geteuid().as_raw() {
+        return Err(RemoveError::Owner {
+            path: path(),
+            owner,
+        });
+    }
+    let mode = found.mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(RemoveError::Shared { path: path(), mode });
+    }
+    Ok(Some(mode))
+}
+
+/// What an auditor wrote there, but for its lock. Nothing else is there.
+fn list(path: &Path) -> Result<Vec<OsString>, RemoveError> {
+    let fail = |source| io_error(path, source);
     let (mut names, mut foreign) = (Vec::new(), Vec::new());
-    for entry in entries {
+    for entry in fs::read_dir(path).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         let name = entry.file_name();
-        let is_directory = entry.file_type().map_err(fail)?.is_dir();
-        if !is_directory && name.to_str().is_some_and(is_ours) {
+        let kind = entry.file_type().map_err(fail)?;
+        if name == LOCK && kind.is_file() {
+            continue;
+        }
+        if !kind.is_dir() && name.to_str().is_some_and(is_ours) {
             names.push(name);
         } else {
             foreign.push(name.to_string_lossy().into_owned());
         }
     }
-    if !foreign.is_empty() {
-        return Err(RemoveError::Foreign {
-            path: path.to_owned(),
-            names: foreign,
-        });
+    if foreign.is_empty() {
+        return Ok(names);
     }
-    // Held until all is gone: one that starts meanwhile is refused, or makes the directory anew.
-    let _lock = lock(path)?;
-    for name in names {
-        match fs::remove_file(path.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
-            _ => {}
-        }
-    }
-    fs::remove_dir(path).map_err(fail)?;
-    Ok(Removed::Now)
+    Err(RemoveError::Foreign {
+        path: path.to_owned(),
+        names: foreign,
+    })
 }
 
+/// But for the lock.
 fn is_ours(name: &str) -> bool {
     let whole = name.strip_suffix(".new").unwrap_or(name);
-    name == super::LOCK
-        || name == status::SOCKET
-        || [heartbeat::NAME, uses::NAME, LEARNED_FILE].contains(&whole)
+    name == status::SOCKET || [heartbeat::NAME, uses::NAME, LEARNED_FILE].contains(&whole)
 }
 
-/// None: nobody ever held it.
+/// Null: there is none. An error: it is held, or no auditor wrote it.
 fn lock(path: &Path) -> Result<Option<File>, RemoveError> {
-    let at = path.join(super::LOCK);
-    let fail = |source| RemoveError::Io {
-        path: at.clone(),
-        source,
-    };
-    let mut lock = match File::open(&at) {
+    let at = path.join(LOCK);
+    let fail = |source| io_error(&at, source);
+    // A regular file is what it was found to be; should it be another now, it is neither followed nor waited for.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(&at);
+    let mut lock = match opened {
         Ok(lock) => lock,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fail(error)),
     };
+    let found = lock.metadata().map_err(fail)?;
+    // As a run makes it: mode 0600, less what the umask takes.
+    let is_own = found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o177 == 0;
+    if !found.is_file() || !is_own {
+        return Err(unknown(path, "no auditor made its lock"));
+    }
     match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(TryLockError::WouldBlock) => Err(RemoveError::Held {
-            path: path.to_owned(),
-            holder: holder(&mut lock),
-        }),
-        Err(TryLockError::Error(source)) => Err(fail(source)),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(RemoveError::Held {
+                path: path.to_owned(),
+                holder: holder(&mut lock),
+            });
+        }
+        Err(TryLockError::Error(source)) => return Err(fail(source)),
+    }
+    let mut text = Vec::new();
+    (&lock)
+        .take(LOCK_LIMIT + 1)
+        .read_to_end(&mut text)
+        .map_err(fail)?;
+    if !is_pid(&text) {
+        return Err(unknown(path, "no auditor wrote its lock"));
+    }
+    Ok(Some(lock))
+}
+
+/// What a run leaves in its lock: its pid; nothing, where it was killed before that or the disk is full; a part of it, or zeros, after a
+/// power cut.
+fn is_pid(text: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(text) else {
+        return false;
+    };
+    let text = text.trim_end_matches(['\n', '\0']);
+    text.is_empty()
+        || (text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u32>().is_ok())
+}
+
+fn unlink(path: &Path) -> Result<(), RemoveError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// It was emptied, or found empty.
+fn remove_empty(path: &Path) -> Result<Removed, RemoveError> {
+    match fs::remove_dir(path) {
+        Ok(()) => Ok(Removed::Now),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            Err(RemoveError::Started {
+                path: path.to_owned(),
+            })
+        }
+        Err(error) => Err(io_error(path, error)),
+    }
+}
+
+fn unknown(path: &Path, why: &'static str) -> RemoveError {
+    RemoveError::Unknown {
+        path: path.to_owned(),
+        why,
+    }
+}
+
+fn io_error(path: &Path, source: io::Error) -> RemoveError {
+    RemoveError::Io {
+        path: path.to_owned(),
+        source,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::net::UnixListener, sync::Arc};
+    use std::{
+        os::unix::{fs::symlink, net::UnixListener},
+        sync::Arc,
+    };
 
     use jiff::Timestamp;
 
@@ -173,12 +329,164 @@ mod tests {
         // A link of that name is taken away, and what it points at is not.
         let outside = dir.path().join("outside");
         fs::write(&outside, "").unwrap();
-        std::os::unix::fs::symlink(&outside, path.join("uses.json")).unwrap();
+        symlink(&outside, path.join("uses.json")).unwrap();
         fs::create_dir(path.join("heartbeat.json")).unwrap();
         assert!(matches!(remove(&path), Err(RemoveError::Foreign { .. })));
         assert!(path.join("uses.json").is_symlink());
         fs::remove_dir(path.join("heartbeat.json")).unwrap();
         remove(&path).unwrap();
         assert!(outside.exists() && !path.exists());
+    }
+
+    fn mode_of(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// A directory that a run has left.
+    fn left(dir: &Path) -> PathBuf {
+        let path = dir.join("state");
+        drop(StateDir::open(&path, Arc::from("run")).unwrap());
+        path
+    }
+
+    #[test]
+    fn a_link_is_an_error_wherever_it_points_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = left(dir.path());
+        let to_it = dir.path().join("to-it");
+        symlink(&path, &to_it).unwrap();
+        let to_nothing = dir.path().join("to-nothing");
+        symlink("/no/such/directory", &to_nothing).unwrap();
+        for link in [&to_it, &to_nothing] {
+            for named in [link.clone(), link.join(""), link.join(".")] {
+                let error = remove(&named).unwrap_err();
+                assert!(error.to_string().ends_with("a symbolic link"), "{error}");
+            }
+            assert!(link.is_symlink());
+        }
+        assert!(path.join(LOCK).exists());
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = remove(&file).unwrap_err();
+        assert!(error.to_string().ends_with("no directory"), "{error}");
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn what_others_may_write_or_own_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = left(dir.path());
+        for mode in [0o720, 0o702, 0o1777] {
+            mode_of(&path, mode);
+            let error = remove(&path).unwrap_err();
+            let told = format!("may be written by others (mode {mode:o})");
+            assert!(error.to_string().ends_with(&told), "{error}");
+            assert!(path.join(LOCK).exists());
+        }
+        // As the kubelet makes it.
+        mode_of(&path, 0o755);
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: only root gives a directory away");
+            return;
+        }
+        std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+        let error = remove(&path).unwrap_err();
+        assert!(error.to_string().ends_with("(uid 65534)"), "{error}");
+        assert!(path.join(LOCK).exists());
+        std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+        remove(&path).unwrap();
+    }
+
+    #[test]
+    fn only_a_regular_file_is_a_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = left(dir.path());
+        let at = path.join(LOCK);
+        let refused = || {
+            let error = remove(&path).unwrap_err();
+            assert!(matches!(error, RemoveError::Foreign { .. }), "{error}");
+            assert!(fs::symlink_metadata(&at).is_ok());
+            // Nor where it became one after it was looked at: it does not hang, and follows nothing.
+            lock(&path).unwrap_err();
+        };
+        fs::rename(&at, dir.path().join("a-lock")).unwrap();
+        symlink(dir.path().join("a-lock"), &at).unwrap();
+        refused();
+        fs::remove_file(&at).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, at.as_path(), fifo, 0o600.into(), 0).unwrap();
+        refused();
+        fs::remove_file(&at).unwrap();
+        let _socket = UnixListener::bind(&at).unwrap();
+        refused();
+    }
+
+    #[test]
+    fn without_an_auditors_lock_nothing_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        fs::create_dir(&path).unwrap();
+        mode_of(&path, 0o755);
+        let refused = |why: &str| {
+            let error = remove(&path).unwrap_err();
+            assert!(matches!(error, RemoveError::Unknown { .. }), "{error}");
+            assert!(error.to_string().ends_with(why), "{error}");
+            assert!(path.exists());
+        };
+        refused("it is empty");
+        let at = path.join(LOCK);
+        for text in ["someone's", "1 2", "-1", "+1", "99999999999", "\n1"] {
+            fs::write(&at, text).unwrap();
+            mode_of(&at, 0o600);
+            refused("no auditor wrote its lock");
+            assert_eq!(fs::read_to_string(&at).unwrap(), text);
+        }
+        // As touch(1) makes it.
+        fs::write(&at, "").unwrap();
+        mode_of(&at, 0o644);
+        refused("no auditor made its lock");
+        fs::remove_file(&at).unwrap();
+        fs::write(path.join("uses.json"), "{}").unwrap();
+        refused("no auditor's lock is in it");
+        assert!(path.join("uses.json").exists());
+    }
+
+    #[test]
+    fn what_a_run_leaves_when_it_is_killed_at_any_moment_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        // It has made the directory; has made the lock; is about to write its pid, or has written a part of it.
+        for lock in [None, Some(""), Some("12"), Some("12\n"), Some("\0\0\0")] {
+            fs::create_dir(&path).unwrap();
+            mode_of(&path, OWN_MODE);
+            if let Some(text) = lock {
+                fs::write(path.join(LOCK), text).unwrap();
+                mode_of(&path.join(LOCK), 0o600);
+            }
+            assert_eq!(remove(&path).unwrap(), Removed::Now, "{lock:?}");
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn a_removal_that_was_killed_before_its_end_can_be_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = left(dir.path());
+        mode_of(&path, 0o755);
+        clear(&path, &list(&path).unwrap()).unwrap();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+        assert_eq!(remove(&path).unwrap(), Removed::Now);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_auditor_that_starts_meanwhile_is_told_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let (_state, _) = StateDir::open(&path, Arc::from("run")).unwrap();
+        let error = remove_empty(&path).unwrap_err();
+        assert!(matches!(error, RemoveError::Started { .. }), "{error}");
+        assert_eq!(error.help(), "stop that auditor first");
+        assert!(path.join(LOCK).exists());
     }
 }
