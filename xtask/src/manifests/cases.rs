@@ -153,6 +153,18 @@ pub fn expectations() -> Vec<(&'static str, &'static str, &'static str, Value)> 
         (
             "cleanup",
             DAEMON,
+            "/spec/template/spec/serviceAccountName",
+            json!("default"),
+        ),
+        (
+            "cleanup",
+            DAEMON,
+            "/spec/template/spec/automountServiceAccountToken",
+            json!(false),
+        ),
+        (
+            "cleanup",
+            DAEMON,
             CONTAINER_ARGS,
             json!([
                 "remove-state",
