@@ -64,7 +64,7 @@ pub enum Command {
     /// Tell what is wrong with role bindings before it breaks: trust policies, ServiceAccounts and associations held against each other
     #[command(after_help = lint::EXAMPLES, after_long_help = lint::EXAMPLES)]
     Lint(LintArgs),
-    /// Play harmless attacks with made-up tokens in a cluster, and tell which alerts must fire: does the installation work?
+    /// Play harmless attacks on ServiceAccounts without rights in a cluster, and tell which alerts must fire: does the installation work?
     #[command(after_help = simulate::EXAMPLES, after_long_help = simulate::EXAMPLES)]
     Simulate(SimulateArgs),
     /// Check a policy, or propose one from recorded events

@@ -27,7 +27,7 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES:
 
   In a cluster: play all of them, and read what each pod announces:
     kubectl apply -k manifests/simulate
-    kubectl -n credential-auditor-simulation wait --for=condition=complete job --all
+    kubectl -n credential-auditor-simulation wait --for=condition=complete --timeout=5m job --all
     kubectl -n credential-auditor-simulation logs --tail=-1 --prefix \
       -l app.kubernetes.io/name=credential-auditor-simulation
 
@@ -37,8 +37,11 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES:
   Without Prometheus: what the auditor of that node has found since it started:
     auditor simulate verify --auditor http://localhost:9756/metrics
 
-  Leave nothing behind:
+  Leave nothing behind; and before they are played again, since a Job plays once:
     kubectl delete -k manifests/simulate
+
+A Job that failed never completes: `wait` ends after its --timeout then, and the Job's log tells what was refused. Some alerts fire
+for an hour after: within 75 minutes (that hour and --since) `verify` cannot tell an earlier play from a new one.
 
 docs/simulate.md says more.
 

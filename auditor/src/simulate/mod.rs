@@ -1,4 +1,5 @@
-//! `auditor simulate`: harmless scenes with made-up tokens, by which an admin sees in his own cluster that alerts fire.
+//! `auditor simulate`: harmless scenes with tokens of ServiceAccounts without rights, by which an admin sees in his own cluster that
+//! alerts fire. The tokens are real, signed by the cluster: a role whose trust policy takes any `sub` would accept them.
 //!
 //! [`scenes`] is the table: what each does, which pod of `manifests/simulate` plays it, and what must fire for it. [`play`] has
 //! the deeds, [`place`] finds the pods' files and refuses all others, [`verify`] asks Prometheus, or the auditors themselves,

@@ -1,6 +1,7 @@
 //! Where scenes are played: a pod of `manifests/simulate`, known by files that the kubelet wrote into it, and nowhere else.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -93,7 +94,10 @@ impl Place {
         volume(&self.root.join(HOST_PODS).join(&self.pod_uid), TOKEN_VOLUME).join(TOKEN)
     }
 
-    /// The victim's token where the kubelet has it: of a pod on this node that carries the mark, of this namespace. Waits for one.
+    /// The victim's token where the kubelet has it: of a pod on this node that carries its own mark, of this namespace. Waits for one.
+    ///
+    /// A mark that was copied into another pod names another UID, and is none. Who may create pods on this node can write a mark of his
+    /// own with a false namespace; then it is his own pod's token that is opened, and not read.
     ///
     /// # Errors
     /// When the kubelet's directory is not to be seen, or none appears.
@@ -126,9 +130,14 @@ impl Place {
             let mark = volume(&pod, MARK);
             let says =
                 |name: &str, word: &str| read_mark(&mark.join(name)).is_ok_and(|text| text == word);
+            let is_its_own = pod
+                .file_name()
+                .and_then(OsStr::to_str)
+                .is_some_and(|uid| says("uid", uid));
             let token = volume(&pod, TOKEN_VOLUME).join(TOKEN);
             // To ask for what it is opens nothing.
-            if says("namespace", &self.namespace)
+            if is_its_own
+                && says("namespace", &self.namespace)
                 && says("component", Actor::Victim.name())
                 && fs::metadata(&token).is_ok_and(|token| token.is_file())
             {
@@ -172,11 +181,11 @@ mod tests {
         fs::write(path, text).unwrap();
     }
 
-    fn mark(root: &Path, dir: &str, namespace: &str, component: &str) {
+    fn mark(root: &Path, dir: &str, namespace: &str, component: &str, uid: &str) {
         for (name, text) in [
             ("namespace", namespace),
             ("component", component),
-            ("uid", UID),
+            ("uid", uid),
         ] {
             write(&root.join(dir).join(name), text);
         }
@@ -184,14 +193,21 @@ mod tests {
 
     fn pod(root: &Path, uid: &str, namespace: &str, component: &str) -> PathBuf {
         let volumes = format!("{HOST_PODS}/{uid}/volumes/kubernetes.io~projected");
-        mark(root, &format!("{volumes}/{MARK}"), namespace, component);
+        let dir = format!("{volumes}/{MARK}");
+        mark(root, &dir, namespace, component, uid);
         let token = root.join(volumes).join("aws-iam-token/token");
         write(&token, "x");
         token
     }
 
     fn thief(root: &Path) -> Place {
-        mark(root, "etc/credential-auditor-simulation", "sim", "thief");
+        mark(
+            root,
+            "etc/credential-auditor-simulation",
+            "sim",
+            "thief",
+            UID,
+        );
         Place::at(root, Duration::ZERO).unwrap()
     }
 
@@ -206,6 +222,7 @@ mod tests {
                 "etc/credential-auditor-simulation",
                 bad,
                 "thief",
+                UID,
             );
             let refused = Place::at(root.path(), Duration::ZERO).unwrap_err();
             assert!(matches!(refused, Refusal::BadMark { .. }), "{refused}");
@@ -235,5 +252,22 @@ mod tests {
         assert_eq!(place.victims_token().unwrap(), token);
         let own = pod(root.path(), UID, "sim", "thief");
         assert_eq!(place.own_token_on_node(), own);
+    }
+
+    #[test]
+    fn a_mark_that_names_another_pod_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let place = thief(root.path());
+        // It sorts before the victim's.
+        pod(root.path(), "aaa", "sim", "victim");
+        let copy = format!("{HOST_PODS}/aaa/volumes/kubernetes.io~projected/{MARK}");
+        for uid in ["ddd", "", "aa", "aaaa"] {
+            mark(root.path(), &copy, "sim", "victim", uid);
+            let refused = place.victims_token().unwrap_err();
+            assert!(matches!(refused, Refusal::NoVictim { .. }), "{refused}");
+        }
+        fs::remove_file(root.path().join(&copy).join("uid")).unwrap();
+        let token = pod(root.path(), "ddd", "sim", "victim");
+        assert_eq!(place.victims_token().unwrap(), token);
     }
 }

@@ -190,7 +190,18 @@ impl Template {
             let value = text(variable, "/value")?;
             pod.env.insert(text(variable, "/name")?, value);
         }
-        let capabilities = &container["securityContext"]["capabilities"];
+        let security = &container["securityContext"];
+        only(
+            security,
+            &[
+                "allowPrivilegeEscalation",
+                "readOnlyRootFilesystem",
+                "capabilities",
+                // The lab's containers have no label of SELinux: without it, the runtime passes over it as well.
+                "seLinuxOptions",
+            ],
+        )?;
+        let capabilities = &security["capabilities"];
         ensure!(capabilities["drop"] == serde_json::json!(["ALL"]));
         pod.drops_caps = true;
         for cap in capabilities["add"].as_array().into_iter().flatten() {
@@ -290,4 +301,25 @@ fn text(value: &Value, pointer: &str) -> Result<String> {
 fn array<'a>(value: &'a Value, name: &str) -> Result<&'a [Value]> {
     let array = value[name].as_array().with_context(|| name.to_owned())?;
     Ok(array)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_security_context_is_understood_or_refused() {
+        let mut manifests = Manifests::ours().unwrap();
+        let pod = |template: &Template| template.pod("sim", Path::new("/k"), Path::new("/auditor"));
+        for template in &manifests.templates {
+            pod(template).unwrap();
+        }
+        let mut templates = manifests.templates.iter_mut();
+        let thief = templates.find(|one| one.name == "thief").unwrap();
+        let security = &mut thief.spec["containers"][0]["securityContext"];
+        assert_eq!(security["seLinuxOptions"]["type"], "spc_t");
+        security["privileged"] = true.into();
+        let refused = pod(thief).err().unwrap().to_string();
+        assert!(refused.contains("privileged"), "{refused}");
+    }
 }
