@@ -41,19 +41,29 @@ pub fn cases() -> Vec<Case> {
         case("ack", json!({"associations": {"from": "ack"}})),
         case("none", json!({"associations": {"from": "none"}})),
         case("cleanup", json!({"cleanup": true})),
+        case(
+            "on-delete",
+            json!({"auditor": {"updateStrategy": {"type": "OnDelete"}}}),
+        ),
         case("auto-mode", json!({"policy": {"overrides": {"agent": []}}})),
         case(
             "everything",
             json!({
                 "region": "eu-central-1", "image": {"digest": sha}, "imagePullSecrets": [{"name": "registry"}],
-                "auditor": {"extraArgs": ["--watch-denied"], "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+                "auditor": {"extraArgs": ["--watch-denied"], "extraEnv": [{"name": "RUST_BACKTRACE", "value": "1"}],
                     "podAnnotations": {"a": "b"}, "podLabels": {"team": "security"}, "stateDir": "",
                     "securityContext": {"appArmorProfile": null}},
                 "sync": {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/auditor"}},
-                    "tolerations": [{"operator": "Exists"}], "podAnnotations": {"a": "b"}, "extraArgs": ["--lease-name=x"]},
+                    "tolerations": [{"operator": "Exists"}], "podAnnotations": {"a": "b"},
+                    "extraArgs": ["--metrics-listen", "127.0.0.1:9757"],
+                    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://10.0.9.1:3128"},
+                        {"name": "NO_PROXY", "value": "172.20.0.1,169.254.170.23,fd00:ec2::23"}]},
                 "policy": {"text": "version: 1\n"},
                 "networkPolicy": {"scrapeFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
-                    "apiTo": [{"ipBlock": {"cidr": "10.0.0.0/16"}}, {"ipBlock": {"cidr": "fd00::/8"}}]},
+                    "apiTo": [{"ipBlock": {"cidr": "172.20.0.0/16"}}, {"ipBlock": {"cidr": "10.0.0.0/16"}}],
+                    "syncTo": [{"ipBlock": {"cidr": "10.0.0.0/8"}}, {"ipBlock": {"cidr": "fd00::/8"}}],
+                    "extraEgress": [{"ports": [{"port": 53, "protocol": "UDP"}]}],
+                    "syncExtraEgress": [{"ports": [{"port": 3128}], "to": [{"ipBlock": {"cidr": "10.0.9.1/32"}}]}]},
                 "podMonitor": {"enabled": true, "labels": {"release": "prometheus"}, "interval": "60s"},
                 "prometheusRule": {"enabled": true, "labels": {"release": "prometheus"}, "disabled": ["CredentialAuditorWorkloadsFolded"],
                     "runbookBase": "https://git.test/auditor"},
@@ -66,6 +76,8 @@ pub fn cases() -> Vec<Case> {
 /// What must be so in a rendering: case, object, JSON pointer, value (null: must not be there).
 pub fn expectations() -> Vec<(&'static str, &'static str, &'static str, Value)> {
     const DAEMON: &str = "DaemonSet/credential-auditor";
+    const POLICY: &str = "NetworkPolicy/credential-auditor";
+    const SYNC_POLICY: &str = "NetworkPolicy/credential-auditor-sync";
     const CONTAINER_ARGS: &str = "/spec/template/spec/containers/0/args";
     let image = format!(
         "registry.test/credential-auditor@sha256:{}",
@@ -77,6 +89,52 @@ pub fn expectations() -> Vec<(&'static str, &'static str, &'static str, Value)> 
             DAEMON,
             "/spec/template/spec/containers/0/env/0/value",
             json!("prod"),
+        ),
+        (
+            "defaults",
+            DAEMON,
+            "/spec/updateStrategy",
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}}),
+        ),
+        (
+            "on-delete",
+            DAEMON,
+            "/spec/updateStrategy",
+            json!({"type": "OnDelete"}),
+        ),
+        (
+            "defaults",
+            POLICY,
+            "/spec/egress",
+            json!([{"ports": [{"port": 443, "protocol": "TCP"}]}]),
+        ),
+        (
+            "everything",
+            POLICY,
+            "/spec/egress",
+            json!([
+                {"ports": [{"port": 443, "protocol": "TCP"}],
+                    "to": [{"ipBlock": {"cidr": "172.20.0.0/16"}}, {"ipBlock": {"cidr": "10.0.0.0/16"}}]},
+                {"ports": [{"port": 53, "protocol": "UDP"}]}
+            ]),
+        ),
+        (
+            "everything",
+            SYNC_POLICY,
+            "/spec/egress/0/to",
+            json!([{"ipBlock": {"cidr": "10.0.0.0/8"}}, {"ipBlock": {"cidr": "fd00::/8"}}]),
+        ),
+        (
+            "everything",
+            SYNC_POLICY,
+            "/spec/egress/3",
+            json!({"ports": [{"port": 3128}], "to": [{"ipBlock": {"cidr": "10.0.9.1/32"}}]}),
+        ),
+        (
+            "everything",
+            "Deployment/credential-auditor-sync",
+            "/spec/template/spec/containers/0/args/6",
+            json!("127.0.0.1:9757"),
         ),
         (
             "defaults",
@@ -153,6 +211,18 @@ pub fn expectations() -> Vec<(&'static str, &'static str, &'static str, Value)> 
         (
             "cleanup",
             DAEMON,
+            "/spec/template/spec/serviceAccountName",
+            json!("default"),
+        ),
+        (
+            "cleanup",
+            DAEMON,
+            "/spec/template/spec/automountServiceAccountToken",
+            json!(false),
+        ),
+        (
+            "cleanup",
+            DAEMON,
             CONTAINER_ARGS,
             json!([
                 "remove-state",
@@ -206,6 +276,22 @@ pub fn refusals() -> Vec<(Value, &'static str)> {
         (
             bad(json!({"auditor": {"extraArgs": "--watch-denied"}})),
             "/auditor/extraArgs",
+        ),
+        (
+            bad(json!({"auditor": {"extraArgs": ["--watch-denied", "--args=full"]}})),
+            "auditor.extraArgs: --args is the chart's own",
+        ),
+        (
+            bad(json!({"auditor": {"extraArgs": ["--metrics-listen", "[::]:1"]}})),
+            "auditor.extraArgs: --metrics-listen is the chart's own",
+        ),
+        (
+            bad(json!({"sync": {"extraArgs": ["--lease-name=x"]}})),
+            "sync.extraArgs: --lease-name is the chart's own",
+        ),
+        (
+            bad(json!({"networkPolicy": {"extraEgress": [{"port": 443}]}})),
+            "/networkPolicy/extraEgress",
         ),
         (
             bad(json!({"policy": {"overrides": {"node_roles": []}}})),

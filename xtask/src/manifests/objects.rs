@@ -100,9 +100,11 @@ pub fn ensure_resolved(objects: &[Value]) -> Result<()> {
     for object in objects {
         let (me, namespace) = (key(object).0, &object["metadata"]["namespace"]);
         let pod = &object["spec"]["template"]["spec"];
-        if let Some(account) = pod.get("serviceAccountName") {
+        if pod.is_object() {
+            let account = &pod["serviceAccountName"];
+            // Each namespace has one of this name, which no manifest makes. Where none is named, an update keeps the old one.
             ensure!(
-                has("ServiceAccount", account, namespace),
+                *account == "default" || has("ServiceAccount", account, namespace),
                 "{me} runs as {account}, which is not there"
             );
         }
@@ -266,5 +268,23 @@ mod tests {
         assert!(change("/roleRef/name", json!("other")).contains("binds"));
         let mounts = "/spec/template/spec/containers/0/volumeMounts/0/name";
         assert!(change(mounts, json!("other")).contains("no volume"));
+        let account = "/spec/template/spec/serviceAccountName";
+        assert!(change(account, json!("other")).contains("runs as"));
+    }
+
+    #[test]
+    fn a_workload_names_its_account() {
+        let runs_as = |account: Option<&str>| {
+            let mut daemon_set = daemon_set();
+            let pod = daemon_set["spec"]["template"]["spec"].as_object_mut();
+            match (pod.unwrap(), account) {
+                (pod, Some(account)) => pod.insert("serviceAccountName".into(), json!(account)),
+                (pod, None) => pod.remove("serviceAccountName"),
+            };
+            ensure_resolved(&[others(), vec![daemon_set]].concat())
+        };
+        runs_as(Some("default")).unwrap();
+        let error = runs_as(None).unwrap_err().to_string();
+        assert!(error.contains("runs as null"), "{error}");
     }
 }

@@ -41,3 +41,17 @@ yes
 - name: POD_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 {{- end -}}
+
+{{- /* Flags of a user's own: a dict of the value's name, of them, and of those that are not his (`own`). */ -}}
+{{- define "extraArgs" -}}
+{{- $given := . -}}
+{{- range $index, $arg := $given.args -}}
+{{- range $flag := $given.own -}}
+{{- if or (eq $arg $flag) (hasPrefix (printf "%s=" $flag) $arg) -}}
+{{- fail (printf "%s: %s is the chart's own: where it may be another, values.yaml has a value for it" $given.name $flag) -}}
+{{- end -}}
+{{- end -}}
+{{- if $index }}{{ "\n" }}{{ end -}}
+- {{ $arg | quote }}
+{{- end -}}
+{{- end -}}
