@@ -1,6 +1,10 @@
 //! Data is held against what will read it.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
@@ -49,10 +53,15 @@ fn one(tools: &Tools, kind: Kind, block: &Block) -> Result<Held> {
         fs::write(&path, text).with_context(|| path.display().to_string())?;
         Ok(path)
     };
+    let venv = tools.venv.as_ref();
+    let kubectl = venv
+        .map(|venv| venv.program("kubectl"))
+        .map_err(String::clone);
     let tool = match kind {
         Kind::Promql | Kind::Relabeling => &tools.promtool,
         Kind::Alertmanager => &tools.amtool,
         Kind::Logrotate => &tools.logrotate,
+        Kind::Kustomization => &kubectl,
         _ => &Ok(tools.auditor.clone()),
     };
     let tool = match tool {
@@ -103,6 +112,12 @@ fn one(tools: &Tools, kind: Kind, block: &Block) -> Result<Held> {
             }
             command.args(["--debug", "--state", "/dev/null"]).arg(path);
         }
+        Kind::Kustomization => {
+            let overlay = overlay(&directory, &block.text)?;
+            let built = process::capture(command.arg("kustomize").arg(overlay))?;
+            ensure!(built.contains("kind: DaemonSet"), "it has no auditor");
+            return Ok(Held::Yes);
+        }
         Kind::Scenes => {
             let list = process::capture(Command::new(&tools.lab).arg("list"))?;
             scenes(&list, &block.text)?;
@@ -133,6 +148,25 @@ fn directory() -> Result<PathBuf> {
     let directory = process::target_directory().join("examples/data");
     fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
     Ok(directory)
+}
+
+/// A copy of the manifests, and in it a directory with this kustomization and the policy that it may name.
+fn overlay(directory: &Path, text: &str) -> Result<PathBuf> {
+    let manifests = directory.join("manifests");
+    if manifests.exists() {
+        fs::remove_dir_all(&manifests).with_context(|| manifests.display().to_string())?;
+    }
+    let ours = process::workspace().join("manifests");
+    process::capture(Command::new("cp").arg("-a").arg(ours).arg(&manifests))?;
+    fs::write(
+        manifests.join("kustomize/cluster/cluster.env"),
+        super::place::CLUSTER_ENV,
+    )?;
+    let overlay = manifests.join("kustomize/example");
+    fs::create_dir_all(&overlay)?;
+    fs::write(overlay.join("policy.yaml"), "version: 1\n")?;
+    fs::write(overlay.join("kustomization.yaml"), text)?;
+    Ok(overlay)
 }
 
 /// By a script of `tests/examples`, which tells of each.

@@ -74,6 +74,9 @@ const OF_THE_NODE: [&str; 6] = [
 const NO_OBJECTS: &str =
     r#"{"apiVersion":"v1","kind":"List","metadata":{"resourceVersion":""},"items":[]}"#;
 
+/// What a reader writes into `manifests/kustomize/cluster/cluster.env` first.
+pub const CLUSTER_ENV: &str = "CLUSTER_NAME=prod\nIMAGE=registry.test/credential-auditor:0.1.0\n";
+
 pub struct Place {
     directory: PathBuf,
 }
@@ -128,6 +131,12 @@ impl Place {
         for name in ["events.jsonl", "var/log/auditor.jsonl"] {
             fs::copy(samples.join("stream.jsonl"), self.path(name))?;
         }
+        fs::write(
+            self.path("manifests/kustomize/cluster/cluster.env"),
+            CLUSTER_ENV,
+        )?;
+        // An auditor of the chart has its state there, that of `daemon` in the other.
+        symlink("auditor", self.path("var/lib/credential-auditor"))?;
         let mut activities = String::new();
         for entry in fs::read_dir(samples.join("ocsf"))? {
             let activity: Value = serde_json::from_slice(&fs::read(entry?.path())?)?;

@@ -26,6 +26,8 @@ pub enum Kind {
     Objects,
     /// Values for our chart: its schema.
     Values,
+    /// A kustomization of the reader's own, beside ours in `manifests/kustomize`: kubectl builds it.
+    Kustomization,
     /// Configuration of Alertmanager: amtool.
     Alertmanager,
     /// `metricRelabelings` of a PodMonitor: as Prometheus has them, promtool.
@@ -57,6 +59,15 @@ const POLICY_KEYS: [&str; 11] = [
     "unused_after",
     "irsa_audiences",
     "log",
+];
+
+/// What a kustomization has in the documents.
+const KUSTOMIZATION_KEYS: [&str; 5] = [
+    "resources",
+    "components",
+    "configMapGenerator",
+    "patches",
+    "replacements",
 ];
 
 /// Held by a test elsewhere: the document, a part of the block or its section's title, the test's file and name.
@@ -145,10 +156,15 @@ fn of_yaml(text: &str) -> Result<Option<Kind>> {
     };
     let has = |key: &str| object.contains_key(key);
     let is_policy = object.keys().all(|key| POLICY_KEYS.contains(&key.as_str()));
+    let is_kustomization = object
+        .keys()
+        .all(|key| KUSTOMIZATION_KEYS.contains(&key.as_str()));
     Ok(if has("apiVersion") && has("kind") {
         Some(Kind::Objects)
     } else if is_policy {
         Some(Kind::Policy)
+    } else if is_kustomization {
+        Some(Kind::Kustomization)
     } else if has("route") || has("receivers") {
         Some(Kind::Alertmanager)
     } else if has("metricRelabelings") {
@@ -207,6 +223,11 @@ mod tests {
                 Rule::Data(Kind::Objects),
             ),
             ("yaml", "route: {}", Rule::Data(Kind::Alertmanager)),
+            (
+                "yaml",
+                "resources: [../cluster]",
+                Rule::Data(Kind::Kustomization),
+            ),
             ("json", "{\"Effect\": \"Deny\"}", Rule::Data(Kind::Iam)),
             (
                 "json",

@@ -6,6 +6,7 @@ case "$code:$said" in
 0:*) printf '%s\n' "$said"; exit 0 ;; # it wants no cluster
 *'does not exist'* | *'unknown '* | *'invalid '*) refused=1 ;;
 *'Unable to connect to the server'* | *'The connection to the server'* | *'failed to download openapi'*) refused= ;;
+*'unable to recognize'*'connection refused'*) refused= ;; # `delete -k`
 *) refused=1 ;;
 esac
 if [ -n "$refused" ]; then
