@@ -75,7 +75,7 @@ enum Task {
     Manifests(manifests::Args),
     /// The documents: links, paths and the newcomer's patches are held against the tree; docs/tail.svg is drawn.
     Docs(docs::Args),
-    /// The first hour of CONTRIBUTING.md, word by word in a fresh clone: a toy finding is added, tested, and seen in the demo. Needs root.
+    /// The first hour of CONTRIBUTING.md, command by command in a fresh clone: a toy finding is added, tested, and seen in the demo. Needs root.
     Newcomer(newcomer::Args),
     /// The container image, from scratch and reproducible, with an SBOM; ends with `N passed, N failed, N skipped`.
     Image(image::Args),

@@ -1,4 +1,4 @@
-//! `cargo xtask newcomer`: somebody's first hour, as CONTRIBUTING.md has it, word by word in a fresh clone.
+//! `cargo xtask newcomer`: somebody's first hour, as CONTRIBUTING.md has it, command by command in a fresh clone.
 
 use std::{
     fs::{self, File},

@@ -38,7 +38,7 @@ pub fn own_tgid(host_proc: &Path) -> Result<u32, Failure> {
             host_proc.display()
         ))
         .help(
-            "in a pod: hostPID: true, or mount the host's /proc (hostPath: /proc) and name it with --host-proc /host/proc",
+            "in a pod mount the host's /proc (hostPath: /proc) and name it with --host-proc /host/proc",
         ));
     }
     tgid.to_str()
