@@ -41,7 +41,7 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES:
     kubectl delete -k manifests/simulate
 
 A Job that failed never completes: `wait` ends after its --timeout then, and the Job's log tells what was refused. Some alerts fire
-for an hour after: within 75 minutes (that hour and --since) `verify` cannot tell an earlier play from a new one.
+for an hour after: within 80 minutes (the rule's five, that hour, and --since) `verify` cannot tell an earlier play from a new one.
 
 docs/simulate.md says more.
 
