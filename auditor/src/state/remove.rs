@@ -6,17 +6,15 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions, Permissions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use super::{LEARNED_FILE, LOCK, heartbeat, holder, uses};
 use crate::status;
 
-/// As [`super::StateDir::open`] makes the directory.
-const OWN_MODE: u32 = 0o700;
 /// Of the lock, in bytes: more than any pid has.
 const LOCK_LIMIT: u64 = 32;
 
@@ -80,7 +78,7 @@ impl RemoveError {
 /// there, nothing.
 ///
 /// An auditor's is a directory of this user's with a lock that an auditor wrote: the first that a run makes in it, and the last
-/// that goes here. Who ends before the one or after the other leaves it empty, with the mode 0700: that is ours, too.
+/// that goes here. An empty one is removed, too: the kubelet makes it, for an auditor that may have ended before it used it.
 ///
 /// # Errors
 /// An auditor holds it, it is not an auditor's, it holds something else, or it cannot be removed.
@@ -88,16 +86,13 @@ pub fn remove(path: &Path) -> Result<Removed, RemoveError> {
     // Without a slash at its end: by that, a link would be followed.
     let path: PathBuf = path.components().collect();
     let path = path.as_path();
-    let Some(mode) = mode(path)? else {
+    if !is_there(path)? {
         return Ok(Removed::Before);
-    };
+    }
     let names = list(path)?;
     let Some(_lock) = lock(path)? else {
         if !names.is_empty() {
             return Err(unknown(path, "no auditor's lock is in it"));
-        }
-        if mode & 0o777 != OWN_MODE {
-            return Err(unknown(path, "it is empty"));
         }
         return remove_empty(path);
     };
@@ -107,9 +102,6 @@ pub fn remove(path: &Path) -> Result<Removed, RemoveError> {
 }
 
 fn clear(path: &Path, names: &[OsString]) -> Result<(), RemoveError> {
-    // Who ends half-way leaves what is known for ours the next time.
-    let mode = Permissions::from_mode(OWN_MODE);
-    fs::set_permissions(path, mode).map_err(|source| io_error(path, source))?;
     for name in names {
         unlink(&path.join(name))?;
     }
@@ -118,12 +110,12 @@ fn clear(path: &Path, names: &[OsString]) -> Result<(), RemoveError> {
     unlink(&path.join(LOCK))
 }
 
-/// Null: there is none. A link is none, wherever it points to: in a pod, an absolute one points at nothing, or at something else than
+/// Whether there is one, and nobody else's. A link is none, wherever it points to: in a pod, an absolute one points at nothing, or at something else than
 /// on the node.
-fn mode(path: &Path) -> Result<Option<u32>, RemoveError> {
+fn is_there(path: &Path) -> Result<bool, RemoveError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(io_error(path, error)),
     };
     let path = || path.to_owned();
@@ -147,7 +139,7 @@ fn mode(path: &Path) -> Result<Option<u32>, RemoveError> {
     if mode & 0o022 != 0 {
         return Err(RemoveError::Shared { path: path(), mode });
     }
-    Ok(Some(mode))
+    Ok(true)
 }
 
 /// What an auditor wrote there, but for its lock. Nothing else is there.
@@ -271,7 +263,11 @@ fn io_error(path: &Path, source: io::Error) -> RemoveError {
 #[cfg(test)]
 mod tests {
     use std::{
-        os::unix::{fs::symlink, net::UnixListener},
+        fs::Permissions,
+        os::unix::{
+            fs::{PermissionsExt as _, symlink},
+            net::UnixListener,
+        },
         sync::Arc,
     };
 
@@ -433,7 +429,6 @@ mod tests {
             assert!(error.to_string().ends_with(why), "{error}");
             assert!(path.exists());
         };
-        refused("it is empty");
         let at = path.join(LOCK);
         for text in ["someone's", "1 2", "-1", "+1", "99999999999", "\n1"] {
             fs::write(&at, text).unwrap();
@@ -458,7 +453,7 @@ mod tests {
         // It has made the directory; has made the lock; is about to write its pid, or has written a part of it.
         for lock in [None, Some(""), Some("12"), Some("12\n"), Some("\0\0\0")] {
             fs::create_dir(&path).unwrap();
-            mode_of(&path, OWN_MODE);
+            mode_of(&path, 0o755);
             if let Some(text) = lock {
                 fs::write(path.join(LOCK), text).unwrap();
                 mode_of(&path.join(LOCK), 0o600);
