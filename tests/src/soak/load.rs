@@ -21,6 +21,8 @@ use crate::{
     node::{Lab, Pod, PodSpec, cluster::ROLES, pod::POD_IDENTITY},
 };
 
+/// ServiceAccount of the pods that come and go.
+pub const BRIEF: &str = "brief";
 const HOST_KUBELET: &str = "/host/kubelet";
 /// Pods that stay.
 const STEADY: usize = 4;
@@ -87,7 +89,7 @@ impl Cast {
         let spec = PodSpec::new("shop", "thief").with_host_path(&lab.kubelet_root(), HOST_KUBELET);
         let thief = lab.start(spec)?;
         lab.cluster
-            .associate("soak", "brief", &format!("{ROLES}/brief"))?;
+            .associate("soak", BRIEF, &format!("{ROLES}/{BRIEF}"))?;
         Ok(Self {
             steady,
             noisy,
@@ -162,7 +164,7 @@ fn act(step: u64, lab: &mut Lab, cast: &Cast, stream: &Stream, done: &mut Done) 
         steal(lab, cast, victim, done)?;
     }
     if step % CHURN == 7 {
-        let brief = lab.start(PodSpec::daemon("soak", "brief").with_pod_identity())?;
+        let brief = lab.start(PodSpec::daemon("soak", BRIEF).with_pod_identity())?;
         lab.run(&brief, &["peek", &own_token(&brief)])?;
         done.opened(&brief, 1);
         if step % (2 * CHURN) == 7 {

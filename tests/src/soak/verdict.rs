@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Report, late,
-    load::{Cast, Done},
+    load::{BRIEF, Cast, Done},
 };
 use crate::{measure::stream::Seen, play::Score};
 
@@ -131,8 +131,11 @@ pub fn judge(report: &Report, seen: &Seen, cast: &Cast) -> Score {
         seen.allowed_opens,
         doubted.len()
     );
-    // A short-lived pod may be in the cluster's file no more when its open is judged, and never have been when the file was read.
-    let only_brief = doubted.len() as u64 <= done.churned
+    // A short-lived pod may be in the cluster's file no more when its open is judged, and never have been when the file was read. Each such
+    // line has its place in the account of those pods, and in no other's.
+    let named = short_of(done, seen, &[]);
+    let of_brief = named.get(BRIEF).copied().unwrap_or_default();
+    let only_brief = doubted.len() as i64 <= of_brief
         && doubted
             .iter()
             .all(|line| line["undetermined"] == json!(["pod"]));
