@@ -1,10 +1,20 @@
 //! `cargo xtask build`: set-up, then the auditor and the lab.
 
-use std::{ffi::OsString, path::PathBuf, process::Stdio};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{process, setup, toolchain::Toolchain};
+use crate::{
+    process, setup,
+    shipped::{self, Place},
+    toolchain::Toolchain,
+    vm::arch::Arch,
+};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example: cargo xtask build && target/release/auditor check")]
@@ -25,32 +35,55 @@ pub struct Built {
 
 /// Builds and says where the binaries are.
 pub fn run(args: &Args) -> Result<()> {
-    let built = build(!args.debug)?;
+    let built = if args.debug { debug()? } else { release()? };
     println!("auditor: {}", built.auditor.display());
     println!("lab:     {}", built.lab.display());
     Ok(())
 }
 
-/// Set-up, then an optimised build.
-pub fn release() -> Result<Built> {
-    build(true)
-}
-
-/// Set-up, then a build without optimisation.
-pub fn debug() -> Result<Built> {
-    build(false)
-}
-
-/// An optimised build for another target, by `environment`'s linker and compiler.
+/// An optimised build for another architecture, by `environment`'s linker and compiler.
 ///
 /// # Errors
 /// As of the build.
-pub fn for_target(target: &str, environment: &[(&str, OsString)]) -> Result<Built> {
+pub fn foreign(arch: Arch, environment: &[(&str, OsString)]) -> Result<Built> {
     let toolchain = setup::run()?;
+    let auditor = shipped::build(arch, &Place::here(), &toolchain)?;
     let mut all = toolchain.environment();
     all.extend(environment.iter().cloned());
-    let profile = ["--release", "--target", target];
-    let mut binaries = cargo_build(&["auditor", "lab"], &profile, &all)?;
+    let profile = ["--release", "--target", arch.target()];
+    let mut binaries = cargo_build(&["lab"], &profile, &all)?;
+    Ok(Built {
+        auditor,
+        lab: take(&mut binaries, "lab")?,
+        helpers: binaries,
+        toolchain,
+    })
+}
+
+/// Set-up, then an optimised build: of the auditor the very program that the image holds, so that what is tested is what is shipped.
+///
+/// # Errors
+/// When something is missing that cannot be installed here, or the build fails.
+pub fn release() -> Result<Built> {
+    let toolchain = setup::run()?;
+    let auditor = shipped::build(Arch::host()?, &Place::here(), &toolchain)?;
+    let mut binaries = cargo_build(&["lab"], &["--release"], &toolchain.environment())?;
+    let lab = take(&mut binaries, "lab")?;
+    Ok(Built {
+        auditor: beside(&lab, &auditor)?,
+        lab,
+        helpers: binaries,
+        toolchain,
+    })
+}
+
+/// Set-up, then a build without optimisation.
+///
+/// # Errors
+/// As [`release`].
+pub fn debug() -> Result<Built> {
+    let toolchain = setup::run()?;
+    let mut binaries = cargo_build(&["auditor", "lab"], &[], &toolchain.environment())?;
     Ok(Built {
         auditor: take(&mut binaries, "auditor")?,
         lab: take(&mut binaries, "lab")?,
@@ -59,16 +92,15 @@ pub fn for_target(target: &str, environment: &[(&str, OsString)]) -> Result<Buil
     })
 }
 
-fn build(release: bool) -> Result<Built> {
-    let toolchain = setup::run()?;
-    let profile: &[&str] = if release { &["--release"] } else { &[] };
-    let mut binaries = cargo_build(&["auditor", "lab"], profile, &toolchain.environment())?;
-    Ok(Built {
-        auditor: take(&mut binaries, "auditor")?,
-        lab: take(&mut binaries, "lab")?,
-        helpers: binaries,
-        toolchain,
-    })
+/// Puts the program where cargo's own release build would leave it, and people look for it.
+fn beside(lab: &Path, auditor: &Path) -> Result<PathBuf> {
+    let to = lab.with_file_name(shipped::NAME);
+    let partial = lab.with_file_name(format!("{}.{}", shipped::NAME, std::process::id()));
+    // Not over what is there: it may be running.
+    fs::copy(auditor, &partial)
+        .and_then(|_| fs::rename(&partial, &to))
+        .with_context(|| to.display().to_string())?;
+    Ok(to)
 }
 
 /// Builds packages; gives their binaries.

@@ -18,6 +18,7 @@ mod node;
 mod process;
 mod prometheus;
 mod setup;
+mod shipped;
 mod soak;
 mod suite;
 mod summary;

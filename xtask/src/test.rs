@@ -54,6 +54,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut counts = Counts::default();
     // End to end most of the time is waiting: the unit tests are compiled meanwhile, and run alone.
     let compiled = (unit || all).then(|| Beside::start("unit", &mut unit_command(&built, true)));
+    let image_tools = (e2e || all).then(|| {
+        let xtask = std::env::current_exe().context("this program's own path")?;
+        Beside::start(
+            "image-tools",
+            Command::new(xtask).args(["image", "--tools"]),
+        )
+    });
     let fuzzers = (fuzz || all).then(|| Beside::start("fuzz", &mut fuzz::build_command()?));
     if e2e || all {
         counts += suite(
@@ -68,8 +75,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         );
         counts += suite(
             "end to end with real containers",
-            "what containerd and runc make, not the lab's imitation",
-            || e2e::containerd_ci(&built),
+            "the image, in what containerd and runc make and not the lab's imitation",
+            || {
+                if let Some(tools) = image_tools {
+                    tools?.finish()?;
+                }
+                e2e::containerd_ci(&built)
+            },
         );
     }
     if let Some(compiled) = compiled {
@@ -218,9 +230,8 @@ fn end_to_end(built: &Built) -> Result<Counts> {
         .partition(|target| SIDE_BY_SIDE.contains(&target.as_str()));
     for (targets, threads) in [(beside, 6), (one_by_one, 1)] {
         let mut cargo = cargo_test(built);
-        // The packages of the release build: with others the features of what they depend on differ, and all would be
-        // compiled again.
-        cargo.args(["--release", "-p", "auditor", "-p", "lab"]);
+        // The package of the release build: with others the features of what it depends on differ, and all would be compiled again.
+        cargo.args(["--release", "-p", "lab"]);
         cargo.args(targets.iter().flat_map(|target| ["--test", target]));
         cargo.args(["--", "--show-output"]);
         cargo.arg(format!("--test-threads={threads}"));

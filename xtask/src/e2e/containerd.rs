@@ -27,7 +27,7 @@ pub struct Args {
     /// As `cargo xtask test` runs it: 50 short-lived containers.
     #[arg(long, conflicts_with = "count")]
     ci: bool,
-    /// The auditor as a process of the node instead of a container: no image is built.
+    /// The auditor as a process of the node instead of a container: no image is made.
     #[arg(long)]
     on_the_node: bool,
     /// Arguments for `lab e2e containerd`.
@@ -49,13 +49,10 @@ pub fn run(args: &Args) -> Result<Counts> {
     if args.on_the_node {
         return play(&built, None, count, &args.lab);
     }
-    let (archive, mut counts) = image::here()?;
-    counts += play(&built, Some(&archive), count, &args.lab)?;
-    Ok(counts)
+    contained(&built, count, &args.lab)
 }
 
-/// The suite as a part of `cargo xtask test`: skipped where it cannot run, and says why. The auditor is a process of the node there: an
-/// image of its own takes two processors some seven minutes, which a cold CI has not.
+/// The suite as a part of `cargo xtask test`: skipped where it cannot run, and says why.
 pub fn ci(built: &Built) -> Result<Counts> {
     let skipped = |why: &str| {
         println!("skipped: end to end with real containers: {why}");
@@ -70,7 +67,14 @@ pub fn ci(built: &Built) -> Result<Counts> {
     if let Err(why) = programs() {
         return skipped(&format!("{why:#}"));
     }
-    play(built, None, CI_CHURN, &[])
+    contained(built, CI_CHURN, &[])
+}
+
+/// The image is made, checked, and run.
+fn contained(built: &Built, count: u32, more: &[String]) -> Result<Counts> {
+    let (archive, mut counts) = image::here(&built.toolchain)?;
+    counts += play(built, Some(&archive), count, more)?;
+    Ok(counts)
 }
 
 fn programs() -> Result<()> {

@@ -1,7 +1,6 @@
 //! `cargo xtask image`: the container image, from scratch, the same wherever it is built, and what it is made of.
 
 mod archive;
-mod binary;
 mod contents;
 mod program;
 mod sbom;
@@ -16,11 +15,16 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use self::{
-    binary::Place,
     contents::Image,
     source::{Clone, Source},
 };
-use crate::{process, summary::Counts, vm::arch::Arch};
+use crate::{
+    process, setup,
+    shipped::{self, Place},
+    summary::Counts,
+    toolchain::Toolchain,
+    vm::arch::Arch,
+};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -55,23 +59,31 @@ pub struct Args {
     /// Builds the static program into this directory, and nothing else.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["verify", "output"])]
     binary: Option<PathBuf>,
+    /// Only installs what SBOMs are made with, ahead of time.
+    #[arg(long, conflicts_with_all = ["verify", "output", "binary"])]
+    tools: bool,
 }
 
 /// Exit code 1 if a check failed.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.tools {
+        sbom::tool()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let toolchain = setup::run()?;
     let place = Place::here();
     if let Some(directory) = &args.binary {
-        return only_binary(args, &place, directory);
+        return only_binary(args, &place, &toolchain, directory);
     }
     let arches = match &args.arch[..] {
         [] => Arch::ALL.to_vec(),
         some => some.to_vec(),
     };
     let output = args.output.clone().unwrap_or_else(directory);
-    let made = make(&arches, &place, &output)?;
+    let made = make(&arches, &place, &toolchain, &output)?;
     let mut counts = made.counts;
     if args.verify {
-        let again = elsewhere(&arches)?;
+        let again = elsewhere(&arches, &toolchain)?;
         counts += told("reproducible", same(&made.digest, &again));
     }
     println!("{counts}");
@@ -82,31 +94,34 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-fn only_binary(args: &Args, place: &Place, directory: &Path) -> Result<ExitCode> {
+fn only_binary(
+    args: &Args,
+    place: &Place,
+    toolchain: &Toolchain,
+    directory: &Path,
+) -> Result<ExitCode> {
     let arch = match args.arch[..] {
-        [] => host()?,
+        [] => Arch::host()?,
         [arch] => arch,
         _ => bail!("--binary: one program is called as the other; name one --arch"),
     };
     fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
-    let to = directory.join(binary::NAME);
-    fs::copy(binary::build(arch, place)?, &to).with_context(|| to.display().to_string())?;
+    let to = directory.join(shipped::NAME);
+    fs::copy(shipped::build(arch, place, toolchain)?, &to)
+        .with_context(|| to.display().to_string())?;
     println!("{}", to.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// The image of this machine's architecture, as `cargo xtask e2e containerd` wants it, with the counts of its checks. What is built already is not built again.
+/// The image of this machine's architecture, as the containers suite wants it, with the counts of its checks. Its program is the one that
+/// [`crate::build::release`] has built.
 ///
 /// # Errors
 /// As of [`run`].
-pub fn here() -> Result<(PathBuf, Counts)> {
-    let made = make(&[host()?], &Place::here(), &directory().join("here"))?;
+pub fn here(toolchain: &Toolchain) -> Result<(PathBuf, Counts)> {
+    let to = directory().join("here");
+    let made = make(&[Arch::host()?], &Place::here(), toolchain, &to)?;
     Ok((made.archive, made.counts))
-}
-
-fn host() -> Result<Arch> {
-    let host = Arch::ALL.into_iter().find(|arch| arch.is_host());
-    host.context("images are made for amd64 and arm64, and this machine is neither")
 }
 
 fn directory() -> PathBuf {
@@ -121,9 +136,9 @@ struct Made {
 }
 
 /// Builds, assembles, checks, and puts it into `output`.
-fn make(arches: &[Arch], place: &Place, output: &Path) -> Result<Made> {
+fn make(arches: &[Arch], place: &Place, toolchain: &Toolchain, output: &Path) -> Result<Made> {
     let source = Source::read()?;
-    let binaries = built(arches, place)?;
+    let binaries = built(arches, place, toolchain)?;
     fs::create_dir_all(output).with_context(|| output.display().to_string())?;
     let archive = output.join(format!("{}-{}.tar", archive::REPOSITORY, archive::VERSION));
     let mut counts = Counts::default();
@@ -150,10 +165,10 @@ fn make(arches: &[Arch], place: &Place, output: &Path) -> Result<Made> {
     })
 }
 
-fn built(arches: &[Arch], place: &Place) -> Result<Vec<(Arch, PathBuf)>> {
+fn built(arches: &[Arch], place: &Place, toolchain: &Toolchain) -> Result<Vec<(Arch, PathBuf)>> {
     let each = arches
         .iter()
-        .map(|&arch| Ok((arch, binary::build(arch, place)?)));
+        .map(|&arch| Ok((arch, shipped::build(arch, place, toolchain)?)));
     each.collect()
 }
 
@@ -191,7 +206,7 @@ fn sbom(arch: Arch, source: &Source, program: &Path, output: &Path) -> Result<Co
 }
 
 /// The digest that the same commit has when it is built in another directory, from a clone.
-fn elsewhere(arches: &[Arch]) -> Result<String> {
+fn elsewhere(arches: &[Arch], toolchain: &Toolchain) -> Result<String> {
     let name = format!("credential-auditor-elsewhere-{}", std::process::id());
     let clone = Clone::make(&std::env::temp_dir().join(name))?;
     let place = Place {
@@ -199,7 +214,7 @@ fn elsewhere(arches: &[Arch]) -> Result<String> {
         target: clone.path().join("target/image/build"),
     };
     let source = Source::read()?;
-    let binaries = built(arches, &place)?;
+    let binaries = built(arches, &place, toolchain)?;
     archive::with_directory(|directory| {
         let layout = archive::layout(&binaries, &source, directory)?;
         Ok(contents::read(&layout)?.0)

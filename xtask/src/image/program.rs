@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::contents::Image;
-use crate::process::capture;
+use crate::{process::capture, shipped};
 
 /// Of the kernel half, linked into the program.
 const BTF: &[u8] = b".BTF.ext";
@@ -53,10 +53,7 @@ fn judge(headers: &str, architecture: &str) -> Result<()> {
         ("INTERP", "it wants a dynamic loader"),
         ("(NEEDED)", "it wants shared libraries"),
     ] {
-        ensure!(
-            !headers.contains(word),
-            "{why}: was it built with `-C target-feature=+crt-static`?"
-        );
+        ensure!(!headers.contains(word), "{why}: {}", shipped::REMEDY);
     }
     ensure!(
         headers.contains("DYN ("),

@@ -60,8 +60,11 @@ pub fn make(
     ])
 }
 
-/// Built once; without optimisation it takes a third of the time, and runs for half a second.
-fn tool() -> Result<PathBuf> {
+/// cargo-cyclonedx, built once; without optimisation it takes a third of the time, and runs for half a second.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn tool() -> Result<PathBuf> {
     let root = process::cache_directory(&format!("{TOOL}-{TOOL_VERSION}"))?;
     let program = root.join("bin").join(TOOL);
     if program.is_file() {

@@ -1,5 +1,6 @@
 //! Processor architectures of guests and images, and what Debian, Rust and QEMU call them.
 
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -18,6 +19,15 @@ impl Arch {
             Self::X86_64 => "x86_64",
             Self::Aarch64 => "aarch64",
         }
+    }
+
+    /// This machine's.
+    ///
+    /// # Errors
+    /// On another than these two.
+    pub fn host() -> Result<Self> {
+        let host = Self::ALL.into_iter().find(|arch| arch.is_host());
+        host.context("the auditor is for x86-64 and arm64, and this machine is neither")
     }
 
     /// Whether this machine runs its binaries.

@@ -48,7 +48,7 @@ pub fn build(arch: Arch) -> Result<Cross> {
         process::target_directory().join("cross").into(),
     ));
     Ok(Cross {
-        built: build::for_target(TARGET, &environment)?,
+        built: build::foreign(arch, &environment)?,
         shell: shell(&suite)?,
     })
 }

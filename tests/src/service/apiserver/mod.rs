@@ -173,6 +173,3 @@ impl ApiServer {
         Ok(path)
     }
 }
-
-#[cfg(test)]
-mod tests;

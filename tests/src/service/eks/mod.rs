@@ -154,6 +154,3 @@ impl Eks {
         self.server.log().all()
     }
 }
-
-#[cfg(test)]
-mod tests;

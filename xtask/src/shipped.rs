@@ -1,11 +1,19 @@
-//! The binary of the image: linked statically, and the same wherever it is built.
+//! The auditor's program as the image holds it: linked statically, and the same wherever it is built. The end-to-end suites run it, too.
 
-use std::{env, ffi::OsString, fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
-    process, setup,
+    process,
+    toolchain::Toolchain,
     vm::{arch::Arch, cross},
 };
 
@@ -47,12 +55,12 @@ impl Place {
 
 /// # Errors
 /// When no compiler for `arch` can be had here, or the build fails.
-pub fn build(arch: Arch, place: &Place) -> Result<PathBuf> {
-    let why = "static, with the paths of this machine left out: about four minutes, if nothing is built yet";
+pub fn build(arch: Arch, place: &Place, toolchain: &Toolchain) -> Result<PathBuf> {
+    let what = format!("building the auditor for {}", arch.name());
     process::step(
-        &format!("building the auditor for {}", arch.name()),
-        why,
-        || process::run(&mut command(arch, place)?),
+        &what,
+        "as the image holds it: cargo compiles what has changed",
+        || process::run(&mut command(arch, place, toolchain)?),
     )?;
     Ok(place.target.join(arch.target()).join(PROFILE).join(NAME))
 }
@@ -61,18 +69,18 @@ pub fn build(arch: Arch, place: &Place) -> Result<PathBuf> {
 ///
 /// Of the package alone, so that it has its own features and no other package's. `crt-static` is asked of the last step only:
 /// libraries are the same with it and without.
-///
-/// # Errors
-/// As of [`build`].
-pub fn command(arch: Arch, place: &Place) -> Result<std::process::Command> {
-    let toolchain = setup::run()?;
+fn command(arch: Arch, place: &Place, toolchain: &Toolchain) -> Result<Command> {
     fs::create_dir_all(&place.target).with_context(|| place.target.display().to_string())?;
     let wrapper = wrapper(place)?;
     let mut cargo = process::cargo();
     cargo.current_dir(&place.source);
     cargo.args(["rustc", "--locked", "--profile", PROFILE, "-p", "auditor"]);
     cargo.args(["--bin", NAME, "--target", arch.target()]);
-    cargo.args(["--", "-C", "target-feature=+crt-static"]);
+    if has_static_library(arch)? {
+        cargo.args(["--", "-C", "target-feature=+crt-static"]);
+    } else {
+        println!("the program will want shared libraries, and an image cannot hold it: {REMEDY}");
+    }
     for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
         cargo.env_remove(name);
     }
@@ -92,6 +100,22 @@ pub fn command(arch: Arch, place: &Place) -> Result<std::process::Command> {
     }
     cargo.env(format!("CFLAGS_{}", arch.target().replace('-', "_")), flags);
     Ok(cargo)
+}
+
+/// Without a static C library the program is for this machine alone.
+pub const REMEDY: &str = "this machine has no static C library; Fedora, Amazon Linux: dnf install glibc-static; \
+    Debian's libc6-dev has it";
+
+/// Debian's cross C library has one, too.
+fn has_static_library(arch: Arch) -> Result<bool> {
+    if !arch.is_host() {
+        return Ok(true);
+    }
+    let mut cc = Command::new("cc");
+    // A name without a directory where there is none.
+    let said = process::capture(cc.arg("-print-file-name=libc.a"))
+        .context("cargo links with a C compiler; Debian: apt-get install gcc libc6-dev")?;
+    Ok(Path::new(said.trim()).is_file())
 }
 
 /// A program that starts the compiler with the paths remapped. Flags for cargo would reach neither the kernel half, which is built
@@ -127,7 +151,7 @@ mod tests {
         let remapped = [("/it's here".into(), "/src"), ("/c".into(), "/cargo")];
         let file = env::temp_dir().join(format!("xtask-wrapper-{}", std::process::id()));
         fs::write(&file, script(&remapped)).unwrap();
-        let mut sh = std::process::Command::new("sh");
+        let mut sh = Command::new("sh");
         let said = process::capture(sh.arg(&file).args(["printf", "%s\\n", "-"])).unwrap();
         fs::remove_file(file).unwrap();
         let want = "-\n--remap-path-prefix=/it's here=/src\n--remap-path-prefix=/c=/cargo\n";

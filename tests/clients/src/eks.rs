@@ -1,3 +1,5 @@
+//! The lab's EKS endpoint against the SDK's own signing, which knows nothing of it.
+
 use std::{net::TcpStream, time::SystemTime};
 
 use aws_credential_types::Credentials;
@@ -5,10 +7,11 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4::SigningParams,
 };
+use lab::{
+    http,
+    service::eks::{ACCESS_KEY, Association, Eks, Fault, Operation, REGION, SECRET_KEY},
+};
 use serde_json::Value;
-
-use super::*;
-use crate::http;
 
 const PATH: &str = "/clusters/prod/pod-identity-associations";
 

@@ -1,6 +1,9 @@
-//! The server against kube-rs, which knows nothing of it.
+//! The lab's API server against kube-rs, which knows nothing of it.
 
-use std::{pin::pin, time::Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::{
@@ -12,9 +15,14 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams, WatchEvent, WatchParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use serde_json::from_value;
-
-use super::*;
+use lab::service::{
+    apiserver::{
+        Action, ApiServer, End, Fault, Options, Resource, Role, Status, StreamingLists, Verb,
+        node_of_pods,
+    },
+    web::Ending,
+};
+use serde_json::{Value, from_value, json};
 
 const NODE: &str = "n1";
 
@@ -53,14 +61,15 @@ fn code(error: kube::Error) -> u16 {
     }
 }
 
-fn raw_list(server: &ApiServer, query: &str) -> Value {
-    let target = hyper::Request::get(format!("/api/v1/pods{query}"))
-        .body(())
+/// A list as it came.
+async fn raw_list(pods: &Api<Pod>, query: &str) -> Value {
+    let request = http::Request::get(format!("/api/v1/pods{query}"))
+        .body(Vec::new())
         .unwrap();
-    let target = resource::Target::of(&target).unwrap();
-    let body = list::list(server.store(), &target, encode::Form::Whole).unwrap();
-    assert!(body.starts_with(br#"{"kind":"PodList","apiVersion":"v1","metadata":{"#));
-    serde_json::from_slice(&body).unwrap()
+    let client = pods.clone().into_client();
+    let body = client.request_text(request).await.unwrap();
+    assert!(body.starts_with(r#"{"kind":"PodList","apiVersion":"v1","metadata":{"#));
+    serde_json::from_str(&body).unwrap()
 }
 
 /// What a watch tells, one word an event.
@@ -105,7 +114,7 @@ async fn pages_are_of_one_version_and_a_continue_token_expires() {
     assert_eq!(code(pods.list(&next).await.unwrap_err()), 410);
     // A watch cache knows no pages.
     assert_eq!(
-        raw_list(&server, "?limit=10&resourceVersion=0")["items"]
+        raw_list(&pods, "?limit=10&resourceVersion=0").await["items"]
             .as_array()
             .unwrap()
             .len(),
@@ -127,7 +136,7 @@ async fn lists_are_selected_and_their_items_bare() {
         ),
         400
     );
-    let body = raw_list(&server, "");
+    let body = raw_list(&pods, "").await;
     assert_eq!(body["items"][0].get("kind"), None);
     assert!(body["items"][0]["metadata"]["managedFields"].is_array());
     assert!(
