@@ -29,9 +29,14 @@ pub fn run(args: &Args) -> Result<Counts> {
             "the lab needs root (cgroups, mounts, namespaces, BPF): run `sudo cargo xtask e2e apiserver`"
         );
     }
-    let Programs { apiserver, etcd } = kubernetes::programs()?;
-    println!("kube-apiserver: {}", apiserver.display());
-    println!("etcd:           {}", etcd.display());
+    let Programs {
+        apiserver,
+        controller_manager,
+        etcd,
+    } = kubernetes::programs()?;
+    for program in [&apiserver, &controller_manager, &etcd] {
+        println!("{}", program.display());
+    }
     if args.build_only {
         return Ok(Counts::default());
     }
