@@ -96,6 +96,9 @@ pub struct InstallationArgs {
     /// What is installed, and by which document: the workspace, or a copy of it.
     #[arg(long, value_name = "DIR")]
     workspace: PathBuf,
+    /// Play only this round: kubectl, overlay, helm or helm-shared; repeatable.
+    #[arg(long = "round", value_name = "NAME")]
+    rounds: Vec<String>,
     #[arg(long, value_enum, default_value_t)]
     color: Color,
 }
@@ -147,6 +150,7 @@ pub fn run(what: EndToEnd) -> Result<Score> {
                 },
                 venv: std::path::absolute(args.venv)?,
                 workspace: std::path::absolute(args.workspace)?,
+                rounds: args.rounds,
                 paint: Paint::new(args.color),
             };
             kubernetes::installation::run(&options)

@@ -1,4 +1,4 @@
-//! With Helm, as docs/install.md has it, in a namespace that others have objects in.
+//! With Helm, as docs/install.md has it: in a namespace of its own, and in one that others have objects in.
 
 use std::path::Path;
 
@@ -52,6 +52,28 @@ fn made() -> Vec<String> {
     made
 }
 
+/// The commands as they stand, on a cluster that has nothing of ours.
+pub fn plain(round: &mut Round, cluster: &Cluster) -> Result<()> {
+    let before = cluster.settled()?;
+    let install = cluster
+        .place
+        .documented("With Helm", "sh", "helm install")?;
+    let remove = cluster.place.documented("Remove", "sh", "helm uninstall")?;
+    round.step(
+        "helm-plain",
+        "installed and removed by the commands as they stand: nothing of ours is left",
+        || {
+            cluster.type_in(&install)?;
+            check_removed(cluster, &before, &remove, &image())
+        },
+    )
+}
+
+fn image() -> String {
+    format!("{REPOSITORY}:{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Where others have objects, and what is upgraded and taken back must leave the rest as it is.
 pub fn shared(round: &mut Round, cluster: &Cluster, auditor: &Path) -> Result<()> {
     let api = cluster.api();
     let namespace =
@@ -63,6 +85,9 @@ pub fn shared(round: &mut Round, cluster: &Cluster, auditor: &Path) -> Result<()
         &others,
     )?;
     let before = cluster.settled()?;
+    let install = cluster
+        .place
+        .documented("With Helm", "sh", "helm install")?;
     let upgrade = cluster.place.documented("Upgrade", "sh", "helm upgrade")?;
     let remove = cluster.place.documented("Remove", "sh", "helm uninstall")?;
     round.step(
@@ -70,11 +95,10 @@ pub fn shared(round: &mut Round, cluster: &Cluster, auditor: &Path) -> Result<()
         "the objects of the chart are made, and nothing else; alerts, since the Operator is there",
         || {
             cluster.kubelet.forget();
-            cluster.type_in(
-                &cluster
-                    .place
-                    .documented("With Helm", "sh", "helm install")?,
-            )?;
+            let flag = " --create-namespace";
+            ensure!(install.contains(flag), "it has no `{flag}`");
+            // The namespace is there, and Helm 4 would label it.
+            cluster.type_in(&install.replace(flag, ""))?;
             let made = made();
             let made: Vec<&str> = made.iter().map(String::as_str).collect();
             cluster
@@ -86,12 +110,7 @@ pub fn shared(round: &mut Round, cluster: &Cluster, auditor: &Path) -> Result<()
     round.step(
         "helm-rollout",
         "a pod on each Linux node but Fargate's, admitted with its account's token",
-        || {
-            check_rollout(
-                cluster,
-                &format!("{REPOSITORY}:{}", env!("CARGO_PKG_VERSION")),
-            )
-        },
+        || check_rollout(cluster, &image()),
     )?;
     round.step(
         "helm-rules",
