@@ -1,11 +1,12 @@
 """`helm`, as far as the documents' examples type it: Helm itself as a library (PyPI's helm-python-sdk) renders the chart with what is set.
 
-There is no package of the program where the tests run. The flags below are Helm 4's; one that is not there is refused, and may be
+With HELM_ON_CLUSTER it also acts, on the cluster of KUBECONFIG. There is no package of the program where the tests run. The flags below are Helm 4's; one that is not there is refused, and may be
 meant: then it is added. Values are set as Helm sets them, but for its rarer forms (`key[0]=`, `key=null`).
 """
 
 import argparse
 import copy
+import os
 import pathlib
 import sys
 
@@ -62,8 +63,8 @@ def merged(base, over):
     return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
 
 
-def values_of(given):
-    values = copy.deepcopy(INSTALLED) if given.reuse_values or given.reset_then_reuse_values else {}
+def values_of(given, before):
+    values = copy.deepcopy(before)
     for path in given.values:
         values = merged(values, yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8")) or {})
     for pairs, read in ((given.set, scalar), (given.set_string, str), (given.set_json, yaml.safe_load)):
@@ -74,13 +75,41 @@ def values_of(given):
     return values
 
 
+def act(given):
+    """On a cluster, as Helm does; gives what to print."""
+    reuses = given.reuse_values or given.reset_then_reuse_values
+    with helm_python.Config(kubeconfig_path=os.environ["KUBECONFIG"], namespace=given.namespace) as cluster:
+        name = given.names[0]
+        if given.command == "install":
+            return cluster.install(given.names[1], name, values_of(given, {}), create_namespace=given.create_namespace)
+        if given.command == "upgrade":
+            # What --reset-then-reuse-values means: the new chart's values, and over them those that were set before.
+            values = values_of(given, cluster.get_values(name) if reuses else {})
+            return cluster.upgrade(given.names[1], name, values, reset_values=given.reset_then_reuse_values, reuse_values=given.reuse_values)
+        if given.command == "rollback":
+            version = int(given.names[1]) if len(given.names) > 1 else None
+            return cluster.rollback(name, version=version)
+        if given.command == "uninstall":
+            return cluster.uninstall(name)
+    raise SystemExit(f"helm {given.command} is not known on a cluster here")
+
+
 def main(arguments):
     # No document can know the digest of a reader's image; what stands for it is no digest to the chart's schema.
     given = parsed([argument.replace("sha256:…", f"sha256:{'0' * 64}") for argument in arguments])
+    if os.environ.get("HELM_ON_CLUSTER"):
+        try:
+            act(given)
+        except helm_python.HelmError as error:
+            print(error, file=sys.stderr)
+            return 1
+        print(f"helm {given.command}: done")
+        return 0
     if given.command not in RENDERED:
         print(f"helm {given.command}: taken")
         return 0
-    chart, values = given.names[-1], values_of(given)
+    before = INSTALLED if given.reuse_values or given.reset_then_reuse_values else {}
+    chart, values = given.names[-1], values_of(given, before)
     known = yaml.safe_load((pathlib.Path(chart) / "values.yaml").read_text(encoding="utf-8"))
     unknown = values.keys() - known.keys()
     if unknown:

@@ -53,6 +53,10 @@ impl Venv {
         Command::new(self.program("python"))
     }
 
+    pub fn directory(&self) -> &Path {
+        &self.0
+    }
+
     /// A program that a package brought.
     pub fn program(&self, name: &str) -> PathBuf {
         self.0.join("bin").join(name)

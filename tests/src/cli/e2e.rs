@@ -37,6 +37,9 @@ pub enum EndToEnd {
     },
     /// A real kube-apiserver on etcd (`cargo xtask e2e apiserver` makes them). Ends with `N passed, N failed, N skipped`.
     Apiserver(ApiserverArgs),
+    /// Install, upgrade and remove as docs/install.md says, with kubectl and Helm, on a real kube-apiserver with its controllers.
+    /// Ends with `N passed, N failed, N skipped`.
+    Installation(InstallationArgs),
     /// A real Prometheus that scrapes the auditor while thefts are played: the alerts must fire. Ends with
     /// `N passed, N failed, N skipped`.
     Prometheus(PrometheusArgs),
@@ -76,6 +79,30 @@ pub struct ApiserverArgs {
     color: Color,
 }
 
+#[derive(Args)]
+pub struct InstallationArgs {
+    /// The auditor's executable, which is the syncer too.
+    #[arg(long, value_name = "PATH")]
+    auditor: PathBuf,
+    #[arg(long, value_name = "PATH")]
+    kube_apiserver: PathBuf,
+    #[arg(long, value_name = "PATH")]
+    kube_controller_manager: PathBuf,
+    #[arg(long, value_name = "PATH")]
+    etcd: PathBuf,
+    /// Where kubectl, and Python with Helm as a library, are (`tests/manifests/requirements.txt`).
+    #[arg(long, value_name = "DIR")]
+    venv: PathBuf,
+    /// What is installed, and by which document: the workspace, or a copy of it.
+    #[arg(long, value_name = "DIR")]
+    workspace: PathBuf,
+    /// Play only this round: kubectl, overlay, helm or helm-shared; repeatable.
+    #[arg(long = "round", value_name = "NAME")]
+    rounds: Vec<String>,
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
+}
+
 pub fn run(what: EndToEnd) -> Result<Score> {
     match what {
         EndToEnd::Containerd {
@@ -104,12 +131,29 @@ pub fn run(what: EndToEnd) -> Result<Score> {
                 helpers: helpers_beside_self()?,
                 programs: kubernetes::Programs {
                     apiserver: std::path::absolute(args.kube_apiserver)?,
+                    controller_manager: None,
                     etcd: std::path::absolute(args.etcd)?,
                 },
                 scenes: args.scenes,
                 paint: Paint::new(args.color),
             };
             kubernetes::run(&options)
+        }
+        EndToEnd::Installation(args) => {
+            let options = kubernetes::installation::Options {
+                auditor: std::path::absolute(args.auditor)?,
+                helpers: helpers_beside_self()?,
+                programs: kubernetes::Programs {
+                    apiserver: std::path::absolute(args.kube_apiserver)?,
+                    controller_manager: Some(std::path::absolute(args.kube_controller_manager)?),
+                    etcd: std::path::absolute(args.etcd)?,
+                },
+                venv: std::path::absolute(args.venv)?,
+                workspace: std::path::absolute(args.workspace)?,
+                rounds: args.rounds,
+                paint: Paint::new(args.color),
+            };
+            kubernetes::installation::run(&options)
         }
         EndToEnd::Prometheus(args) => {
             let options = prometheus::Options {

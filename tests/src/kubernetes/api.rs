@@ -58,7 +58,8 @@ impl Api {
         serde_json::from_str(&text).with_context(|| format!("{verb} {path}: {text}"))
     }
 
-    fn raw(&self, verb: &str, path: &str, body: Option<(&str, &str)>) -> Result<(u16, String)> {
+    /// What the server makes of it, be it a refusal: the status, and its words.
+    pub fn raw(&self, verb: &str, path: &str, body: Option<(&str, &str)>) -> Result<(u16, String)> {
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--http1.1", "--noproxy", "*"]);
         command.args(["--max-time", "20", "--request", verb]);

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 
 use super::{
     api::Api,
-    credentials::kubeconfig,
     rbac::NAMESPACE,
     server::{Door, Programs, Server},
 };
 use crate::node::{Lab, Pod, PodSpec, pod_object};
+
+/// There is no controller that makes ServiceAccounts, and the lab stamps what the webhook would.
+const FLAGS: &[&str] = &["--disable-admission-plugins=ServiceAccount"];
 
 /// The lab's node and the API server that knows its pods.
 pub struct Control {
@@ -25,7 +27,7 @@ pub struct Control {
 
 impl Control {
     pub fn new(lab: Lab, programs: Programs) -> Result<Self> {
-        let server = Server::start(&lab, programs)?;
+        let server = Server::start(&lab, programs, FLAGS)?;
         let mut this = Self {
             server,
             lab,
@@ -43,16 +45,8 @@ impl Control {
 
     /// Writes a kubeconfig for a ServiceAccount of [`NAMESPACE`], with a token from the API server.
     pub fn kubeconfig(&self, service_account: &str) -> Result<std::path::PathBuf> {
-        let path =
-            format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{service_account}/token");
-        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-            "spec": {"expirationSeconds": 7200}});
-        let answer = self.api().create(&path, &request)?;
-        let token = answer["status"]["token"].as_str().context("no token")?;
-        let file = self.lab.dir().join(format!("{service_account}.kubeconfig"));
-        let text = kubeconfig(&self.server.url(Door::Front), &self.server.ca(), token);
-        std::fs::write(&file, text)?;
-        Ok(file)
+        let api = self.server.api_of(NAMESPACE, service_account)?;
+        self.server.kubeconfig(&api, service_account)
     }
 
     fn ensure_namespace(&mut self, api: &Api, name: &str) -> Result<()> {

@@ -90,7 +90,7 @@ impl Stage {
         control.service_account("lab", "fence", Some(&role))?;
         let pod = control.start(PodSpec::new("lab", "fence").with_irsa(&role))?;
         let fence = Fence::of(vec![pod], role);
-        let syncer = Syncer::start(&control, &options.auditor.program)?;
+        let syncer = Syncer::start(&control.lab, &control.server, &options.auditor.program)?;
         let kubeconfig = control.kubeconfig("credential-auditor")?;
         control.lab.cluster.cluster_source = Some("kube".into());
         control.lab.cluster.associations_source = Some(syncer::source());

@@ -1,4 +1,4 @@
-//! etcd and kube-apiserver as processes of the lab's node, on loopback ports.
+//! etcd, kube-apiserver and kube-controller-manager as processes of the lab's node, on loopback ports.
 
 use std::{
     fs::{self, File},
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     api::{Api, JSON},
-    credentials::Credentials,
+    credentials::{Credentials, kubeconfig},
 };
 use crate::{node::Lab, patience};
 
@@ -93,8 +93,10 @@ pub struct Server {
     programs: Programs,
     credentials: Credentials,
     dir: PathBuf,
-    etcd: Daemon,
+    controllers: Daemon,
     apiserver: Daemon,
+    etcd: Daemon,
+    flags: &'static [&'static str],
     etcd_port: u16,
     peer_port: u16,
     ports: [u16; 2],
@@ -104,12 +106,16 @@ pub struct Server {
 #[derive(Clone, Debug)]
 pub struct Programs {
     pub apiserver: PathBuf,
+    /// Where there is none, there are no controllers.
+    pub controller_manager: Option<PathBuf>,
     pub etcd: PathBuf,
 }
 
 impl Server {
-    pub fn start(lab: &Lab, programs: Programs) -> Result<Self> {
-        for program in [&programs.apiserver, &programs.etcd] {
+    /// `flags`: of kube-apiserver, besides those that are always there.
+    pub fn start(lab: &Lab, programs: Programs, flags: &'static [&'static str]) -> Result<Self> {
+        let controllers = programs.controller_manager.iter();
+        for program in controllers.chain([&programs.apiserver, &programs.etcd]) {
             ensure!(
                 program.is_file(),
                 "there is no {}: `cargo xtask e2e apiserver` makes it",
@@ -130,8 +136,10 @@ impl Server {
             child: None,
         };
         let mut this = Self {
-            etcd: daemon("etcd"),
+            controllers: daemon("kube-controller-manager"),
             apiserver: daemon("kube-apiserver"),
+            etcd: daemon("etcd"),
+            flags,
             etcd_port: free_port()?,
             peer_port: free_port()?,
             ports: [free_port()?, free_port()?],
@@ -165,6 +173,46 @@ impl Server {
 
     pub fn ca(&self) -> PathBuf {
         self.credentials.file("ca.crt")
+    }
+
+    /// The API server as a ServiceAccount: with a token from itself (TokenRequest).
+    pub fn api_of(&self, namespace: &str, account: &str) -> Result<Api> {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 7200}});
+        let api = self.api(Door::Front);
+        let answer = api.create(&path, &request)?;
+        let token = answer["status"]["token"].as_str().context("no token")?;
+        Ok(Api {
+            token: Some(token.to_owned()),
+            ..api
+        })
+    }
+
+    /// Writes how `api` is reached, for client programs; gives the file.
+    pub fn kubeconfig(&self, api: &Api, name: &str) -> Result<PathBuf> {
+        let file = self.dir.join(format!("{name}.kubeconfig"));
+        let token = api.token.as_deref().context("a client has a token")?;
+        fs::write(&file, kubeconfig(&api.url, &api.ca, token))?;
+        Ok(file)
+    }
+
+    /// Those of `names`, which may do everything; returns before they have begun.
+    pub fn start_controllers(&mut self, lab: &Lab, names: &[&str]) -> Result<()> {
+        let program = self.programs.controller_manager.as_ref();
+        let program = program.context("there is no kube-controller-manager")?;
+        let kubeconfig = self.kubeconfig(&self.api(Door::Front), "controllers")?;
+        let mut command = lab.command("system.slice/kube-controller-manager.service", program)?;
+        let flag = |name: &str, value: &Path| format!("--{name}={}", value.display());
+        command.args([
+            flag("kubeconfig", &kubeconfig),
+            flag("root-ca-file", &self.ca()),
+            flag("cert-dir", &self.dir),
+            format!("--controllers={}", names.join(",")),
+        ]);
+        // It listens nowhere.
+        command.args(["--leader-elect=false", "--port=0", "--secure-port=0"]);
+        self.controllers.start(command)
     }
 
     pub fn start_etcd(&mut self, lab: &Lab) -> Result<()> {
@@ -218,12 +266,10 @@ impl Server {
             "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--service-cluster-ip-range=10.100.0.0/24",
-            // There is no controller that makes ServiceAccounts' secrets, and the lab stamps what the webhook would.
-            "--disable-admission-plugins=ServiceAccount",
             // Compaction is the lab's to do.
             "--etcd-compaction-interval=0",
         ]);
-        command.args(more);
+        command.args(self.flags).args(more);
         self.apiserver.start(command)?;
         let api = self.api(door);
         self.apiserver.wait("ready", || api.is_ready())

@@ -10,10 +10,18 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{control::Control, rbac::NAMESPACE};
-use crate::{node::CLUSTER_NAME, patience};
+use super::{
+    api::Api,
+    rbac::NAMESPACE,
+    server::{Door, Server},
+};
+use crate::{
+    node::{CLUSTER_NAME, Lab},
+    patience,
+};
 
-const CONFIG_MAP: &str = "pod-identity-associations";
+/// Its Lease has the same name.
+pub const CONFIG_MAP: &str = "pod-identity-associations";
 
 /// Writes the lab's associations file into the ConfigMap, every few seconds; killed when dropped.
 pub struct Syncer {
@@ -28,16 +36,17 @@ pub fn source() -> String {
 
 impl Syncer {
     /// Returns when the ConfigMap is there.
-    pub fn start(control: &Control, auditor: &Path) -> Result<Self> {
-        let kubeconfig = control.kubeconfig("credential-auditor-sync")?;
-        let log = control.lab.dir().join("sync.log");
-        let mut command = control.lab.command("system.slice/sync.service", auditor)?;
+    pub fn start(lab: &Lab, server: &Server, auditor: &Path) -> Result<Self> {
+        let account = "credential-auditor-sync";
+        let kubeconfig = server.kubeconfig(&server.api_of(NAMESPACE, account)?, account)?;
+        let log = lab.dir().join("sync.log");
+        let mut command = lab.command("system.slice/sync.service", auditor)?;
         command
             .args(["sync-associations", "--cluster-name", CLUSTER_NAME])
             .arg("--from")
             .arg(format!(
                 "file:{}",
-                control.lab.cluster.associations_file().display()
+                lab.cluster.associations_file().display()
             ))
             .args(["--to", &source(), "--interval", "5s"]);
         let child = command
@@ -48,15 +57,15 @@ impl Syncer {
             .spawn()
             .context("start auditor sync-associations")?;
         let mut this = Self { child, log };
-        this.wait_written(control)?;
+        this.wait_written(&server.api(Door::Front))?;
         Ok(this)
     }
 
-    fn wait_written(&mut self, control: &Control) -> Result<()> {
+    fn wait_written(&mut self, api: &Api) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30) * patience();
         let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{CONFIG_MAP}");
         loop {
-            let found = control.api().get(&path);
+            let found = api.get(&path);
             if found.is_ok_and(|object| object["data"]["complete"] == "true") {
                 return Ok(());
             }

@@ -1,5 +1,5 @@
-//! A kube-apiserver and an etcd from Debian alone: no suite has a package of the server, but bookworm's source package
-//! `kubernetes` holds it with all that it depends on.
+//! Kubernetes' control plane from Debian alone: no suite has a package of the servers, but bookworm's source package
+//! `kubernetes` holds them with all that they depend on.
 
 mod source;
 
@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
+use self::source::Build;
 use crate::{apt, process};
 
 /// Upstream's version in bookworm's source package (1.20.5+really1.20.2).
@@ -21,17 +22,20 @@ const GO_ROOT: &str = "/usr/lib/go-1.19";
 
 pub struct Programs {
     pub apiserver: PathBuf,
+    pub controller_manager: PathBuf,
     pub etcd: PathBuf,
 }
 
-/// Both, from the cache or made now.
+/// All of them, from the cache or made now.
 ///
 /// # Errors
 /// Says what to install or what failed.
 pub fn programs() -> Result<Programs> {
     let cache = process::cache_directory("kubernetes")?;
+    let [apiserver, controller_manager] = built(&cache)?;
     Ok(Programs {
-        apiserver: apiserver(&cache)?,
+        apiserver,
+        controller_manager,
         etcd: etcd(&cache)?,
     })
 }
@@ -70,32 +74,39 @@ fn etcd(cache: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn apiserver(cache: &Path) -> Result<PathBuf> {
-    let program = cache.join(format!("kube-apiserver-{VERSION}"));
-    if program.exists() {
-        return Ok(program);
+/// Those that are compiled.
+fn built(cache: &Path) -> Result<[PathBuf; 2]> {
+    const NAMES: [&str; 2] = ["kube-apiserver", "kube-controller-manager"];
+    let programs = NAMES.map(|name| cache.join(format!("{name}-{VERSION}")));
+    if programs.iter().all(|program| program.exists()) {
+        return Ok(programs);
     }
     debian()?;
     if !Path::new(GO_ROOT).join("bin/go").exists() {
-        apt::install(&[GO_PACKAGE], "compiles kube-apiserver")?;
+        apt::install(&[GO_PACKAGE], "compiles Kubernetes")?;
     }
     process::step(
-        &format!("building kube-apiserver {VERSION}"),
-        "from Debian's source package, once; 5 to 10 minutes of two cores",
+        &format!("building {} {VERSION}", NAMES.join(" and ")),
+        "from Debian's source package, once; 10 to 15 minutes of two cores",
         || {
-            let build = cache.join("build");
-            fs::rename(source::build(&build)?, &program)?;
+            let directory = cache.join("build");
+            let build = Build::prepare(&directory)?;
+            for (name, program) in NAMES.iter().zip(&programs) {
+                if !program.exists() {
+                    fs::rename(build.program(name)?, program)?;
+                }
+            }
             // Some gigabytes of objects; nothing needs them again.
-            Ok(fs::remove_dir_all(&build)?)
+            Ok(fs::remove_dir_all(&directory)?)
         },
     )?;
-    Ok(program)
+    Ok(programs)
 }
 
 fn debian() -> Result<()> {
     ensure!(
         apt::here(),
-        "this is not Debian: kube-apiserver is built from Debian bookworm's source package `kubernetes`"
+        "this is not Debian: Kubernetes is built from Debian bookworm's source package `kubernetes`"
     );
     Ok(())
 }

@@ -21,7 +21,8 @@ pub use shipping::{FIXTURES, ci as shipping_ci, fixtures_file};
 #[command(after_help = "Examples:
   cargo xtask e2e containerd                 scenes in real containers, then 1,000 short-lived ones
   cargo xtask e2e containerd --count 50 -- --scene rotation
-  cargo xtask e2e apiserver                  a real kube-apiserver; builds it once, about 8 minutes
+  cargo xtask e2e apiserver                  a real kube-apiserver and its controllers; builds them once, about 10 minutes
+  cargo xtask e2e apiserver --only installation   kubectl and Helm install, upgrade and remove by docs/install.md
   cargo xtask e2e shipping                   OCSF against its schema; Fluent Bit and Vector, where they are
   cargo xtask e2e prometheus                 a real Prometheus; each alert fires for a theft that is played
   cargo xtask e2e prometheus --picture       the same, and draws docs/dashboard.svg from it")]
@@ -34,7 +35,8 @@ pub struct Args {
 enum Suite {
     /// Real containers: containerd and runc from Debian, the lab plays the kubelet. Needs root.
     Containerd(containerd::Args),
-    /// A real kube-apiserver with etcd: killed, compacted, away for a while. Needs root.
+    /// A real kube-apiserver with etcd: killed, compacted, away for a while; then installed on, upgraded and removed from, with its
+    /// controllers. Needs root.
     Apiserver(apiserver::Args),
     /// Every scene as OCSF, against the schema of OCSF; Fluent Bit and Vector on real lines, where they are. Needs root.
     Shipping(shipping::Args),

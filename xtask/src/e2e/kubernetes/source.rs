@@ -1,4 +1,4 @@
-//! Compiling kube-apiserver: Debian's source, the one generated package that it lacks, and Go.
+//! Compiling Kubernetes' programs: Debian's source, the one generated package that it lacks, and Go.
 
 use std::{
     fs,
@@ -13,27 +13,32 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::{GO_ROOT, VERSION, entry};
 use crate::process;
 
-const SERVER: &str = "k8s.io/kubernetes/cmd/kube-apiserver";
+const COMMANDS: &str = "k8s.io/kubernetes/cmd";
 const OPENAPI_GENERATOR: &str = "k8s.io/kubernetes/vendor/k8s.io/kube-openapi/cmd/openapi-gen";
 const OPENAPI_PACKAGE: &str = "k8s.io/kubernetes/pkg/generated/openapi";
 
-/// Builds in `dir`, where what an interrupted build has left is used again; gives the program.
-pub fn build(dir: &Path) -> Result<PathBuf> {
-    let build = Build {
-        dir: dir.to_owned(),
-    };
-    build.source()?;
-    build.openapi()?;
-    let program = dir.join("kube-apiserver");
-    build.go_build(SERVER, &program)?;
-    Ok(program)
-}
-
-struct Build {
+pub struct Build {
     dir: PathBuf,
 }
 
 impl Build {
+    /// The source in `dir`, where what an interrupted build has left is used again.
+    pub fn prepare(dir: &Path) -> Result<Self> {
+        let this = Self {
+            dir: dir.to_owned(),
+        };
+        this.source()?;
+        this.openapi()?;
+        Ok(this)
+    }
+
+    /// Builds a program of Kubernetes, such as `kube-apiserver`; gives its path.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        let program = self.dir.join(name);
+        self.go_build(&format!("{COMMANDS}/{name}"), &program)?;
+        Ok(program)
+    }
+
     /// Where Go looks for the package `k8s.io/kubernetes`.
     fn tree(&self) -> PathBuf {
         self.dir.join("gopath/src/k8s.io/kubernetes")
