@@ -19,6 +19,9 @@ use crate::sys::netlink::Netlink;
 /// One `lab` command line a line; no quoting.
 const JOB: &str = "/job";
 
+/// The kernel gives its first process none.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Never returns to a shell: the machine is off afterwards. Only `guest: success` means success.
 pub fn run() -> Result<()> {
     let result = prepare().and_then(|()| jobs());
@@ -109,7 +112,7 @@ fn jobs() -> Result<()> {
     for job in jobs.lines().map(str::trim).filter(|j| !j.is_empty()) {
         say(&format!("guest: lab {job}"));
         let mut command = Command::new(&lab);
-        command.args(job.split_whitespace());
+        command.args(job.split_whitespace()).env("PATH", PATH);
         // Emulated processors are 10 to 20 times slower.
         if std::env::var_os("LAB_PATIENCE").is_none() {
             command.env("LAB_PATIENCE", "10");

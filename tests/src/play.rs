@@ -24,6 +24,7 @@ use crate::{
     patience,
     report::{self, Mark, Paint},
     scene::{self, Scene, Stage},
+    simulation,
 };
 
 pub struct Play {
@@ -33,6 +34,8 @@ pub struct Play {
     pub scenes: Vec<String>,
     /// Then the evasion corpus, without another start of the auditor: on an emulated processor that costs as much as a dozen scenes.
     pub corpus: bool,
+    /// And before that the attack simulation, of which the auditor's samples are put out.
+    pub simulate: bool,
     /// The backend that must watch opens.
     pub must_choose: Option<String>,
     pub keep: bool,
@@ -94,19 +97,23 @@ pub fn run(play: &Play) -> Result<Scores> {
         (plain, play.auditor.clone()),
         (denied, play.auditor.watching_denied()),
     ];
-    if play.corpus {
-        // The corpus is played in the last round, with what is the default.
+    if play.corpus || play.simulate {
+        // They are played in the last round, with what is the default.
         rounds.reverse();
     }
     let mut score = Score::default();
     for (index, (scenes, options)) in rounds.iter().enumerate() {
         let is_last = index + 1 == rounds.len();
         let plays_corpus = play.corpus && is_last;
-        if scenes.is_empty() && !plays_corpus {
+        let simulates = play.simulate && is_last;
+        if scenes.is_empty() && !plays_corpus && !simulates {
             continue;
         }
         let (mut auditor, ready) = start(play, options, &mut stage)?;
         score += perform_all(play, scenes, &mut stage, &mut auditor, &fence)?;
+        if simulates {
+            score += simulate(play, &mut stage, &mut auditor, &ready, &fence)?;
+        }
         if plays_corpus {
             let backend = play.must_choose.as_ref().unwrap_or(&options.backend);
             println!("{score}\n{CORPUS} {backend}");
@@ -188,6 +195,30 @@ fn perform_all(
         stage.lab.delete_pods(before)?;
     }
     Ok(score)
+}
+
+/// The attack simulation, as one row.
+fn simulate(
+    play: &Play,
+    stage: &mut Stage,
+    auditor: &mut Auditor,
+    ready: &Value,
+    fence: &Fence,
+) -> Result<Score> {
+    let before = stage.lab.pod_count();
+    let program = &play.auditor.program;
+    let (mark, about) = match simulation::perform(stage, program, auditor, fence, ready) {
+        Ok(said) => (Mark::Passed, said),
+        Err(error) => (Mark::Failed, format!("{error:#}")),
+    };
+    println!("{}", report::step(play.paint, mark, "simulation", &about));
+    stage.lab.delete_pods(before)?;
+    let failed = u32::from(mark == Mark::Failed);
+    Ok(Score {
+        passed: 1 - failed,
+        failed,
+        ..Score::default()
+    })
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Scene>> {

@@ -19,13 +19,13 @@ pub enum EndToEnd {
     Containerd {
         #[command(flatten)]
         auditor: AuditorArgs,
-        /// Run the auditor from this OCI archive (`cargo xtask image`), as the DaemonSet in --manifest says; else --auditor runs, as a
-        /// process of the node.
+        /// Run the auditor as the DaemonSet in this YAML says, from an image that holds --auditor alone; else --auditor runs as a process
+        /// of the node.
+        #[arg(long, value_name = "PATH")]
+        manifest: Option<PathBuf>,
+        /// From this OCI archive (`cargo xtask image`) instead.
         #[arg(long, value_name = "ARCHIVE", requires = "manifest")]
         image: Option<PathBuf>,
-        /// YAML with the DaemonSet.
-        #[arg(long, value_name = "PATH", requires = "image")]
-        manifest: Option<PathBuf>,
         /// Play only this scene; repeatable.
         #[arg(long = "scene", value_name = "NAME")]
         scenes: Vec<String>,
@@ -117,9 +117,10 @@ pub fn run(what: EndToEnd) -> Result<Score> {
                 auditor: auditor.options()?,
                 helpers: helpers_beside_self()?,
                 scenes,
-                shipped: image
-                    .zip(manifest)
-                    .map(|(archive, manifest)| containerd::Shipped { archive, manifest }),
+                shipped: manifest.map(|manifest| containerd::Shipped {
+                    archive: image,
+                    manifest,
+                }),
                 churn: count,
                 paint: Paint::new(color),
             };

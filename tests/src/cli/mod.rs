@@ -35,6 +35,10 @@ pub enum Action {
         /// Play the evasion corpus too, with the same run of the auditor, after a line `guest: lab evade --backend BACKEND`.
         #[arg(long, conflicts_with = "scenes")]
         corpus: bool,
+        /// Play the attack simulation too, after the scenes and with the same run of the auditor, and print what the auditor's metrics
+        /// say of it, after the word `samples`.
+        #[arg(long)]
+        simulate: bool,
         /// With `--backend auto`: the backend that must have been chosen to watch opens.
         #[arg(long, value_name = "BACKEND")]
         must_choose: Option<String>,

@@ -1,4 +1,4 @@
-//! A container image made of a folder: busybox, the lab's helper programs and the libraries that they need.
+//! Container images made of folders: busybox, the lab's helper programs and the libraries that they need; and the auditor alone.
 //!
 //! The archive is an OCI image layout (image-spec v1.0, `image-layout.md`) as a tar, with one layer that is not compressed;
 //! containerd takes each image's name from the annotation `io.containerd.image.name`.
@@ -20,18 +20,38 @@ use crate::container::HELPERS;
 const PROGRAMS: [&str; 5] = ["pause", "peek", "sdk", "enter", "arrange"];
 const APPLETS: [&str; 5] = ["sh", "cat", "cp", "sleep", "true"];
 
-/// Writes the archive below `dir`; the one image gets all the `names`.
+/// The auditor's own, where it is not from `cargo xtask image`.
+pub const AUDITOR: &str = "docker.io/library/credential-auditor:packed";
+
+/// Writes the archive with the pods' image below `dir`; the one image gets all the `names`.
 pub fn build(dir: &Path, helpers: &Path, names: &[&str]) -> Result<PathBuf> {
     let root = dir.join("rootfs");
     fill(&root, helpers)?;
+    let config = json!({"Cmd": ["/bin/sh"], "Env": [format!("PATH={HELPERS}:/usr/bin:/bin")]});
+    archive(dir, &root, &config, names)
+}
+
+/// Writes the archive of [`AUDITOR`] below `dir`: the program at `/auditor`, with nothing beside it but the libraries that it needs. The
+/// static program that `cargo xtask image` ships needs none.
+pub fn of_auditor(dir: &Path, program: &Path) -> Result<PathBuf> {
+    let root = dir.join("rootfs");
+    let mut libraries = BTreeSet::new();
+    add(&root, program, Path::new("auditor"), &mut libraries)?;
+    copy_libraries(&root, &libraries)?;
+    let config = json!({"Entrypoint": ["/auditor"]});
+    archive(dir, &root, &config, &[AUDITOR])
+}
+
+/// An archive of one image, with what `root` holds as its layer. The folder is taken apart.
+fn archive(dir: &Path, root: &Path, config: &Value, names: &[&str]) -> Result<PathBuf> {
     let layout = dir.join("layout");
     fs::create_dir_all(layout.join("blobs/sha256"))?;
     let layer = dir.join("layer.tar");
-    tar(&root, &layer)?;
+    tar(root, &layer)?;
     let layer = blob(&layout, &layer, "application/vnd.oci.image.layer.v1.tar")?;
     let config = json!({
         "architecture": architecture(), "os": "linux",
-        "config": {"Cmd": ["/bin/sh"], "Env": [format!("PATH={HELPERS}:/usr/bin:/bin")]},
+        "config": config,
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
     });
     let config = json_blob(&layout, &config, "application/vnd.oci.image.config.v1+json")?;
@@ -57,7 +77,7 @@ pub fn build(dir: &Path, helpers: &Path, names: &[&str]) -> Result<PathBuf> {
     )?;
     let archive = dir.join("image.tar");
     tar(&layout, &archive)?;
-    fs::remove_dir_all(&root)?;
+    fs::remove_dir_all(root)?;
     fs::remove_dir_all(&layout)?;
     Ok(archive)
 }
@@ -93,7 +113,11 @@ fn fill(root: &Path, helpers: &Path) -> Result<()> {
         let target = inside.join(program);
         add(root, &helpers.join(program), &target, &mut libraries)?;
     }
-    for library in &libraries {
+    copy_libraries(root, &libraries)
+}
+
+fn copy_libraries(root: &Path, libraries: &BTreeSet<PathBuf>) -> Result<()> {
+    for library in libraries {
         copy(library, &root.join(library.strip_prefix("/")?))?;
     }
     Ok(())

@@ -5,8 +5,10 @@
 
 mod alone;
 mod churn;
+mod confined;
 mod contained;
 mod daemonset;
+mod exec;
 mod image;
 mod launch;
 mod manifest;

@@ -7,7 +7,9 @@ use anyhow::{Context, Result, ensure};
 use super::{
     alone,
     churn::{self, Churned},
+    confined,
     contained::{self, Shipped},
+    exec,
     node::Node,
     runtime,
     scene::{self, Scene},
@@ -26,7 +28,7 @@ pub struct Options {
     pub helpers: PathBuf,
     /// All of them, and the churn, where empty.
     pub scenes: Vec<String>,
-    /// The auditor's image and manifest; the plain program, as a process of the node, where none.
+    /// The manifest, with or without the auditor's image; the plain program, as a process of the node, where none.
     pub shipped: Option<Shipped>,
     /// Short-lived containers; none where 0.
     pub churn: u32,
@@ -78,16 +80,26 @@ fn on_node(
         if !left_out.is_empty() {
             println!("{}", options.paint.dim(&format!("not applied: {left_out}")));
         }
+        if let Some(helped) = &deployed.helped {
+            println!(
+                "{}",
+                options.paint.dim(&format!("not as on a node: {helped}"))
+            );
+        }
         let name = "as-the-manifest-says";
-        let about = "the auditor runs from the image with the manifest's rights, and no others";
+        let about = "the auditor runs from its image with the manifest's rights, and no others";
         step(
             options,
             score,
             (name, about),
-            contained::verify(&auditor, &deployed.security),
+            confined::verify(&auditor, &deployed.security),
         );
     }
 
+    let is_image = options
+        .shipped
+        .as_ref()
+        .is_some_and(|shipped| shipped.archive.is_some());
     for scene in scenes {
         let before = node.pod_count();
         let played = (scene.play)(&mut node).context("playing the scene");
@@ -116,17 +128,21 @@ fn on_node(
         tell(options, score, mark, (name, &about), &text);
     }
     if let Some(deployed) = &deployed {
+        if deployed.helped.is_none() {
+            let name = "check-by-exec";
+            let about = "`auditor check` finds the kubelet and the agent's network by itself, through the host's /proc";
+            let outcome = exec::check(&node, deployed);
+            step(options, score, (name, about), outcome);
+        }
         let name = "status-by-exec";
         let about = "`kubectl exec ds/credential-auditor -- /auditor status` answers";
-        step(
-            options,
-            score,
-            (name, about),
-            contained::status(&node, deployed),
-        );
-        let name = "nothing-but-the-program";
-        let about = "in an empty root with /etc/resolv.conf it finds names and begins TLS";
-        step(options, score, (name, about), alone::check(&node, &auditor));
+        step(options, score, (name, about), exec::status(&node, deployed));
+        // What was packed here may have libraries beside it.
+        if is_image {
+            let name = "nothing-but-the-program";
+            let about = "in an empty root with /etc/resolv.conf it finds names and begins TLS";
+            step(options, score, (name, about), alone::check(&node, &auditor));
+        }
     }
     if let Err(e) = finish(auditor) {
         score.failed += 1;

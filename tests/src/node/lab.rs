@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -30,6 +30,9 @@ pub const INSTANCE_ID: &str = "i-0123456789abcdef0";
 
 /// As it is shipped: what it allows is what the scenes are held against.
 const DEFAULT_POLICY: &str = include_str!("../../../manifests/policy/default.yaml");
+
+/// Where nodes have theirs.
+const KUBELET: &str = "/usr/bin/kubelet";
 
 /// Cgroup of the agent that is no pod.
 const HOST_AGENT: &str = "system.slice/eks-pod-identity-agent.service";
@@ -159,18 +162,32 @@ impl Lab {
         self.dir().join("inbox")
     }
 
-    /// The lab's policy, with `more` keys at its end.
+    /// What the lab's kubelet runs: [`KUBELET`], where that is its program.
+    pub fn kubelet_program(&self) -> PathBuf {
+        let helper = self.helpers.join("kubelet");
+        let usual = PathBuf::from(KUBELET);
+        if is_same_file(&usual, &helper) {
+            usual
+        } else {
+            helper
+        }
+    }
+
+    /// The lab's policy, with `more` keys at its end. It names the kubelet's executable, but for a machine that has the lab's where nodes
+    /// have theirs, as a guest of `cargo xtask vm-test` has: there the auditor is to find it by itself.
     pub fn set_policy(&mut self, more: &str) -> Result<()> {
-        let kubelet = self.helpers.join("kubelet");
+        let executable = match self.kubelet_program() {
+            usual if usual == Path::new(KUBELET) => String::new(),
+            named => format!(", executable: {}", named.display()),
+        };
         let default = DEFAULT_POLICY.replacen(
             "exempt:\n",
             "exempt:\n  - {match: {namespace: ops, service_account: scanner, finding: foreign-token-open}, reason: scanner}\n",
             1,
         );
         let policy = format!(
-            "{default}\nkubelet: {{cgroup: /{}, executable: {}}}\n{more}",
+            "{default}\nkubelet: {{cgroup: /{}{executable}}}\n{more}",
             cgroup::KUBELET,
-            kubelet.display(),
         );
         let new = self.policy_file().with_extension("new");
         fs::write(&new, policy).context("write the policy")?;
@@ -220,6 +237,11 @@ impl Lab {
             .and_then(Option::as_mut)
             .with_context(|| format!("{} was deleted", pod.key()))
     }
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let of = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    of(one).is_ok_and(|found| of(other).is_ok_and(|other| other == found))
 }
 
 /// Where the lab's own processes run.

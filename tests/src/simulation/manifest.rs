@@ -1,6 +1,6 @@
 //! `manifests/simulate`, read. What is in there and not understood here is an error: the lab would play something else.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -13,6 +13,36 @@ use crate::{
     volume::Plugin,
     wire::argv,
 };
+
+/// Compiled in: a virtual machine has no manifests.
+const KUSTOMIZATION: &str = include_str!("../../../manifests/simulate/kustomization.yaml");
+/// What the kustomization may name.
+const FILES: [(&str, &str); 6] = [
+    (
+        "namespace.yaml",
+        include_str!("../../../manifests/simulate/namespace.yaml"),
+    ),
+    (
+        "victim.yaml",
+        include_str!("../../../manifests/simulate/victim.yaml"),
+    ),
+    (
+        "workload.yaml",
+        include_str!("../../../manifests/simulate/workload.yaml"),
+    ),
+    (
+        "unbound.yaml",
+        include_str!("../../../manifests/simulate/unbound.yaml"),
+    ),
+    (
+        "drifted.yaml",
+        include_str!("../../../manifests/simulate/drifted.yaml"),
+    ),
+    (
+        "thief.yaml",
+        include_str!("../../../manifests/simulate/thief.yaml"),
+    ),
+];
 
 /// Where the kubelet is on a node that is no lab.
 const KUBELET_ROOT: &str = "/var/lib/kubelet";
@@ -44,12 +74,11 @@ pub struct Manifests {
 
 impl Manifests {
     /// Those of this repository.
+    ///
+    /// # Errors
+    /// There is something in them that the lab does not understand.
     pub fn ours() -> Result<Self> {
-        Self::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/simulate"))
-    }
-
-    fn read(directory: &Path) -> Result<Self> {
-        let documents_of_it = documents(&directory.join("kustomization.yaml"))?;
+        let documents_of_it = documents(KUSTOMIZATION)?;
         let [kustomization] = &documents_of_it[..] else {
             bail!("more than one kustomization");
         };
@@ -63,12 +92,14 @@ impl Manifests {
             version == env!("CARGO_PKG_VERSION"),
             "the image of version {version}"
         );
-        let files = kustomization["resources"].as_array();
-        for file in files.context("no resources")? {
-            let path = directory.join(file.as_str().context("a resource that is no file")?);
-            for object in documents(&path)? {
-                this.take(object)
-                    .with_context(|| path.display().to_string())?;
+        let names = kustomization["resources"].as_array();
+        for name in names.context("no resources")? {
+            let (name, file) = FILES
+                .iter()
+                .find(|(known, _)| name == known)
+                .with_context(|| format!("{name} is not compiled in"))?;
+            for object in documents(file).context(*name)? {
+                this.take(object).context(*name)?;
             }
         }
         Ok(this)
@@ -109,14 +140,11 @@ impl Manifests {
     }
 }
 
-fn documents(path: &Path) -> Result<Vec<Value>> {
-    let all = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let documents = all
+fn documents(file: &str) -> Result<Vec<Value>> {
+    let documents = file
         .split("\n---\n")
         .map(|one| -> Result<Value> { Ok(serde_saphyr::from_str(one)?) });
-    documents
-        .collect::<Result<_>>()
-        .with_context(|| path.display().to_string())
+    documents.collect()
 }
 
 impl Template {

@@ -2,6 +2,10 @@
 
 mod manifest;
 mod play;
+mod sampled;
+mod verify;
 
 pub use manifest::{Account, Manifests, Template};
 pub use play::{Played, play, raised, start};
+pub use sampled::{SAMPLES, perform};
+pub use verify::{Asked, Verified, verified};

@@ -1,6 +1,6 @@
 //! Plays it, and tells what its pods announce and what the auditor found.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -66,6 +66,8 @@ pub fn start(
     template: &Template,
     auditor: &Path,
 ) -> Result<Pod> {
+    // Not all of a directory that only leads to it.
+    let auditor = &fs::canonicalize(auditor).with_context(|| auditor.display().to_string())?;
     let directory = auditor.parent().context("a program in no directory")?;
     let name = auditor.file_name().context("a program without a name")?;
     let program = Path::new(IMAGE).join(name);

@@ -189,6 +189,7 @@ fn play(output: &str, to: &Path) -> Result<()> {
         helpers: helpers(),
         scenes,
         corpus: false,
+        simulate: false,
         must_choose: None,
         keep: false,
         paint: Paint::new(Color::Never),

@@ -15,7 +15,7 @@ use crate::{
 const WHY: &str =
     "real containers; the suite runs a containerd of its own and leaves any other alone";
 /// The manifest that the auditor's container is made by.
-const DAEMONSET: &str = "manifests/kustomize/base/workloads.yaml";
+pub const DAEMONSET: &str = "manifests/kustomize/base/workloads.yaml";
 /// What `cargo xtask test` can wait for.
 const CI_CHURN: u32 = 50;
 
@@ -77,7 +77,11 @@ fn contained(built: &Built, count: u32, more: &[String]) -> Result<Counts> {
     Ok(counts)
 }
 
-fn programs() -> Result<()> {
+/// Installs what is missing.
+///
+/// # Errors
+/// Names what cannot be installed here.
+pub fn programs() -> Result<()> {
     for (program, package) in [
         ("containerd", "containerd"),
         ("ctr", "containerd"),

@@ -1,7 +1,7 @@
 //! `cargo xtask e2e`: end to end with real parts, each suite with its own counts.
 
 mod apiserver;
-mod containerd;
+pub mod containerd;
 mod kubernetes;
 mod prometheus;
 mod shipping;

@@ -10,8 +10,14 @@ use crate::summary::{self, Counts};
 
 /// The lab's command that plays the evasion corpus; only its rows say what was seen.
 pub const EVADE: &str = "evade";
+/// The lab's command that runs the auditor in a container.
+pub const CONTAINERS: &str = "e2e";
+/// What begins the line with the auditor's samples of the attack simulation; JSON follows.
+const SAMPLES: &str = "samples ";
+/// What the lab says of a container where it did what no node does.
+const HELPED: &str = "not as on a node: ";
 /// The commands that tell a row for each thing that their summary counts.
-const TELL_ROWS: [&str; 2] = ["play", EVADE];
+const TELL_ROWS: [&str; 3] = ["play", EVADE, CONTAINERS];
 
 /// How a row went on a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +126,8 @@ pub struct Console {
     abouts: BTreeMap<Row, String>,
     probes: Vec<Probe>,
     jobs: Vec<Job>,
+    samples: Option<String>,
+    helped: Option<String>,
     /// The row whose reason may follow.
     skipped: Option<(Row, usize)>,
     /// When the last row ended.
@@ -128,8 +136,8 @@ pub struct Console {
 }
 
 impl Console {
-    /// Takes `guest: lab COMMAND … --backend NAME …`, where `--must-choose NAME` comes first, `ok   ROW …`, `FAIL ROW …`, `skip ROW …` with `skipped: WHY` below it,
-    /// `refused NAME: …`, `probe …` and summaries; passes over the rest. A row of `evade` has a [`Sight`]'s word after its
+    /// Takes `guest: lab COMMAND … --backend NAME …`, where `--must-choose NAME` comes first, `ok   ROW …`, `FAIL ROW …`,
+    /// `skip ROW …` with `skipped: WHY` below it, `refused NAME: …`, `probe …`, `samples …` and summaries; passes over the rest. A row of `evade` has a [`Sight`]'s word after its
     /// name. `at` is the time since the boot.
     pub fn line(&mut self, line: &str, at: Duration) {
         if !line.trim().is_empty() {
@@ -137,6 +145,10 @@ impl Console {
         }
         if let Some(command) = line.strip_prefix("guest: lab ") {
             self.begin(command, at);
+        } else if let Some(samples) = line.strip_prefix(SAMPLES) {
+            self.samples = Some(samples.to_owned());
+        } else if let Some(helped) = line.strip_prefix(HELPED) {
+            self.helped = Some(helped.to_owned());
         } else if let Some(probe) = verified::parse(line) {
             self.probes.push(probe);
         } else if let Some(told) = summary::lab(line.trim()) {
@@ -159,6 +171,16 @@ impl Console {
 
     pub fn probes(&self) -> &[Probe] {
         &self.probes
+    }
+
+    /// What the auditor's metrics said of the attack simulation, as JSON.
+    pub fn samples(&self) -> Option<&str> {
+        self.samples.as_deref()
+    }
+
+    /// What the lab did for the auditor's container that no node does.
+    pub fn helped(&self) -> Option<&str> {
+        self.helped.as_deref()
     }
 
     pub fn jobs(&self) -> &[Job] {

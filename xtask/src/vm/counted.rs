@@ -50,6 +50,7 @@ pub fn run(counted: &Counted<'_>) -> Result<String> {
         binaries: &binaries,
         modules: &modules::collect(&kernel.modules, &MODULES)?,
         job: counted.job,
+        runtime: None,
     })?;
     let initramfs = Unnamed::write(&contents)?;
     let machine = Machine {

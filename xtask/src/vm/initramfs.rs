@@ -9,11 +9,16 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    arch::Arch, cpio::Archive, guest::Binaries, libraries, modules::Module, temporary::Temporary,
+    arch::Arch, cpio::Archive, guest::Binaries, libraries, modules::Module, runtime::Runtime,
+    temporary::Temporary,
 };
 use crate::process::capture;
 
 const LAB: &str = "/bin-lab/lab";
+/// The lab's kubelet, where nodes have theirs: the auditor finds it there by itself.
+const KUBELET: &str = "/usr/bin/kubelet";
+/// In a directory of its own, which the simulation's pods are given; `/auditor` leads to it.
+const AUDITOR: &str = "/bin-auditor/auditor";
 /// For exec probes that are scripts or `sh -c`.
 const SHELL: &str = "/bin/sh";
 
@@ -22,6 +27,8 @@ pub struct Contents<'a> {
     pub binaries: &'a Binaries,
     pub modules: &'a [Module],
     pub job: &'a str,
+    /// What real containers are made with, where the job has any.
+    pub runtime: Option<&'a Runtime>,
 }
 
 /// The initramfs, uncompressed: the guest unpacks it faster than it would decompress it under emulation.
@@ -33,6 +40,7 @@ pub fn build(contents: &Contents<'_>) -> Result<Vec<u8>> {
         binaries,
         modules,
         job,
+        runtime,
     } = contents;
     let Binaries {
         arch,
@@ -51,21 +59,27 @@ pub fn build(contents: &Contents<'_>) -> Result<Vec<u8>> {
     archive.char_device("/dev/console", 0o600, (5, 1));
     archive.file(LAB, 0o755, &stripped(*arch, lab)?);
     archive.symlink("/init", LAB);
-    archive.file("/auditor", 0o755, &stripped(*arch, auditor)?);
+    archive.file(AUDITOR, 0o755, &stripped(*arch, auditor)?);
+    archive.symlink("/auditor", AUDITOR);
     for helper in helpers {
         let name = helper
             .file_name()
             .context("a helper without a name")?
             .to_string_lossy();
-        archive.file(
-            &format!("/bin-lab/{name}"),
-            0o755,
-            &stripped(*arch, helper)?,
-        );
+        let mut path = format!("/bin-lab/{name}");
+        if name == "kubelet" {
+            archive.symlink(&path, KUBELET);
+            path = KUBELET.to_owned();
+        }
+        archive.file(&path, 0o755, &stripped(*arch, helper)?);
     }
     archive.file(SHELL, 0o755, &read(shell)?);
     let mut all: Vec<&Path> = vec![auditor, lab, shell];
     all.extend(helpers.iter().map(PathBuf::as_path));
+    if let Some(runtime) = runtime {
+        runtime.add_to(&mut archive)?;
+        all.extend(runtime.programs());
+    }
     for (path, file) in libraries::find(*arch, &all)? {
         archive.file(&path, 0o755, &read(&file)?);
     }
@@ -79,7 +93,7 @@ pub fn build(contents: &Contents<'_>) -> Result<Vec<u8>> {
     Ok(archive.finish())
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
+pub fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 

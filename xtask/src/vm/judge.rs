@@ -39,6 +39,12 @@ pub fn judge(target: Target, console: &Console, args: &Args) -> Vec<String> {
             _ => {}
         }
     }
+    // A guest's kernel refuses nothing that a node's allows.
+    notes.extend(
+        console
+            .helped()
+            .map(|helped| format!("not as on a node: {helped}")),
+    );
     let wanted = if args.probes {
         0
     } else {
@@ -199,6 +205,13 @@ mod tests {
             judged("6.1", Arch::Aarch64, &text("")),
             ["kprobe: no word of what is seen of open"]
         );
+    }
+
+    #[test]
+    fn a_container_that_was_helped_is_noted() {
+        let helped = format!("{KPROBE_TAKES_OVER}not as on a node: a mount\n");
+        let notes = judged("6.1", Arch::Aarch64, &helped);
+        assert_eq!(notes, ["not as on a node: a mount"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::{
-    console::{Cell, Column, Console, EVADE, Mark, Row, Sight},
+    console::{CONTAINERS, Cell, Column, Console, EVADE, Mark, Row, Sight},
     verified,
 };
 
@@ -184,6 +184,7 @@ pub fn heading(section: &str) -> &str {
     match section {
         "play" => "scene",
         EVADE => "technique",
+        CONTAINERS => "container",
         other => other,
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask vm-test`: distributions' kernels in QEMU play the lab's scenes on backends that this machine may refuse.
 
+mod alerts;
 pub mod arch;
 mod console;
 mod counted;
@@ -7,6 +8,7 @@ mod cpio;
 pub mod cross;
 mod guest;
 mod initramfs;
+mod job;
 mod judge;
 mod kernels;
 mod libraries;
@@ -14,6 +16,7 @@ mod markdown;
 mod matrix;
 mod modules;
 mod qemu;
+mod runtime;
 mod side_by_side;
 mod temporary;
 mod verified;
@@ -42,6 +45,7 @@ pub use verified::check_here;
   cargo xtask vm-test --kernel 6.1 --kernel 6.12            two kernels on x86-64
   cargo xtask vm-test --arch aarch64                        Graviton's: 6.1 and 6.12
   cargo xtask vm-test --kernel 6.12 --backend syscall --scene own-irsa
+  cargo xtask vm-test --kernel 6.12 --backend fentry --scene own-irsa --containers --simulate
   cargo xtask vm-test --probes --record                     only load the programs, and record what the verifier counts
   cargo xtask vm-test --kernel 6.12 --backend fentry --churn 1000")]
 pub struct Args {
@@ -67,6 +71,12 @@ pub struct Args {
     /// refuses.
     #[arg(long, requires = "scene")]
     lines: bool,
+    /// Also run the auditor in a container as the DaemonSet has it, by this machine's containerd and runc. So it is without flags, too.
+    #[arg(long)]
+    containers: bool,
+    /// Also play the attack simulation, and hold the alerts against what the auditor's metrics say of it. So it is without flags, too.
+    #[arg(long)]
+    simulate: bool,
     /// No scenes: only load every program and compare the verifier's counts.
     #[arg(long)]
     probes: bool,
@@ -123,6 +133,8 @@ impl Default for Args {
             scene: Vec::new(),
             technique: Vec::new(),
             lines: false,
+            containers: false,
+            simulate: false,
             probes: false,
             churn: None,
             record: false,

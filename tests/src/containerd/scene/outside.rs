@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::{Scene, associated, by, own, peek};
 use crate::{
+    cgroup,
     containerd::pod::{ContainerSpec, DEBUG, Role},
     expect::Expected,
-    node::{PodSpec, pod::POD_IDENTITY},
+    node::{PodSpec, kubelet, pod::POD_IDENTITY},
     wire::argv,
 };
 
@@ -14,6 +15,28 @@ const EXEC: &str = "exec-session-token-open";
 const HOST_KUBELET: &str = "/host/kubelet";
 
 pub const SCENES: &[Scene] = &[
+    Scene {
+        name: "kubelet-and-impostor",
+        about: "the kubelet writes, reads and rotates a pod's token: no line; another program in the kubelet's cgroup reads it",
+        play: |node| {
+            let (spec, role) = associated(node, "real", "synced")?;
+            // Its container is yet to start: nobody but the kubelet touches the volume.
+            let slot = node.admit(spec, vec![ContainerSpec::main("app")])?;
+            let pod = node.pod(slot).pod.clone();
+            node.lab.kubelet_do(&kubelet::Request::Sync)?;
+            node.lab.rotate(&pod, POD_IDENTITY)?;
+            node.lab.kubelet_do(&kubelet::Request::Sync)?;
+            let path = pod.token_below(&node.lab.kubelet_root(), POD_IDENTITY);
+            let cgroup = node.lab.cgroup_root().join(cgroup::KUBELET);
+            node.lab
+                .run_in_cgroup(&cgroup, &["peek", &path.to_string_lossy()])?;
+            Ok(vec![
+                Expected::host_open(&pod, POD_IDENTITY)
+                    .bound("pod-identity", &role)
+                    .judged("violation", "host-token-open:critical"),
+            ])
+        },
+    },
     Scene {
         name: "exec-and-probe",
         about: "the liveness probe reads the token by exec; then somebody's kubectl exec does",
