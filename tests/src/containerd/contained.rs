@@ -1,9 +1,8 @@
 //! The auditor as its DaemonSet runs it: the image, in a pod, by containerd and runc, with the manifest's own security context and
 //! mounts.
 //!
-//! What stands in for what the lab has not: the lab's kubelet root and cgroup root are mounted and named where the manifest has the
-//! node's, its network namespace is the node's, and where the manifest mounts a ConfigMap, there is the lab's directory, with the
-//! policy and what the API server would say.
+//! Where the lab has something else than a node, that is mounted and named in its place. Each such place is kept as `what: why`
+//! ([`Deployed::not_applied`]), and the suite prints them.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +16,9 @@ use rustix::thread::CapabilitySet;
 use serde_json::Value;
 
 use super::{
-    daemonset::{CONTAINER, Container, PodTemplate, SecurityContext, VolumeMount, with_flags},
+    daemonset::{
+        CONTAINER, Container, PodTemplate, SecurityContext, Volume, VolumeMount, with_flags,
+    },
     node::{Node, Slot},
     pod::ContainerSpec,
     runtime::{Launch, Mount, VOLUME, new_id},
@@ -55,6 +56,10 @@ pub struct Deployed {
     /// The container's.
     pub id: String,
     pub security: SecurityContext,
+    /// The container's, as the manifest has them, at the paths where they are.
+    pub mounts: Vec<VolumeMount>,
+    /// In what it is other than the manifest says, each as `what: why`.
+    pub not_applied: Vec<String>,
 }
 
 /// The name by which the runtime has the archive's image: the annotation of its index.
@@ -78,10 +83,6 @@ pub fn start(
     shipped: &Shipped,
 ) -> Result<(Auditor, Value, Deployed)> {
     let pod = PodTemplate::read(&shipped.manifest)?;
-    ensure!(
-        !pod.host_pid && !pod.host_network,
-        "the pod shares the node's processes or network: this suite runs it without"
-    );
     let container = pod.auditor()?.clone();
     let image = image_name(&shipped.archive)?;
     node.runtime
@@ -91,13 +92,14 @@ pub fn start(
     spec.host_network = false;
     let slot = node.admit(spec, vec![ContainerSpec::main(CONTAINER)])?;
     let id = new_id();
-    let launch = launch(node, slot, &pod, &container)?;
+    let mut not_applied = pod.not_applied()?;
+    let launch = launch(node, slot, &pod, &container, &mut not_applied)?;
     let cgroup = node.cgroup_of_container(slot, &id);
     let launch = Launch {
         id: &id,
         image: &image,
         cgroup: &cgroup,
-        argv: arguments(node, options, &container)?,
+        argv: arguments(node, options, &container, &mut not_applied)?,
         ..launch
     };
     let command = node.runtime.run(&node.lab, &launch)?;
@@ -105,8 +107,21 @@ pub fn start(
     let (auditor, ready) =
         Auditor::start_command(&node.lab, options, command, || node.runtime.pid_of(&id))?;
     node.report(slot)?;
-    let security = container.security_context;
-    Ok((auditor, ready, Deployed { id, security }))
+    let Container {
+        security_context: security,
+        volume_mounts: mut mounts,
+        ..
+    } = container;
+    for mount in &mut mounts {
+        mount.mount_path = on_the_lab(node, &mount.mount_path);
+    }
+    let deployed = Deployed {
+        id,
+        security,
+        mounts,
+        not_applied,
+    };
+    Ok((auditor, ready, deployed))
 }
 
 /// Everything but its name, image, cgroup and command line.
@@ -115,12 +130,16 @@ fn launch(
     slot: Slot,
     pod: &PodTemplate,
     container: &Container,
+    not_applied: &mut Vec<String>,
 ) -> Result<Launch<'static>> {
     let mut mounts = Vec::new();
     for mount in &container.volume_mounts {
+        let source = source(node, pod, mount)?;
+        let target = on_the_lab(node, &mount.mount_path);
+        not_applied.extend(elsewhere(pod.volume(mount)?, mount, &source, &target));
         mounts.push(Mount {
-            source: source(node, pod, mount)?,
-            target: on_the_lab(node, &mount.mount_path),
+            source,
+            target,
             options: match pod.volume(mount)?.host_path {
                 Some(_) => mount.options()?.into(),
                 // Not what is mounted in the lab's directory: that is the node's.
@@ -128,6 +147,9 @@ fn launch(
             },
         });
     }
+    not_applied.push(format!(
+        "{NODE_NETWORK} is mounted besides: the lab's node has a network namespace of its own, not that of the host's process 1"
+    ));
     mounts.push(Mount {
         source: node.lab.network.node(),
         target: NODE_NETWORK.into(),
@@ -137,6 +159,10 @@ fn launch(
     // services), it is put where the policy names it.
     if fs::metadata("/proc/1/root/").is_err() {
         let kubelet = node.lab.helpers().join("kubelet");
+        not_applied.push(format!(
+            "{} is mounted besides: nobody may look at /proc/1/root on this machine, by which the kubelet's executable is found",
+            kubelet.display()
+        ));
         mounts.push(Mount {
             target: kubelet.display().to_string(),
             source: kubelet,
@@ -186,6 +212,23 @@ fn source(node: &Node, pod: &PodTemplate, mount: &VolumeMount) -> Result<PathBuf
     Ok(source)
 }
 
+/// What to say where it is not the manifest's that is mounted, or not there.
+fn elsewhere(volume: &Volume, mount: &VolumeMount, source: &Path, target: &str) -> Option<String> {
+    let (name, shown) = (&mount.name, source.display());
+    let Some(host_path) = &volume.host_path else {
+        return Some(format!(
+            "volume {name}: {shown} is at {target} instead of a ConfigMap: in it are the policy and what the API server would say"
+        ));
+    };
+    let is_as_said = Path::new(&host_path.path) == source && mount.mount_path == target;
+    (!is_as_said).then(|| {
+        format!(
+            "volume {name}: {shown} is at {target} instead of {} at {}: the lab's node has it there",
+            host_path.path, mount.mount_path
+        )
+    })
+}
+
 /// The kubelet's directory of the lab, where a path lies in the node's.
 fn on_the_lab(node: &Node, path: &str) -> String {
     match path.strip_prefix(KUBELET_ROOT) {
@@ -201,6 +244,7 @@ fn arguments(
     node: &Node,
     options: &auditor::Options,
     container: &Container,
+    not_applied: &mut Vec<String>,
 ) -> Result<Vec<String>> {
     let flags = auditor::flags(&node.lab);
     let mut replaced: BTreeMap<String, String> = flags
@@ -225,6 +269,18 @@ fn arguments(
     );
     replaced.insert("--agent-netns".into(), NODE_NETWORK.into());
     replaced.insert("--backend".into(), options.backend.clone());
+    not_applied.extend(replaced.iter().map(|(name, value)| {
+        let mut args = container.args.iter();
+        let said = args.find(|arg| arg.split('=').next() == Some(name));
+        let said = said.map_or("no such flag", String::as_str);
+        format!("{name}={value} instead of {said}: so the lab has it")
+    }));
+    not_applied.extend(
+        options
+            .args
+            .iter()
+            .map(|arg| format!("{arg} is among the arguments: this run was asked for it")),
+    );
     // `ctr run` puts what it is given in the place of the image's entrypoint, which a manifest's `args` leave as it is.
     let mut all = vec![PROGRAM.to_owned()];
     all.extend(with_flags(&container.args, &replaced)?);
@@ -270,88 +326,6 @@ fn confinement(security: &SecurityContext) -> Result<Vec<String>> {
     Ok(flags)
 }
 
-/// That the process is confined as the manifest says, by the kernel's word.
-///
-/// # Errors
-/// With what differs.
-pub fn verify(auditor: &Auditor, security: &SecurityContext) -> Result<()> {
-    let pid = auditor.pid();
-    let read = |name: &str| {
-        let path = format!("/proc/{pid}/{name}");
-        fs::read_to_string(&path).with_context(|| path)
-    };
-    let (status, mounts) = (read("status")?, read("mountinfo")?);
-    let names: Result<Vec<u64>> = security
-        .capabilities
-        .add
-        .iter()
-        .map(|name| capabilities::named(name))
-        .collect();
-    let set: u64 = names?.into_iter().fold(0, |set, bit| set | bit);
-    let no_new_privs = !security.allow_privilege_escalation;
-    judge(
-        &status,
-        &mounts,
-        set,
-        no_new_privs,
-        security.read_only_root_filesystem,
-    )?;
-    // The lab's own are the node's; process 1 may be one that nobody may look at.
-    for kind in ["pid", "net", "mnt", "ipc", "uts"] {
-        let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/{kind}"));
-        ensure!(
-            of(&pid.to_string())? != of("self")?,
-            "it is in the node's {kind} namespace"
-        );
-    }
-    Ok(())
-}
-
-fn judge(
-    status: &str,
-    mountinfo: &str,
-    capabilities: u64,
-    no_new_privs: bool,
-    read_only: bool,
-) -> Result<()> {
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.map(str::trim).with_context(|| format!("no {name}"))
-    };
-    for name in ["CapBnd:", "CapEff:", "CapPrm:"] {
-        let set = u64::from_str_radix(field(name)?, 16)?;
-        ensure!(
-            set == capabilities,
-            "{name} {set:016x}, the manifest says {capabilities:016x}"
-        );
-    }
-    ensure!(
-        field("CapAmb:")?.bytes().all(|b| b == b'0'),
-        "ambient capabilities"
-    );
-    for name in ["Uid:", "Gid:"] {
-        ensure!(
-            field(name)?.split_whitespace().all(|id| id == "0"),
-            "{name} is not 0"
-        );
-    }
-    ensure!(
-        field("NoNewPrivs:")? == if no_new_privs { "1" } else { "0" },
-        "NoNewPrivs: {}",
-        field("NoNewPrivs:")?
-    );
-    // SECCOMP_MODE_FILTER
-    ensure!(field("Seccomp:")? == "2", "no seccomp filter");
-    let root = mountinfo
-        .lines()
-        .map(|line| line.split(' ').collect::<Vec<_>>())
-        .find(|words| words.get(4) == Some(&"/"))
-        .context("no root mount")?;
-    let is_read_only = root[5].split(',').any(|option| option == "ro");
-    ensure!(is_read_only == read_only, "the root is mounted {}", root[5]);
-    Ok(())
-}
-
 /// `auditor status` as `kubectl exec` runs it: the one program that the image has.
 ///
 /// # Errors
@@ -375,32 +349,6 @@ pub fn status(node: &Node, deployed: &Deployed) -> Result<()> {
 mod tests {
     use super::*;
 
-    const STATUS: &str = "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nCapPrm:\t000000c000080004\nCapEff:\t000000c000080004\n\
-        CapBnd:\t000000c000080004\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
-    const MOUNTS: &str =
-        "1 0 0:50 / / ro,relatime - overlay overlay rw\n2 1 0:5 / /dev rw - tmpfs tmpfs rw\n";
-    const SET: u64 = 0xc0_0008_0004;
-
-    #[test]
-    fn any_right_beyond_the_manifests_is_told() {
-        assert!(judge(STATUS, MOUNTS, SET, true, true).is_ok());
-        for (from, to) in [
-            ("CapBnd:\t000000c000080004", "CapBnd:\t000000c000280004"),
-            ("CapEff:\t000000c000080004", "CapEff:\t0000008000080004"),
-            ("CapAmb:\t0000000000000000", "CapAmb:\t0000000000000004"),
-            ("NoNewPrivs:\t1", "NoNewPrivs:\t0"),
-            ("Seccomp:\t2", "Seccomp:\t0"),
-            ("Uid:\t0\t0", "Uid:\t0\t1000"),
-        ] {
-            assert!(
-                judge(&STATUS.replace(from, to), MOUNTS, SET, true, true).is_err(),
-                "{to}"
-            );
-        }
-        assert!(judge(STATUS, &MOUNTS.replace("ro,", "rw,"), SET, true, true).is_err());
-        assert!(judge(STATUS, "", SET, true, true).is_err());
-    }
-
     #[test]
     fn the_runtime_is_told_to_drop_what_it_would_give() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -411,5 +359,28 @@ mod tests {
         assert_eq!((count("--cap-drop"), count("--cap-add")), (14, 4));
         assert!(flags.contains(&"CAP_SYS_PTRACE".into()) && flags.contains(&"--read-only".into()));
         assert!(!flags.contains(&"--allow-new-privs".into()));
+    }
+
+    #[test]
+    fn a_mount_of_the_labs_is_told_and_the_manifests_own_is_not() {
+        let volume = |text: &str| serde_json::from_str::<Volume>(text).unwrap();
+        let mount: VolumeMount =
+            serde_json::from_str(r#"{"name": "v", "mountPath": "/host/proc"}"#).unwrap();
+        let proc = volume(r#"{"name": "v", "hostPath": {"path": "/proc"}}"#);
+        let told = |volume: &Volume, source: &str, target: &str| {
+            elsewhere(volume, &mount, Path::new(source), target).unwrap_or_default()
+        };
+        assert_eq!(told(&proc, "/proc", "/host/proc"), "");
+        for (source, target) in [("/lab/proc", "/host/proc"), ("/proc", "/lab/proc")] {
+            let line = told(&proc, source, target);
+            assert!(
+                line.starts_with(&format!(
+                    "volume v: {source} is at {target} instead of /proc at"
+                )),
+                "{line}"
+            );
+        }
+        let config = volume(r#"{"name": "v", "configMap": {}}"#);
+        assert!(told(&config, "/lab", "/host/proc").contains("instead of a ConfigMap"));
     }
 }

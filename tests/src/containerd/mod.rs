@@ -16,6 +16,7 @@ mod pod;
 mod process;
 mod runtime;
 mod scene;
+mod verified;
 
 use std::{fs, path::Path};
 

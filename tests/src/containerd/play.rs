@@ -11,6 +11,7 @@ use super::{
     node::Node,
     runtime,
     scene::{self, Scene},
+    verified,
 };
 use crate::{
     auditor::{self, Auditor},
@@ -74,17 +75,16 @@ fn on_node(
     thread::sleep(Duration::from_secs(1));
 
     if let Some(deployed) = &deployed {
-        let left_out = deployed.security.not_applied().join(", ");
-        if !left_out.is_empty() {
-            println!("{}", options.paint.dim(&format!("not applied: {left_out}")));
+        for one in &deployed.not_applied {
+            println!("{}", options.paint.dim(&format!("not applied: {one}")));
         }
         let name = "as-the-manifest-says";
-        let about = "the auditor runs from the image with the manifest's rights, and no others";
+        let about = "user, groups, capabilities, no_new_privs, seccomp, namespaces and what may be written are the manifest's";
         step(
             options,
             score,
             (name, about),
-            contained::verify(&auditor, &deployed.security),
+            verified::verify(&auditor, deployed),
         );
     }
 
