@@ -3,6 +3,8 @@
 mod archive;
 mod binary;
 mod contents;
+#[cfg(test)]
+mod dockerfile;
 mod program;
 mod sbom;
 mod source;
