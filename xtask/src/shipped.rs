@@ -88,6 +88,9 @@ fn command(arch: Arch, place: &Place, toolchain: &Toolchain) -> Result<Command> 
     if !arch.is_host() {
         cargo.envs(cross::toolset(arch)?.environment);
     }
+    if arch == Arch::Aarch64 {
+        static_pie(&mut cargo, place)?;
+    }
     cargo.env("CARGO_TARGET_DIR", &place.target);
     cargo.env("RUSTC_WRAPPER", wrapper);
     cargo.env("CARGO_INCREMENTAL", "0");
@@ -118,17 +121,53 @@ fn has_static_library(arch: Arch) -> Result<bool> {
     Ok(Path::new(said.trim()).is_file())
 }
 
+/// rustc links a static program for arm64 to a fixed address (its target has no `static-position-independent-executables`; x86-64's has),
+/// though all that it links is position-independent. The linker is found by name: a path would be another in each place.
+fn static_pie(cargo: &mut Command, place: &Place) -> Result<()> {
+    const LINKER: &str = "link-static-pie";
+    const VARIABLE: &str = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER";
+    let set = |name: &str| {
+        let (_, value) = cargo.get_envs().find(|(set, _)| *set == name)?;
+        value.map(OsString::from)
+    };
+    let linker = set(VARIABLE)
+        .or_else(|| env::var_os(VARIABLE))
+        .unwrap_or_else(|| "cc".into());
+    let path = set("PATH")
+        .or_else(|| env::var_os("PATH"))
+        .unwrap_or_default();
+    let directory = place.target.join("bin");
+    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    executable(
+        &directory.join(LINKER),
+        &pie_linker(&linker.to_string_lossy()),
+    )?;
+    let path = env::join_paths([directory].into_iter().chain(env::split_paths(&path)))?;
+    cargo.env("PATH", path).env(VARIABLE, LINKER);
+    Ok(())
+}
+
+fn pie_linker(linker: &str) -> String {
+    include_str!("shipped/link-static-pie.sh").replace("@LINKER@", &linker.replace('\'', r"'\''"))
+}
+
+/// Writes a script. Left alone where it is the same: cargo asks the compiler anew when its file has changed.
+fn executable(file: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(file).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    fs::write(file, text).with_context(|| file.display().to_string())?;
+    Ok(fs::set_permissions(
+        file,
+        fs::Permissions::from_mode(0o755),
+    )?)
+}
+
 /// A program that starts the compiler with the paths remapped. Flags for cargo would reach neither the kernel half, which is built
 /// by a cargo of its own (aya-build sets `CARGO_ENCODED_RUSTFLAGS`), nor its libraries.
 fn wrapper(place: &Place) -> Result<PathBuf> {
     let file = place.target.join("rustc-remapped");
-    let text = script(&place.remapped());
-    // Left alone where it is the same: cargo asks the compiler anew when the file has changed.
-    if fs::read_to_string(&file).is_ok_and(|there| there == text) {
-        return Ok(file);
-    }
-    fs::write(&file, text).with_context(|| file.display().to_string())?;
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+    executable(&file, &script(&place.remapped()))?;
     Ok(file)
 }
 
@@ -156,6 +195,19 @@ mod tests {
         fs::remove_file(file).unwrap();
         let want = "-\n--remap-path-prefix=/it's here=/src\n--remap-path-prefix=/c=/cargo\n";
         assert_eq!(said, want);
+    }
+
+    #[test]
+    fn what_is_linked_statically_gets_no_fixed_address_and_all_else_is_left_alone() {
+        let said = |words: &[&str]| {
+            let mut sh = Command::new("sh");
+            sh.args(["-c", &pie_linker("echo"), "sh"]).args(words);
+            process::capture(&mut sh).unwrap()
+        };
+        let program = ["-o", "a b", "-static", "-no-pie", "-Wl,--as-needed"];
+        assert_eq!(said(&program), "-o a b -static-pie -Wl,--as-needed\n");
+        assert_eq!(said(&["-no-pie", "-lc"]), "-no-pie -lc\n");
+        assert_eq!(said(&["-shared"]), "-shared\n");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::Path};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     AssociationSource, ClusterSource, Command, NodeFacts, RunConfig, SyncConfig, SyncFrom, SyncTo,
@@ -12,6 +12,7 @@ use super::{
 const WORKLOADS: &str = include_str!("../../../manifests/kustomize/base/workloads.yaml");
 const CLEANUP: &str = include_str!("../../../manifests/kustomize/cleanup/daemonset.yaml");
 const ACK: &str = include_str!("../../../manifests/kustomize/components/ack/kustomization.yaml");
+const ACK_RBAC: &str = include_str!("../../../manifests/rbac/ack/ack.yaml");
 
 fn object(text: &str, kind: &str) -> Value {
     text.split("\n---\n")
@@ -97,11 +98,75 @@ fn the_syncers_flags_write_what_the_nodes_watch() {
             lease: name.into()
         }
     );
-    args.from = ACK
-        .split_once("value: --from=ack")
-        .map(|_| "ack".to_owned())
-        .unwrap();
+}
+
+/// What kustomize makes of an object by the component's JSON patches of it (RFC 6902): `test`, `replace` and `remove` are all that
+/// it uses.
+fn patched(mut object: Value, component: &str) -> Value {
+    let component: Value = serde_saphyr::from_str(component).unwrap();
+    let of_object = |patch: &&Value| {
+        patch["target"]["kind"] == object["kind"]
+            && patch["target"]["name"] == object["metadata"]["name"]
+    };
+    let patches = component["patches"].as_array().unwrap().iter();
+    let patches: Vec<&Value> = patches.filter(of_object).collect();
+    assert!(!patches.is_empty(), "no patch of {}", object["kind"]);
+    for patch in patches {
+        let operations: Vec<Value> =
+            serde_saphyr::from_str(patch["patch"].as_str().unwrap()).unwrap();
+        for operation in operations {
+            let path = operation["path"].as_str().unwrap();
+            match operation["op"].as_str().unwrap() {
+                "test" => assert_eq!(object.pointer(path), Some(&operation["value"]), "{path}"),
+                "replace" => *object.pointer_mut(path).unwrap() = operation["value"].clone(),
+                "remove" => {
+                    let (list, index) = path.rsplit_once('/').unwrap();
+                    let list = object.pointer_mut(list).unwrap().as_array_mut().unwrap();
+                    list.remove(index.parse().unwrap());
+                }
+                other => panic!("{other}: this test does not know it"),
+            }
+        }
+    }
+    object
+}
+
+#[test]
+fn the_ack_components_syncer_lists_what_it_may_list() {
+    let deployment = patched(object(WORKLOADS, "Deployment"), ACK);
+    let (_, command) = command(&deployment, "containers", 0);
+    let Command::SyncAssociations(mut args) = command else {
+        panic!("{command:?}");
+    };
+    args.cluster_name = Some("prod".to_owned());
     assert_eq!(SyncConfig::new(*args).unwrap().from, SyncFrom::Ack);
+
+    // As it asks for them, and as RBAC names them.
+    let asked = crate::association::ack::resource();
+    let group = asked.api.strip_prefix("/apis/").unwrap();
+    let (group, _version) = group.split_once('/').unwrap();
+    let role = object(ACK_RBAC, "ClusterRole");
+    let rule =
+        json!([{"apiGroups": [group], "resources": [asked.plural], "verbs": ["list", "watch"]}]);
+    assert_eq!(asked.namespace, None, "a ClusterRole is for all of them");
+    assert_eq!(role["rules"], rule, "no more and no less");
+
+    // Whose it is: everybody's who may ask where the file is applied as it is, and with the component the syncer's alone.
+    let account = |of: &Value| {
+        json!({
+            "kind": "ServiceAccount",
+            "name": of["spec"]["template"]["spec"]["serviceAccountName"],
+            "namespace": of["metadata"]["namespace"],
+        })
+    };
+    let (node, syncer) = (
+        account(&object(WORKLOADS, "DaemonSet")),
+        account(&deployment),
+    );
+    let binding = object(ACK_RBAC, "ClusterRoleBinding");
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+    assert_eq!(binding["subjects"], json!([node, syncer]));
+    assert_eq!(patched(binding, ACK)["subjects"], json!([syncer]));
 }
 
 #[test]

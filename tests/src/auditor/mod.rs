@@ -89,8 +89,6 @@ impl Auditor {
             "there is no auditor at {}: build it (cargo build --release -p auditor) or name it with --auditor",
             options.program.display()
         );
-        remove(&options.output)?;
-        let log = lab.dir().join("auditor.log");
         let mut command = lab.auditor(
             "system.slice/auditor.service",
             &options.program,
@@ -105,18 +103,8 @@ impl Auditor {
             .args(&options.args)
             .envs(options.env.iter().map(|(name, value)| (name, value)));
         command.arg("--output-file").arg(&options.output);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(&log)?);
-        let child = command.spawn().context("start the auditor")?;
-        let this = Self {
-            pid: child.id(),
-            child,
-            lines: Lines::new(&options.output),
-            log,
-        };
-        let (this, ready) = this.when_ready(options)?;
+        remove(&options.output)?;
+        let (this, ready) = Self::spawn(lab, options, command, Stdio::null())?;
         options.confinement()?.verify(this.pid())?;
         Ok((this, ready))
     }
@@ -126,31 +114,38 @@ impl Auditor {
     pub fn start_command(
         lab: &Lab,
         options: &Options,
-        mut command: Command,
+        command: Command,
         pid: impl Fn() -> Option<u32>,
     ) -> Result<(Self, Value)> {
         remove(&options.output)?;
+        let lines = File::create(&options.output)?;
+        let (mut this, ready) = Self::spawn(lab, options, command, lines)?;
+        this.pid = pid().context("nobody tells the auditor's process")?;
+        Ok((this, ready))
+    }
+
+    /// Starts a command whose lines come to `options.output`, and waits for the `ready` among them.
+    fn spawn(
+        lab: &Lab,
+        options: &Options,
+        mut command: Command,
+        stdout: impl Into<Stdio>,
+    ) -> Result<(Self, Value)> {
         let log = lab.dir().join("auditor.log");
         command
             .stdin(Stdio::null())
-            .stdout(File::create(&options.output)?)
+            .stdout(stdout)
             .stderr(File::create(&log)?);
         let child = command.spawn().context("start the auditor")?;
-        let this = Self {
+        let mut this = Self {
             pid: child.id(),
             child,
             lines: Lines::new(&options.output),
             log,
         };
-        let (mut this, ready) = this.when_ready(options)?;
-        this.pid = pid().context("nobody tells the auditor's process")?;
-        Ok((this, ready))
-    }
-
-    fn when_ready(mut self, options: &Options) -> Result<(Self, Value)> {
-        let ready = self.wait_ready()?;
+        let ready = this.wait_ready()?;
         ensure_forced(&options.backend, &ready)?;
-        Ok((self, ready))
+        Ok((this, ready))
     }
 
     fn wait_ready(&mut self) -> Result<Value> {

@@ -1,9 +1,8 @@
 //! The auditor as its DaemonSet runs it: the image, in a pod, by containerd and runc, with the manifest's own security context and
 //! mounts.
 //!
-//! What stands in for what the lab has not: the lab's kubelet root and cgroup root are mounted and named where the manifest has the
-//! node's, its network namespace is the node's, and where the manifest mounts a ConfigMap, there is the lab's directory, with the
-//! policy and what the API server would say.
+//! Where the lab has something else than a node, that is mounted and named in its place. Each such place is kept as `what: why`
+//! ([`Deployed::not_applied`]), and the suite prints them.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +16,9 @@ use rustix::thread::CapabilitySet;
 use serde_json::Value;
 
 use super::{
-    daemonset::{CONTAINER, Container, PodTemplate, SecurityContext, VolumeMount, with_flags},
+    daemonset::{
+        CONTAINER, Container, PodTemplate, SecurityContext, Volume, VolumeMount, with_flags,
+    },
     image,
     node::{Node, Slot},
     pod::ContainerSpec,
@@ -59,8 +60,12 @@ pub struct Deployed {
     /// Of the program, its own name first.
     pub argv: Vec<String>,
     pub security: SecurityContext,
-    /// What was done for it that no node does, and why.
-    pub helped: Option<String>,
+    /// The container's, as the manifest has them, at the paths where they are.
+    pub mounts: Vec<VolumeMount>,
+    /// In what it is other than the manifest says, each as `what: why`.
+    pub not_applied: Vec<String>,
+    /// Among it that the kubelet's program was put in its way.
+    pub is_helped: bool,
 }
 
 /// The name by which the runtime has the archive's image: the annotation of its index.
@@ -84,10 +89,6 @@ pub fn start(
     shipped: &Shipped,
 ) -> Result<(Auditor, Value, Deployed)> {
     let pod = PodTemplate::read(&shipped.manifest)?;
-    ensure!(
-        !pod.host_pid && !pod.host_network,
-        "the pod shares the node's processes or network: this suite runs it without"
-    );
     let container = pod.auditor()?.clone();
     let (archive, image) = match &shipped.archive {
         Some(archive) => (archive.clone(), image_name(archive)?),
@@ -106,14 +107,17 @@ pub fn start(
     spec.host_network = false;
     let slot = node.admit(spec, vec![ContainerSpec::main(CONTAINER)])?;
     let id = new_id();
-    let mut launch = launch(node, slot, &pod, &container)?;
+    let mut not_applied = pod.not_applied()?;
+    let mut launch = launch(node, slot, &pod, &container, &mut not_applied)?;
     let helped = help_with_kubelet(node, &mut launch.mounts);
+    let is_helped = helped.is_some();
+    not_applied.extend(helped);
     let cgroup = node.cgroup_of_container(slot, &id);
     let launch = Launch {
         id: &id,
         image: &image,
         cgroup: &cgroup,
-        argv: arguments(node, options, &container)?,
+        argv: arguments(node, options, &container, &mut not_applied)?,
         ..launch
     };
     let argv = launch.argv.clone();
@@ -122,12 +126,21 @@ pub fn start(
     let (auditor, ready) =
         Auditor::start_command(&node.lab, options, command, || node.runtime.pid_of(&id))?;
     node.report(slot)?;
-    let security = container.security_context;
+    let Container {
+        security_context: security,
+        volume_mounts: mut mounts,
+        ..
+    } = container;
+    for mount in &mut mounts {
+        mount.mount_path = on_the_lab(node, &mount.mount_path);
+    }
     let deployed = Deployed {
         id,
         argv,
         security,
-        helped,
+        mounts,
+        not_applied,
+        is_helped,
     };
     Ok((auditor, ready, deployed))
 }
@@ -160,12 +173,16 @@ fn launch(
     slot: Slot,
     pod: &PodTemplate,
     container: &Container,
+    not_applied: &mut Vec<String>,
 ) -> Result<Launch<'static>> {
     let mut mounts = Vec::new();
     for mount in &container.volume_mounts {
+        let source = source(node, pod, mount)?;
+        let target = on_the_lab(node, &mount.mount_path);
+        not_applied.extend(elsewhere(pod.volume(mount)?, mount, &source, &target));
         mounts.push(Mount {
-            source: source(node, pod, mount)?,
-            target: on_the_lab(node, &mount.mount_path),
+            source,
+            target,
             options: match pod.volume(mount)?.host_path {
                 Some(_) => mount.options()?.into(),
                 // Not what is mounted in the lab's directory: that is the node's.
@@ -173,6 +190,9 @@ fn launch(
             },
         });
     }
+    not_applied.push(format!(
+        "{NODE_NETWORK} is mounted besides: the lab's node has a network namespace of its own, not that of the host's process 1"
+    ));
     mounts.push(Mount {
         source: node.lab.network.node(),
         target: NODE_NETWORK.into(),
@@ -221,6 +241,23 @@ fn source(node: &Node, pod: &PodTemplate, mount: &VolumeMount) -> Result<PathBuf
     Ok(source)
 }
 
+/// What to say where it is not the manifest's that is mounted, or not there.
+fn elsewhere(volume: &Volume, mount: &VolumeMount, source: &Path, target: &str) -> Option<String> {
+    let (name, shown) = (&mount.name, source.display());
+    let Some(host_path) = &volume.host_path else {
+        return Some(format!(
+            "volume {name}: {shown} is at {target} instead of a ConfigMap: in it are the policy and what the API server would say"
+        ));
+    };
+    let is_as_said = Path::new(&host_path.path) == source && mount.mount_path == target;
+    (!is_as_said).then(|| {
+        format!(
+            "volume {name}: {shown} is at {target} instead of {} at {}: the lab's node has it there",
+            host_path.path, mount.mount_path
+        )
+    })
+}
+
 /// The kubelet's directory of the lab, where a path lies in the node's.
 fn on_the_lab(node: &Node, path: &str) -> String {
     match path.strip_prefix(KUBELET_ROOT) {
@@ -236,6 +273,7 @@ fn arguments(
     node: &Node,
     options: &auditor::Options,
     container: &Container,
+    not_applied: &mut Vec<String>,
 ) -> Result<Vec<String>> {
     let flags = auditor::flags(&node.lab);
     let mut replaced: BTreeMap<String, String> = flags
@@ -260,6 +298,18 @@ fn arguments(
     );
     replaced.insert("--agent-netns".into(), NODE_NETWORK.into());
     replaced.insert("--backend".into(), options.backend.clone());
+    not_applied.extend(replaced.iter().map(|(name, value)| {
+        let mut args = container.args.iter();
+        let said = args.find(|arg| arg.split('=').next() == Some(name));
+        let said = said.map_or("no such flag", String::as_str);
+        format!("{name}={value} instead of {said}: so the lab has it")
+    }));
+    not_applied.extend(
+        options
+            .args
+            .iter()
+            .map(|arg| format!("{arg} is among the arguments: this run was asked for it")),
+    );
     // `ctr run` puts what it is given in the place of the image's entrypoint, which a manifest's `args` leave as it is.
     let mut all = vec![PROGRAM.to_owned()];
     all.extend(with_flags(&container.args, &replaced)?);
@@ -327,5 +377,28 @@ mod tests {
         assert_eq!((count("--cap-drop"), count("--cap-add")), (14, 4));
         assert!(flags.contains(&"CAP_SYS_PTRACE".into()) && flags.contains(&"--read-only".into()));
         assert!(!flags.contains(&"--allow-new-privs".into()));
+    }
+
+    #[test]
+    fn a_mount_of_the_labs_is_told_and_the_manifests_own_is_not() {
+        let volume = |text: &str| serde_json::from_str::<Volume>(text).unwrap();
+        let mount: VolumeMount =
+            serde_json::from_str(r#"{"name": "v", "mountPath": "/host/proc"}"#).unwrap();
+        let proc = volume(r#"{"name": "v", "hostPath": {"path": "/proc"}}"#);
+        let told = |volume: &Volume, source: &str, target: &str| {
+            elsewhere(volume, &mount, Path::new(source), target).unwrap_or_default()
+        };
+        assert_eq!(told(&proc, "/proc", "/host/proc"), "");
+        for (source, target) in [("/lab/proc", "/host/proc"), ("/proc", "/lab/proc")] {
+            let line = told(&proc, source, target);
+            assert!(
+                line.starts_with(&format!(
+                    "volume v: {source} is at {target} instead of /proc at"
+                )),
+                "{line}"
+            );
+        }
+        let config = volume(r#"{"name": "v", "configMap": {}}"#);
+        assert!(told(&config, "/lab", "/host/proc").contains("instead of a ConfigMap"));
     }
 }

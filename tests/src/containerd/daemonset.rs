@@ -9,8 +9,8 @@ use serde_json::Value;
 /// The container of the pod that is run.
 pub const CONTAINER: &str = "auditor";
 
-/// Of the pod's spec what decides how the container is made. Fields that are not known here decide nothing about it, but for those
-/// of the security context: what the suite cannot apply it must not pass over.
+/// Of the pod's spec what decides how the container is made. What the suite does not apply it must not pass over: a field that is
+/// neither here nor among those of [`NOT_APPLIED`] is an error.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
@@ -18,9 +18,13 @@ pub struct PodTemplate {
     pub host_pid: bool,
     #[serde(default)]
     pub host_network: bool,
+    #[serde(default, rename = "hostIPC")]
+    pub host_ipc: bool,
     pub containers: Vec<Container>,
     #[serde(default)]
     pub volumes: Vec<Volume>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -34,7 +38,40 @@ pub struct Container {
     pub security_context: SecurityContext,
     #[serde(default)]
     pub volume_mounts: Vec<VolumeMount>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
+
+/// Fields of the pod and of its container that this suite leaves out, and why. None of them gives the container a right.
+const NOT_APPLIED: [(&str, &str); 15] = [
+    ("affinity", NO_SCHEDULER),
+    ("nodeSelector", NO_SCHEDULER),
+    ("priorityClassName", NO_SCHEDULER),
+    ("tolerations", NO_SCHEDULER),
+    ("automountServiceAccountToken", NO_API_SERVER),
+    ("enableServiceLinks", NO_API_SERVER),
+    ("serviceAccountName", NO_API_SERVER),
+    ("livenessProbe", NO_PROBER),
+    ("readinessProbe", NO_PROBER),
+    ("startupProbe", NO_PROBER),
+    (
+        "terminationGracePeriodSeconds",
+        "the suite itself stops it, and waits for less",
+    ),
+    ("image", "what was built is imported, whatever its name"),
+    (
+        "imagePullPolicy",
+        "what was built is imported, whatever its name",
+    ),
+    ("ports", "they inform, and nothing opens them"),
+    (
+        "resources",
+        "its cgroup has no limits here; what it takes is measured by the bench and the soak",
+    ),
+];
+const NO_SCHEDULER: &str = "the lab has one node and no scheduler";
+const NO_API_SERVER: &str = "the lab has no API server: what it would say is in a file";
+const NO_PROBER: &str = "the lab's kubelet does not probe it";
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -128,6 +165,16 @@ impl PodTemplate {
 
     fn check(&self) -> Result<()> {
         let container = self.auditor()?;
+        for name in self.others.keys().chain(container.others.keys()) {
+            ensure!(
+                NOT_APPLIED.iter().any(|(known, _)| known == name),
+                "{name}: this suite does not know whether that may be left out"
+            );
+        }
+        ensure!(
+            !self.host_pid && !self.host_network && !self.host_ipc,
+            "the pod shares the node's processes, network or IPC: this suite runs it without"
+        );
         let security = &container.security_context;
         // The image names no user, and `ctr run` takes none.
         ensure!(
@@ -135,6 +182,12 @@ impl PodTemplate {
             "another user than root: this suite cannot run it so"
         );
         ensure!(!security.privileged, "it is privileged");
+        // Whether `ctr run` would do without one is not known here.
+        let app_armor = security.app_armor_profile.as_ref();
+        ensure!(
+            app_armor.is_none_or(|profile| profile.kind == "Unconfined"),
+            "an AppArmor profile: this suite's containers have none"
+        );
         ensure!(
             security.capabilities.drop == ["ALL"],
             "it does not drop ALL capabilities"
@@ -163,14 +216,26 @@ impl PodTemplate {
     }
 }
 
-impl SecurityContext {
-    /// What the manifest says for machines with AppArmor or SELinux, which is not applied: containers of this suite get no profile.
-    pub fn not_applied(&self) -> Vec<String> {
-        let app_armor = self.app_armor_profile.as_ref();
-        let app_armor = app_armor.map(|profile| format!("appArmorProfile {}", profile.kind));
-        let selinux = self.se_linux_options.as_ref();
-        let selinux = selinux.map(|options| format!("seLinuxOptions {options}"));
-        app_armor.into_iter().chain(selinux).collect()
+impl PodTemplate {
+    /// What the manifest says and this suite does not do, each as `what: why`.
+    ///
+    /// # Errors
+    /// As of [`Self::auditor`].
+    pub fn not_applied(&self) -> Result<Vec<String>> {
+        let container = self.auditor()?;
+        let fields = self.others.iter().chain(&container.others);
+        let mut all: Vec<String> = fields
+            .filter_map(|(name, value)| {
+                let (_, why) = NOT_APPLIED.iter().find(|(known, _)| known == name)?;
+                Some(format!("{name} {value}: {why}"))
+            })
+            .collect();
+        if let Some(options) = &container.security_context.se_linux_options {
+            all.push(format!(
+                "seLinuxOptions {options}: this suite's containers get no label"
+            ));
+        }
+        Ok(all)
     }
 }
 
@@ -237,6 +302,30 @@ mod tests {
             pod.volume(mount).unwrap().host_path.as_ref().unwrap().path,
             "/proc"
         );
+        assert!(pod.not_applied().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_left_out_is_told_with_its_reason() {
+        let more = POD
+            .replace(
+                "hostPID: false",
+                "hostPID: false\n      nodeSelector: {a: b}",
+            )
+            .replace("args:", "resources: {}\n          args:")
+            .replace(
+                "            privileged",
+                "            seLinuxOptions: {type: spc_t}\n            privileged",
+            );
+        let told = PodTemplate::parse(&more).unwrap().not_applied().unwrap();
+        assert_eq!(told.len(), 3, "{told:?}");
+        for (line, part) in told.iter().zip([
+            r#"nodeSelector {"a":"b"}: the lab has one node"#,
+            "resources {}: its cgroup has no limits",
+            r#"seLinuxOptions {"type":"spc_t"}: "#,
+        ]) {
+            assert!(line.starts_with(part), "{line}");
+        }
     }
 
     #[test]
@@ -251,6 +340,20 @@ mod tests {
                 "privileged: false\n            procMount: Unmasked",
             ),
             ("hostPath: {path: /proc, type: Directory}", "emptyDir: {}"),
+            ("hostPID: false", "hostPID: true"),
+            ("hostPID: false", "hostIPC: true"),
+            ("hostPID: false", "hostNetwork: true"),
+            ("hostPID: false", "hostUsers: false"),
+            ("hostPID: false", "shareProcessNamespace: true"),
+            (
+                "hostPID: false",
+                "securityContext: {supplementalGroups: [27]}",
+            ),
+            ("args:", "volumeDevices: []\n          args:"),
+            (
+                "privileged: false",
+                "privileged: false\n            appArmorProfile: {type: RuntimeDefault}",
+            ),
             ("name: auditor", "name: other"),
             ("kind: DaemonSet", "kind: Deployment"),
         ] {

@@ -5,7 +5,6 @@
 
 mod alone;
 mod churn;
-mod confined;
 mod contained;
 mod daemonset;
 mod exec;
@@ -18,6 +17,7 @@ mod pod;
 mod process;
 mod runtime;
 mod scene;
+mod verified;
 
 use std::{fs, path::Path};
 

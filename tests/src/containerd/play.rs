@@ -7,12 +7,12 @@ use anyhow::{Context, Result, ensure};
 use super::{
     alone,
     churn::{self, Churned},
-    confined,
     contained::{self, Shipped},
     exec,
     node::Node,
     runtime,
     scene::{self, Scene},
+    verified,
 };
 use crate::{
     auditor::{self, Auditor},
@@ -76,23 +76,16 @@ fn on_node(
     thread::sleep(Duration::from_secs(1));
 
     if let Some(deployed) = &deployed {
-        let left_out = deployed.security.not_applied().join(", ");
-        if !left_out.is_empty() {
-            println!("{}", options.paint.dim(&format!("not applied: {left_out}")));
-        }
-        if let Some(helped) = &deployed.helped {
-            println!(
-                "{}",
-                options.paint.dim(&format!("not as on a node: {helped}"))
-            );
+        for one in &deployed.not_applied {
+            println!("{}", options.paint.dim(&format!("not applied: {one}")));
         }
         let name = "as-the-manifest-says";
-        let about = "the auditor runs from its image with the manifest's rights, and no others";
+        let about = "user, groups, capabilities, no_new_privs, seccomp, namespaces and what may be written are the manifest's";
         step(
             options,
             score,
             (name, about),
-            confined::verify(&auditor, &deployed.security),
+            verified::verify(&auditor, deployed),
         );
     }
 
@@ -128,7 +121,7 @@ fn on_node(
         tell(options, score, mark, (name, &about), &text);
     }
     if let Some(deployed) = &deployed {
-        if deployed.helped.is_none() {
+        if !deployed.is_helped {
             let name = "check-by-exec";
             let about = "`auditor check` finds the kubelet and the agent's network by itself, through the host's /proc";
             let outcome = exec::check(&node, deployed);

@@ -179,21 +179,6 @@ pub fn with_directory<T>(work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
 mod tests {
     use super::*;
 
-    /// docker builds from it without this task's labels.
-    #[test]
-    fn the_dockerfile_says_the_same() {
-        let dockerfile = include_str!("../../../Dockerfile");
-        for (name, value) in LABELS.iter().filter(|(name, _)| *name != "version") {
-            let label = format!("org.opencontainers.image.{name}={value:?}");
-            assert!(dockerfile.contains(&label), "{label}");
-        }
-        let entrypoint = format!("ENTRYPOINT [{PROGRAM:?}]");
-        assert!(dockerfile.contains(&entrypoint));
-        let (_, last) = dockerfile.rsplit_once("FROM ").unwrap();
-        assert!(last.starts_with("scratch\n"));
-        assert_eq!(last.matches("COPY").count(), 1);
-    }
-
     #[test]
     fn without_git_there_is_no_revision() {
         let source = |revision: &str| Source {

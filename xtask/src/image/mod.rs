@@ -2,6 +2,8 @@
 
 mod archive;
 mod contents;
+#[cfg(test)]
+mod dockerfile;
 mod program;
 mod sbom;
 mod source;

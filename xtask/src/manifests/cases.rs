@@ -289,6 +289,27 @@ pub fn refusals() -> Vec<(Value, &'static str)> {
             bad(json!({"sync": {"extraArgs": ["--lease-name=x"]}})),
             "sync.extraArgs: --lease-name is the chart's own",
         ),
+        // The last of a name wins: pods that no selector finds, lines of another cluster.
+        (
+            bad(json!({"auditor": {"podLabels": {"app.kubernetes.io/name": "x"}}})),
+            "/auditor/podLabels",
+        ),
+        (
+            bad(json!({"sync": {"podLabels": {"app.kubernetes.io/name": "x"}}})),
+            "/sync/podLabels",
+        ),
+        (
+            bad(json!({"auditor": {"extraEnv": [{"name": "NODE_NAME", "value": "x"}]}})),
+            "/auditor/extraEnv",
+        ),
+        (
+            bad(json!({"sync": {"extraEnv": [{"name": "CLUSTER_NAME", "value": "x"}]}})),
+            "/sync/extraEnv",
+        ),
+        (
+            bad(json!({"podMonitor": {"interval": "5m"}})),
+            "/podMonitor/interval",
+        ),
         (
             bad(json!({"networkPolicy": {"extraEgress": [{"port": 443}]}})),
             "/networkPolicy/extraEgress",
