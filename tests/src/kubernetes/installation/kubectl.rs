@@ -140,7 +140,10 @@ pub fn overlay(round: &mut Round, cluster: &Cluster) -> Result<()> {
     let yaml = cluster
         .place
         .documented("With kubectl", "yaml", "../cluster")?;
-    cluster.type_in(&format!("kubectl apply -k {CLUSTER}"))?;
+    let install = cluster
+        .place
+        .documented("With kubectl", "sh", "cluster.env")?;
+    cluster.type_in(&install)?;
     let plain = cluster.settled()?;
     round.step(
         "kubectl-overlay",

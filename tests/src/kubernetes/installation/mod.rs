@@ -48,7 +48,7 @@ const ROUNDS: [(&str, Play); 4] = [
 /// What nothing here can show.
 const NOT_SHOWN: [&str; 2] = [
     "kubectl logs and exec: no container runs, there is no kubelet (`cargo xtask e2e containerd` runs the image)",
-    "that a state directory is removed: `auditor remove-state` has tests of its own (auditor/src/state)",
+    "that a state directory is removed: `auditor remove-state` has tests of its own (auditor/src/state/remove.rs)",
 ];
 
 /// Steps of which each begins where the one before ended: the first that fails is the last.
