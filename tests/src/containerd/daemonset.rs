@@ -302,7 +302,7 @@ mod tests {
             pod.volume(mount).unwrap().host_path.as_ref().unwrap().path,
             "/proc"
         );
-        assert_eq!(pod.not_applied().unwrap(), [String::new(); 0]);
+        assert_eq!(pod.not_applied().unwrap(), Vec::<String>::new());
     }
 
     #[test]
