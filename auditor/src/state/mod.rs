@@ -3,20 +3,21 @@
 mod heartbeat;
 mod kept;
 mod learned;
+mod lock;
 mod remove;
 mod uses;
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    fs::{self, DirBuilder, File},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use jiff::Timestamp;
 
-use self::kept::Keeper;
+use self::{kept::Keeper, lock::Hold};
 use crate::{
     audit::{Learned, Use},
     event::Health,
@@ -24,17 +25,22 @@ use crate::{
 
 pub use heartbeat::PreviousRun;
 pub use learned::{NAME as LEARNED_FILE, read as read_learned};
+pub(crate) use lock::NAME as LOCK;
 pub use remove::{RemoveError, Removed, remove};
 
-/// Whoever has locked it holds the directory.
-pub(crate) const LOCK: &str = "lock";
+/// How often the directory is tried anew where somebody takes it or its lock away meanwhile.
+const TRIES: usize = 16;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     #[error("state directory {} is in use by another auditor ({holder})", path.display())]
     Held { path: PathBuf, holder: String },
+    #[error("state directory {} belongs to another user (uid {owner})", path.display())]
+    Owner { path: PathBuf, owner: u32 },
     #[error("state directory {} may be written by others (mode {mode:o})", path.display())]
     Shared { path: PathBuf, mode: u32 },
+    #[error("state directory {} is taken away again and again", path.display())]
+    Unsteady { path: PathBuf },
     #[error("cannot use the state directory: {}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
@@ -46,6 +52,15 @@ impl StateError {
         match self {
             Self::Held { .. } => {
                 "one auditor runs on a node: stop the other, or give this one its own --state-dir"
+                    .to_owned()
+            }
+            Self::Owner { path, .. } => format!(
+                "give the auditor a directory of its own, or run: chown {} {}",
+                rustix::process::geteuid().as_raw(),
+                path.display()
+            ),
+            Self::Unsteady { .. } => {
+                "is `auditor remove-state`, or another cleanup, at work there? stop it, or choose another --state-dir"
                     .to_owned()
             }
             Self::Shared { path, .. } => {
@@ -63,8 +78,7 @@ impl StateError {
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    /// Its flock(2) ends with the process, however that ends.
-    _lock: File,
+    lock: File,
     run_id: Arc<str>,
     /// Since when heartbeats fail.
     failing: Option<Timestamp>,
@@ -79,62 +93,24 @@ pub struct StateDir {
 impl StateDir {
     /// Makes the directory (mode 0700) where it is missing, locks it, and tells of the run before this one, if any.
     ///
+    /// Trusted is whoever may write the directories above it, as by [`remove`].
+    ///
     /// # Errors
-    /// When another auditor holds it, others may write to it, or it cannot be used.
+    /// When another auditor holds it, it is another user's, others may write to it, or it cannot be used.
     pub fn open(path: &Path, run_id: Arc<str>) -> Result<(Self, Option<PreviousRun>), StateError> {
-        let fail = |at: &Path| {
-            let at = at.to_owned();
-            |source| StateError::Io { path: at, source }
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(fail(path))?;
-        // What is learned decides later verdicts: nobody else may write it.
-        let mode = fs::metadata(path).map_err(fail(path))?.mode() & 0o7777;
-        if mode & 0o022 != 0 {
-            return Err(StateError::Shared {
-                path: path.to_owned(),
-                mode,
-            });
-        }
-        let lock_path = path.join(LOCK);
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(fail(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StateError::Held {
-                    path: path.to_owned(),
-                    holder: holder(&mut lock),
-                });
-            }
-            Err(TryLockError::Error(source)) => {
-                return Err(StateError::Io {
-                    path: lock_path,
-                    source,
-                });
-            }
-        }
-        let previous = heartbeat::read(path).map_err(fail(path))?;
+        let mut lock = take(path)?;
+        let previous = heartbeat::read(path).map_err(|source| io_error(path, source))?;
         // On a full disk the lock still holds, and only its holder's name is missing.
         if let Err(error) = lock
             .set_len(0)
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
         {
-            tracing::warn!(%error, "cannot write {}", lock_path.display());
+            tracing::warn!(%error, "cannot write {}", path.join(LOCK).display());
         }
         Ok((
             Self {
                 path: path.to_owned(),
-                _lock: lock,
+                lock,
                 run_id,
                 failing: None,
                 uses: Keeper::default(),
@@ -148,10 +124,10 @@ impl StateDir {
 
     /// Call each second. A failure is no reason to stop: it is told once when it begins, and once when it ends.
     pub fn beat(&mut self, now: Timestamp) -> Option<Health> {
-        let (state, message) = match (
-            heartbeat::write(&self.path, &self.run_id, now, false),
-            self.failing,
-        ) {
+        let written = self
+            .ensure_held()
+            .and_then(|()| heartbeat::write(&self.path, &self.run_id, now, false));
+        let (state, message) = match (written, self.failing) {
             (Ok(()), None) | (Err(_), Some(_)) => return None,
             (Ok(()), Some(since)) => {
                 self.failing = None;
@@ -203,7 +179,10 @@ impl StateDir {
         now: Timestamp,
     ) -> Option<Health> {
         let path = &self.path;
-        let failed = self.uses.keep(now, || uses::write(path, uses))?;
+        let held = ensure_held(&self.lock, path);
+        let failed = self
+            .uses
+            .keep(now, || held.and_then(|()| uses::write(path, uses)))?;
         Some(degraded(format!(
             "cannot write uses.json in {}: {failed}; after a restart, the use of bindings is counted anew",
             path.display()
@@ -235,7 +214,9 @@ impl StateDir {
     ) -> Option<Health> {
         let path = &self.path;
         let mut left_out = None;
+        let held = ensure_held(&self.lock, path);
         let failed = self.learned.keep(now, || {
+            held?;
             if self.learned_revision != Some(revision) {
                 left_out = Some(learned::write(path, learned())?);
                 self.learned_revision = Some(revision);
@@ -276,12 +257,15 @@ impl StateDir {
     /// # Errors
     /// When it cannot be written: the next run will take this one for killed.
     pub fn close(self, now: Timestamp) -> Result<(), StateError> {
-        heartbeat::write(&self.path, &self.run_id, now, true)
+        self.ensure_held()
+            .and_then(|()| heartbeat::write(&self.path, &self.run_id, now, true))
             .and_then(|()| heartbeat::sync(&self.path))
-            .map_err(|source| StateError::Io {
-                path: self.path.clone(),
-                source,
-            })
+            .map_err(|source| io_error(&self.path, source))
+    }
+
+    /// What is written where another auditor may be at work would spoil what that one wrote.
+    fn ensure_held(&self) -> io::Result<()> {
+        ensure_held(&self.lock, &self.path)
     }
 
     #[must_use]
@@ -298,16 +282,73 @@ fn degraded(message: String) -> Health {
     }
 }
 
-/// The pid is as the other auditor sees itself: 1 in a container.
-fn holder(lock: &mut File) -> String {
-    let mut text = String::new();
-    match lock
-        .take(32)
-        .read_to_string(&mut text)
-        .map(|_| text.trim().parse::<u32>())
-    {
-        Ok(Ok(pid)) => format!("pid {pid}"),
-        _ => "its pid is not known".to_owned(),
+/// Makes the directory where it is missing, and locks it.
+fn take(path: &Path) -> Result<File, StateError> {
+    let at = path.join(LOCK);
+    for _ in 0..TRIES {
+        prepare(path)?;
+        let file = match lock::open(&at) {
+            Ok(file) => file,
+            // The directory was removed after it was looked at.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(io_error(&at, error)),
+        };
+        match lock::hold(file, &at).map_err(|source| io_error(&at, source))? {
+            Hold::Ours(lock) => return Ok(lock),
+            Hold::Anothers(mut lock) => {
+                return Err(StateError::Held {
+                    path: path.to_owned(),
+                    holder: lock::holder(&mut lock),
+                });
+            }
+            Hold::Gone => {}
+        }
+    }
+    Err(StateError::Unsteady {
+        path: path.to_owned(),
+    })
+}
+
+fn prepare(path: &Path) -> Result<(), StateError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| io_error(path, source))?;
+    let found = match fs::metadata(path) {
+        Ok(found) => found,
+        // Removed in this moment: the lock will tell, and it is tried anew.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error(path, error)),
+    };
+    // What is learned decides later verdicts: nobody else may write it, and its owner may at any time.
+    let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+    let path = || path.to_owned();
+    if owner != rustix::process::geteuid().as_raw() {
+        return Err(StateError::Owner {
+            path: path(),
+            owner,
+        });
+    }
+    if mode & 0o022 != 0 {
+        return Err(StateError::Shared { path: path(), mode });
+    }
+    Ok(())
+}
+
+fn ensure_held(lock: &File, path: &Path) -> io::Result<()> {
+    if lock::is_at(lock, &path.join(LOCK))? {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "its lock was removed, and another auditor may use the directory",
+    ))
+}
+
+fn io_error(path: &Path, source: io::Error) -> StateError {
+    StateError::Io {
+        path: path.to_owned(),
+        source,
     }
 }
 

@@ -131,6 +131,31 @@ fn a_directory_that_others_may_write_is_refused() {
     ));
 }
 
+#[test]
+fn a_directory_of_another_users_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: not root, which it takes to give a directory away");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    DirBuilder::new().mode(0o700).create(&path).unwrap();
+    std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+    let error = open(&path, "first").unwrap_err();
+    assert!(
+        error.to_string().ends_with("(uid 65534)") && error.help().contains("chown 0 "),
+        "{error}: {}",
+        error.help()
+    );
+    assert_eq!(
+        fs::read_dir(&path).unwrap().count(),
+        0,
+        "nothing is made there"
+    );
+    std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+    open(&path, "first").unwrap();
+}
+
 fn usage(name: &str) -> Use {
     Use {
         key: crate::audit::UseKey {
