@@ -36,10 +36,14 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES:
     auditor lint --cluster file:cluster.json --role docs/samples/lint/roles/shop-web.json \
       --fail-on error
 
+  Where a question that stays open is a failure, too (here none does):
+    auditor lint --cluster file:cluster.json --role docs/samples/lint/roles/shop-web.json \
+      --fail-on undecided
+
 Roles are what `aws iam get-role --role-name NAME` prints, one a file or many. docs/lint.md lists what is found.
 
 EXIT STATUS:
-  0  nothing was found, or nothing that --fail-on names; what is undecided is no finding
+  0  nothing was found, or nothing that --fail-on names; what is undecided is no finding, but --fail-on undecided names it
   1  something was found; or a file cannot be read, or is not what it should be
   2  usage: an unknown flag, or a value that is not allowed"#;
 
@@ -50,7 +54,7 @@ pub enum LintOutput {
     Json,
 }
 
-/// What makes the exit status 1.
+/// What makes the exit status 1; each but the last takes in those before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum FailOn {
     /// An error
@@ -58,6 +62,8 @@ pub enum FailOn {
     /// An error or a warning
     #[default]
     Warning,
+    /// An error, a warning, or a question that the files leave open
+    Undecided,
     /// Nothing that is found
     Never,
 }
@@ -206,6 +212,7 @@ pub fn lint(args: LintArgs) -> Result<Exit, Failure> {
     let fails = match config.fail_on {
         FailOn::Error => report.has(Severity::Error),
         FailOn::Warning => report.has(Severity::Warning),
+        FailOn::Undecided => report.has(Severity::Warning) || !report.undecided.is_empty(),
         FailOn::Never => false,
     };
     Ok(if fails {

@@ -72,6 +72,16 @@ pub trait Facts {
     fn fact(&self, key: &str) -> Fact;
 }
 
+/// What a request of a caller's own to STS holds, whoever it is: it must be HTTPS (IAM User Guide, "Calling the IAM API using
+/// HTTP query requests"), and every request has `aws:SecureTransport` (the same, "AWS global condition context keys"). Not those
+/// that EKS makes for a pod: no document says what they hold.
+pub fn of_every_caller(key: &str) -> Fact {
+    match key {
+        "aws:securetransport" => Fact::is("true"),
+        _ => Fact::Unknown,
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetOperator {
     ForAllValues,
@@ -85,8 +95,9 @@ pub enum Test {
     StringLike,
     /// `ArnEquals` and `ArnLike`: they do the same.
     Arn,
+    Bool,
     Null,
-    /// Numbers, dates, addresses, booleans, and what IAM does not know.
+    /// Numbers, dates, addresses, and what IAM does not know.
     Other,
 }
 
@@ -118,6 +129,7 @@ impl Operator {
             "StringNotLike" => (Test::StringLike, true),
             "ArnEquals" | "ArnLike" => (Test::Arn, false),
             "ArnNotEquals" | "ArnNotLike" => (Test::Arn, true),
+            "Bool" => (Test::Bool, false),
             "Null" if !if_exists && set.is_none() => (Test::Null, false),
             _ => (Test::Other, false),
         };
@@ -214,15 +226,10 @@ impl Condition {
             Fact::Is(_) | Fact::Present => false,
             Fact::Unknown => return Truth::Unknown,
         };
-        Truth::any(self.values.iter().map(|value| {
-            if value.eq_ignore_ascii_case("true") {
-                Truth::of(is_absent)
-            } else if value.eq_ignore_ascii_case("false") {
-                Truth::of(!is_absent)
-            } else {
-                Truth::Unknown
-            }
-        }))
+        let found = self.values.iter().map(|value| {
+            boolean(value).map_or(Truth::Unknown, |value| Truth::of(value == is_absent))
+        });
+        Truth::any(found)
     }
 
     /// Demands that something is equal, and has a wildcard, which stands for itself there.
@@ -252,6 +259,11 @@ impl Condition {
     }
 }
 
+fn boolean(text: &str) -> Option<bool> {
+    let is = |value: &str| text.eq_ignore_ascii_case(value);
+    is("true").then_some(true).or(is("false").then_some(false))
+}
+
 /// Longer texts are no name of Kubernetes, and no ARN.
 const TEXT: usize = 4096;
 
@@ -265,6 +277,10 @@ fn matches(test: Test, pattern: &str, text: &str) -> Truth {
         Test::StringEqualsIgnoreCase => Truth::of(pattern.to_lowercase() == text.to_lowercase()),
         Test::StringLike => Truth::of(glob(pattern, text)),
         Test::Arn => arn(pattern, text),
+        Test::Bool => match (boolean(pattern), boolean(text)) {
+            (Some(pattern), Some(text)) => Truth::of(pattern == text),
+            _ => Truth::Unknown,
+        },
         Test::Null | Test::Other => Truth::Unknown,
     }
 }

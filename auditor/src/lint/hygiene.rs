@@ -1,7 +1,7 @@
 //! What is wrong with a trust policy, whoever asks.
 
 use super::{
-    condition::{SetOperator, glob},
+    condition::{Fact, Facts, SetOperator, Truth, glob, of_every_caller},
     finding::{Findings, Id, Remark, Subject},
     irsa::is_of_a_provider,
     pod_identity::tells_who,
@@ -56,11 +56,24 @@ pub fn check(role: &Role, policy: &TrustPolicy, findings: &mut Findings) {
     }
 }
 
+/// What all have in common who may ask.
+struct Anyone;
+
+impl Facts for Anyone {
+    fn fact(&self, key: &str) -> Fact {
+        of_every_caller(key)
+    }
+}
+
+/// A condition that everyone meets keeps nobody out.
 fn is_open(statement: &Statement) -> bool {
     let is_anyone = statement.principal == Principal::Anyone
         || statement
             .principals(PrincipalKind::Aws)
             .any(|name| name == "*");
     let assumes = |action: &String| glob(&action.to_ascii_lowercase(), "sts:assumerole");
-    is_anyone && statement.conditions.is_empty() && statement.actions().iter().any(assumes)
+    let mut conditions = statement.conditions.iter();
+    is_anyone
+        && conditions.all(|condition| condition.holds(&Anyone) == Truth::Yes)
+        && statement.actions().iter().any(assumes)
 }

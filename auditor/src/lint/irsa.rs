@@ -4,7 +4,7 @@ use super::{
     arn::RoleArn,
     breadth,
     cluster::Given,
-    condition::{Condition, Fact, Facts},
+    condition::{Condition, Fact, Facts, of_every_caller},
     finding::{Findings, Id, Remark, Subject},
     pod_identity::{denied, explained_by_wildcard},
     provider::{self, Provider},
@@ -40,7 +40,7 @@ impl Facts for TokenRequest {
             (None, "aws:tagkeys" | "sts:transitivetagkeys") => Fact::Absent,
             (None, key) if key.starts_with("aws:requesttag/") => Fact::Absent,
             (None, key) if is_of_a_provider(key) => Fact::Absent,
-            (None, _) => Fact::Unknown,
+            (None, key) => of_every_caller(key),
         }
     }
 }
@@ -84,13 +84,18 @@ pub fn check(
             .to_owned(),
         subject: subject_of(&account.namespace, &account.name),
     };
-    if check.trust(&request) {
-        let role_subject = Subject::role(&role.arn);
-        let mut add = |remark: Remark| {
-            let role = Some((&*role.arn, Some(&*role.file)));
-            findings.add(&role_subject, role, remark);
-        };
-        breadth::check(arn, policy, &request, given, account, &mut add);
+    if !check.trust(&request) {
+        return;
+    }
+    let role_subject = Subject::role(&role.arn);
+    let mut add = |remark: Remark| {
+        let role = Some((&*role.arn, Some(&*role.file)));
+        findings.add(&role_subject, role, remark);
+    };
+    let lacks = breadth::check(arn, policy, &request, given, account, &mut add);
+    if !lacks.is_empty() {
+        let question = "whether others than those it names may assume it";
+        findings.undecided(&role_subject, question, lacks);
     }
 }
 
@@ -137,7 +142,7 @@ impl Check<'_> {
         }
     }
 
-    /// Whether the ServiceAccount gets the role.
+    /// Whether the ServiceAccount gets the role, or may.
     fn trust(&mut self, token: &TokenRequest) -> bool {
         let provider = provider::arn(self.arn, &token.issuer);
         let request = Request {
@@ -175,6 +180,8 @@ impl Check<'_> {
                 let question =
                     format!("whether {} lets {} assume it", self.role.arn, token.subject);
                 self.findings.undecided(&self.subject, question, lacks);
+                // What keeps it in doubt need not keep others out.
+                return true;
             }
         }
         false

@@ -25,6 +25,9 @@ const TAGS: [&str; 6] = [
     "kubernetes-pod-uid",
 ];
 
+/// Whose values nobody knows before the pod is there: the names end at random, so that a pattern is the only way to write them.
+const TAGS_OF_THE_POD: [&str; 2] = ["kubernetes-pod-name", "kubernetes-pod-uid"];
+
 /// The session tags of an association.
 pub struct Tags<'a> {
     pub association: &'a Association,
@@ -275,10 +278,13 @@ impl Check<'_> {
             }
             for condition in &statement.conditions {
                 let key = condition.key();
-                if !tells_who(&key) || condition.operator.negated {
+                if condition.operator.negated {
                     continue;
                 }
-                if condition.operator.if_exists && key.starts_with("aws:requesttag/") {
+                let Some(tag) = key.strip_prefix("aws:requesttag/") else {
+                    continue;
+                };
+                if condition.operator.if_exists {
                     let message = format!(
                         "{statement}: {} on {} holds for every request without that tag, and an association with session tags disabled has none",
                         condition.written, condition.key
@@ -289,9 +295,7 @@ impl Check<'_> {
                         message,
                         remedy,
                     ));
-                } else if key.starts_with("aws:requesttag/")
-                    && condition.patterns().next().is_some()
-                {
+                } else if !TAGS_OF_THE_POD.contains(&tag) && condition.patterns().next().is_some() {
                     let patterns: Vec<&str> = condition.patterns().collect();
                     let message = format!(
                         "{statement}: {} on {} lets in every one that {} stands for",

@@ -1,11 +1,11 @@
 //! Whether a trust policy lets a request pass, and what stands in its way.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use super::{
     arn::RoleArn,
     condition::{Condition, Facts, Truth, glob},
-    trust_policy::{Action, Principal, PrincipalKind, Statement, TrustPolicy},
+    trust_policy::{Action, Principal, PrincipalKind, Statement, TrustPolicy, clip},
 };
 
 /// Who asks.
@@ -38,6 +38,14 @@ pub enum Obstacle<'a> {
     Conditions(&'a Statement, Vec<&'a Condition>),
     /// What it depends on.
     Undecided(BTreeSet<String>),
+}
+
+/// A part of a statement of which the files do not tell whether it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt<'a> {
+    Principal(&'a Statement),
+    Action(&'a Statement),
+    Condition(&'a Statement, &'a Condition),
 }
 
 impl Request<'_> {
@@ -125,36 +133,52 @@ impl Request<'_> {
 
     /// Why it cannot be said, of the statements that it hangs on.
     fn doubts(&self, policy: &TrustPolicy) -> BTreeSet<String> {
-        let mut doubts = BTreeSet::new();
-        let open = policy
-            .statements
-            .iter()
-            .filter(|statement| self.meets(statement) == Truth::Unknown);
-        for statement in open {
-            if self.principal(statement) == Truth::Unknown {
-                doubts.insert(match &statement.principal {
-                    Principal::Not => format!("{statement} has NotPrincipal"),
-                    Principal::Anyone => {
-                        format!("{statement} is for Principal \"*\", which may or may not mean this caller")
-                    }
-                    Principal::Listed(_) => {
-                        format!("{statement} names a principal that cannot be told")
-                    }
-                });
-            }
-            if self.action(statement) == Truth::Unknown {
-                doubts.insert(format!("{statement} has NotAction"));
-            }
-            for condition in &statement.conditions {
-                if condition.holds(self.facts) == Truth::Unknown {
-                    doubts.insert(format!(
-                        "{statement} has a condition {} on {}",
-                        condition.written, condition.key
-                    ));
-                }
-            }
+        let doubts = policy.statements.iter().flat_map(|s| self.doubts_of(s));
+        doubts.map(|doubt| doubt.to_string()).collect()
+    }
+
+    /// Why it cannot be said whether the statement speaks of this request; nothing where it can.
+    pub fn doubts_of<'p>(&self, statement: &'p Statement) -> Vec<Doubt<'p>> {
+        if self.meets(statement) != Truth::Unknown {
+            return Vec::new();
         }
-        doubts
+        let principal =
+            (self.principal(statement) == Truth::Unknown).then_some(Doubt::Principal(statement));
+        let action = (self.action(statement) == Truth::Unknown).then_some(Doubt::Action(statement));
+        let conditions = statement
+            .conditions
+            .iter()
+            .filter(|condition| condition.holds(self.facts) == Truth::Unknown)
+            .map(|condition| Doubt::Condition(statement, condition));
+        principal
+            .into_iter()
+            .chain(action)
+            .chain(conditions)
+            .collect()
+    }
+}
+
+impl fmt::Display for Doubt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Principal(statement) => match &statement.principal {
+                Principal::Not => write!(f, "{statement} has NotPrincipal"),
+                Principal::Anyone => write!(
+                    f,
+                    "{statement} is for Principal \"*\", which may or may not mean this caller"
+                ),
+                Principal::Listed(_) => {
+                    write!(f, "{statement} names a principal that cannot be told")
+                }
+            },
+            Self::Action(statement) => write!(f, "{statement} has NotAction"),
+            Self::Condition(statement, condition) => write!(
+                f,
+                "{statement} has a condition {} on {}",
+                clip(&condition.written),
+                clip(&condition.key)
+            ),
+        }
     }
 }
 

@@ -80,6 +80,86 @@ fn the_exit_status_is_what_fail_on_says() {
     assert_eq!(end(&["--role=/nowhere"]), Exit::Environment);
 }
 
+/// The cases of the linter's own tests, written as the files that the command reads.
+fn case(text: &str, name: &str) -> (tempfile::TempDir, Vec<String>) {
+    let cases: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
+    let case = cases.iter().find(|case| case["name"] == name).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let write = |file: &str, json: serde_json::Value| {
+        let path = directory.path().join(file);
+        fs::write(&path, json.to_string()).unwrap();
+        path.display().to_string()
+    };
+    let mut flags = vec![
+        format!("--role={}", write("roles.json", case["roles"].clone())),
+        "--oidc-issuer=https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
+            .to_owned(),
+        "--output=json".to_owned(),
+    ];
+    if let Some(objects) = case.get("objects") {
+        let list = serde_json::json!({"kind": "List", "items": objects});
+        flags.push(format!("--cluster=file:{}", write("cluster.json", list)));
+    }
+    if let Some(associations) = case.get("associations") {
+        let list = serde_json::json!({"associations": associations});
+        let path = write("associations.json", list);
+        flags.push(format!("--associations=file:{path}"));
+    }
+    (directory, flags)
+}
+
+fn exit_of(text: &str, name: &str, more: &[&str]) -> Exit {
+    let (_directory, flags) = case(text, name);
+    let flags: Vec<&str> = flags
+        .iter()
+        .map(String::as_str)
+        .chain(more.iter().copied())
+        .collect();
+    lint(args(&flags)).unwrap_or_else(|failure| failure.report())
+}
+
+const MISTAKES: &str = include_str!("../../lint/testdata/mistakes.json");
+const CLEAN: &str = include_str!("../../lint/testdata/clean.json");
+
+/// A trust policy that lets in everyone does not pass since it has a condition of another kind.
+#[test]
+fn width_beside_other_conditions_fails_a_pipeline() {
+    for name in [
+        "no-sub-beside-secure-transport",
+        "sub-like-anybody-beside-source-vpc",
+        "no-sub-beside-a-deny-of-plain-http",
+    ] {
+        for more in [&[][..], &["--fail-on=error"]] {
+            assert_eq!(exit_of(MISTAKES, name, more), Exit::Environment, "{name}");
+        }
+    }
+    // Only a warning.
+    let name = "no-aud-beside-source-vpc";
+    assert_eq!(exit_of(MISTAKES, name, &[]), Exit::Environment);
+    assert_eq!(exit_of(MISTAKES, name, &["--fail-on=error"]), Exit::Success);
+}
+
+#[test]
+fn what_is_undecided_fails_where_that_is_asked_for() {
+    for (name, is_decided) in [
+        ("irsa-by-https-alone", true),
+        ("pod-identity-with-any-pod-uid", true),
+        ("irsa-from-one-vpc", false),
+        ("pod-identity-by-the-pods-name", false),
+    ] {
+        for more in [&[][..], &["--fail-on=error"], &["--fail-on=never"]] {
+            assert_eq!(exit_of(CLEAN, name, more), Exit::Success, "{name}");
+        }
+        let strict = exit_of(CLEAN, name, &["--fail-on=undecided"]);
+        assert_eq!(strict == Exit::Success, is_decided, "{name}");
+    }
+    let name = "no-condition-on-sub";
+    assert_eq!(
+        exit_of(MISTAKES, name, &["--fail-on=undecided"]),
+        Exit::Environment
+    );
+}
+
 #[test]
 fn a_directory_without_roles_is_no_clean_one() {
     let directory = tempfile::tempdir().unwrap();
@@ -109,7 +189,7 @@ fn the_examples_run_and_end_well() {
     let directory = tempfile::tempdir().unwrap();
     let cluster = directory.path().join("cluster.json");
     fs::write(&cluster, r#"{"kind":"List","items":[]}"#).unwrap();
-    for (text, count) in [(EXAMPLES, 3), (document, 2)] {
+    for (text, count) in [(EXAMPLES, 4), (document, 3)] {
         let examples = examples(text);
         assert_eq!(examples.len(), count, "{examples:?}");
         for example in examples {

@@ -84,6 +84,30 @@ fn a_key_that_is_not_there_fails_but_for_those_that_say_otherwise() {
 }
 
 #[test]
+fn booleans_are_compared_as_such() {
+    for (operator, values, fact, expected) in [
+        ("Bool", vec!["true"], is("true"), Truth::Yes),
+        ("Bool", vec!["True"], is("true"), Truth::Yes),
+        ("Bool", vec!["false"], is("true"), Truth::No),
+        ("Bool", vec!["false", "true"], is("true"), Truth::Yes),
+        ("BoolIfExists", vec!["false"], is("true"), Truth::No),
+        ("BoolIfExists", vec!["false"], Fact::Absent, Truth::Yes),
+        ("Bool", vec!["false"], Fact::Absent, Truth::No),
+        ("Bool", vec!["true"], Fact::Unknown, Truth::Unknown),
+        ("Bool", vec!["true"], Fact::Present, Truth::Unknown),
+        ("Bool", vec!["1"], is("true"), Truth::Unknown),
+        ("Bool", vec!["${aws:x}"], is("true"), Truth::Unknown),
+        ("ForAllValues:Bool", vec!["true"], Fact::Absent, Truth::Yes),
+    ] {
+        assert_eq!(
+            holds(operator, &values, fact.clone()),
+            expected,
+            "{operator} {values:?} {fact:?}"
+        );
+    }
+}
+
+#[test]
 fn lists_are_for_set_operators() {
     let list = || Fact::Is(vec!["a".into(), "b".into()]);
     for (operator, values, expected) in [
