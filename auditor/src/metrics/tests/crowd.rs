@@ -90,13 +90,17 @@ fn who_holds_many_ends_his_own_oldest_and_nobody_elses() {
 fn many_peers_that_hold_all_connections_keep_nobody_out() {
     crowd(|addr| {
         let peers = 2..=u8::try_from(1 + 2 * MOST / MOST_OF_ONE).unwrap();
-        let many: Vec<_> = peers
-            .flat_map(|last| (0..MOST_OF_ONE).map(move |_| half(last, addr)))
-            .collect();
+        let hold = || -> Vec<TcpStream> {
+            let each = peers
+                .clone()
+                .flat_map(|last| std::iter::repeat_n(last, MOST_OF_ONE));
+            each.map(|last| half(last, addr)).collect()
+        };
+        let many = hold();
         assert_eq!(many.len(), 2 * MOST);
         let slow = half(1, addr);
-        // Each takes a place from those who have more.
-        let more: Vec<_> = (2..10).map(|last| half(last, addr)).collect();
+        // Older than all of these, and of a peer that has less than any other.
+        let more = hold();
         for _ in 0..MOST {
             assert!(ask(addr, "GET /healthz").ends_with("ok\n"));
         }
