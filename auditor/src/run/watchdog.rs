@@ -128,7 +128,7 @@ fn end(stood_for: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, process::Command, sync::mpsc};
+    use std::{env, process::Command};
 
     use super::*;
 
@@ -205,8 +205,8 @@ mod tests {
 
     #[test]
     fn the_thread_watches_until_the_watchdog_is_dropped() {
-        let (tell, told) = mpsc::channel();
-        let watch = |tell: mpsc::Sender<Duration>| {
+        let (tell, told) = channel();
+        let watch = |tell: Sender<Duration>| {
             Watchdog::watch(BRIEF, move |stood_for| tell.send(stood_for).unwrap()).unwrap()
         };
         let dropped = watch(tell.clone());
