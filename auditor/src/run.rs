@@ -11,6 +11,7 @@ mod self_test;
 pub(crate) mod setup;
 mod status;
 mod trim;
+mod watchdog;
 mod watching;
 
 pub use daemon::run;

@@ -65,6 +65,11 @@ impl Failure {
         self.exit
     }
 
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// What to do about it, where it is known.
     #[must_use]
     pub fn remedy(&self) -> Option<&str> {

@@ -50,6 +50,7 @@ pub use simulate::{
 };
 pub use source::{AssociationSource, ClusterSource};
 pub use status::{StatusArgs, StatusOutput};
+pub(crate) use stderr::Stderr;
 pub use sync::{SyncArgs, SyncConfig, SyncFrom, SyncTo};
 pub use tail::{TailArgs, TailConfig};
 

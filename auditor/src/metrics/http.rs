@@ -1,7 +1,6 @@
 //! `/metrics`, `/healthz`, `/readyz`: small answers to anybody who can reach the port, none of whom is trusted.
 
 use std::{
-    collections::VecDeque,
     convert::Infallible,
     io,
     pin::Pin,
@@ -21,15 +20,15 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Listener, Metrics, Readiness};
+use super::{
+    Listener, Metrics, Readiness,
+    connections::{Answered, Connections},
+};
 
-/// One more ends the oldest: those who hold connections open keep nobody else out.
-const MAX_CONNECTIONS: usize = 32;
 /// For the request to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a connection as a whole: it carries one request.
@@ -51,36 +50,36 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener.socket)?;
-    let mut connections: VecDeque<JoinHandle<()>> = VecDeque::with_capacity(MAX_CONNECTIONS);
+    let mut connections = Connections::default();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            // An IPv4 address in a dual stack socket is one.
+            Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
             Err(error) => {
                 tracing::debug!(%error, "metrics: accept failed");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        connections.retain(|connection| !connection.is_finished());
-        if connections.len() >= MAX_CONNECTIONS
-            && let Some(oldest) = connections.pop_front()
-        {
-            oldest.abort();
+        if !connections.admit(peer) {
+            tracing::trace!(%peer, "metrics: too many connections");
+            continue;
         }
-        connections.push_back(tokio::spawn(converse(
-            stream,
-            metrics.clone(),
-            readiness.clone(),
-        )));
-    }
-    for connection in connections {
-        connection.abort();
+        let answered = Answered::default();
+        let conversation = converse(stream, metrics.clone(), readiness.clone(), answered.clone());
+        connections.add(peer, answered, tokio::spawn(conversation));
     }
     Ok(())
 }
 
-async fn converse(stream: TcpStream, metrics: Arc<Metrics>, readiness: Arc<Readiness>) {
+async fn converse(
+    stream: TcpStream,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    answered: Answered,
+) {
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
+        answered.begin();
         let response = answer(request.method(), request.uri().path(), &metrics, &readiness);
         async { Ok::<_, Infallible>(response) }
     });

@@ -10,7 +10,8 @@ use rustix::{
     net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt},
 };
 
-const BACKLOG: i32 = 128;
+/// Connections that wait to be accepted: a burst of one peer's must not fill it for the others.
+const BACKLOG: i32 = 1024;
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot serve metrics on {addr}")]

@@ -1,6 +1,7 @@
 //! Metrics, and the HTTP server that hands them out.
 
 mod api;
+mod connections;
 mod families;
 mod http;
 mod labels;

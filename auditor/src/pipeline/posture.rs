@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Pipeline, knowledge};
 use crate::{
     audit::{StateFound, Use, UseKey, Uses, judge_bindings, judge_pod, use_key},
-    cluster::Pod,
+    cluster::{Pod, ServiceAccounts},
     event::{Binding, Body, Posture, PostureState, PostureSubject, Relation, TokenKind, TokenRef},
 };
 
@@ -167,29 +167,41 @@ impl Pipeline {
         }
     }
 
-    /// Where ServiceAccounts are read one by one, nobody else may ask for those of pods that do nothing. One at a time, and in
-    /// turn, so that 5,000 nodes that start do not ask for all at once; what is known of one is read again when an event needs it.
     fn ask_for_an_account(&mut self, pods: &[Arc<Pod>], now: Timestamp) {
         if self.postures.next_ask.is_some_and(|next| now < next) {
             return;
         }
         let accounts = self.sources.cluster().service_accounts();
-        let mut untold: Vec<&Arc<Pod>> = pods
-            .iter()
-            .filter(|pod| pod.active && !accounts.tells_of(&pod.namespace, &pod.service_account))
-            .collect();
-        if untold.is_empty() {
+        let Some(pod) = next_untold(pods, accounts, self.postures.asked).cloned() else {
             return;
-        }
-        untold.sort_by(|a, b| {
-            let of = |pod: &Pod| (pod.namespace.clone(), pod.service_account.clone());
-            of(a).cmp(&of(b))
-        });
-        let pod = untold[self.postures.asked % untold.len()].clone();
+        };
         self.postures.asked = self.postures.asked.wrapping_add(1);
         self.postures.next_ask = now.checked_add(ASK_EVERY).ok();
         self.want_service_account(&pod, None);
     }
+}
+
+/// A pod whose ServiceAccount is to be asked for, the `turn`th of those of which nothing is known.
+///
+/// Where ServiceAccounts are read one by one, nobody else may ask for those of pods that do nothing. One at a time, and in turn, so that
+/// 5,000 nodes that start do not ask for all at once. Each is asked for until it is told of and then no more: what is known of one is
+/// read again when an event needs it.
+fn next_untold<'a>(
+    pods: &'a [Arc<Pod>],
+    accounts: &ServiceAccounts,
+    turn: usize,
+) -> Option<&'a Arc<Pod>> {
+    let of = |pod: &Pod| (pod.namespace.clone(), pod.service_account.clone());
+    let mut untold: Vec<&Arc<Pod>> = pods
+        .iter()
+        // A static pod has none.
+        .filter(|pod| pod.active && !pod.service_account.is_empty())
+        .filter(|pod| !accounts.tells_of(&pod.namespace, &pod.service_account))
+        .collect();
+    untold.sort_by_key(|pod| of(pod));
+    // Pods that share one would give it several turns.
+    untold.dedup_by_key(|pod| of(pod));
+    untold.get(turn.checked_rem(untold.len())?).copied()
 }
 
 fn posture(subject: PostureSubject, found: StateFound) -> Posture {

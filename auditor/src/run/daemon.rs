@@ -20,6 +20,7 @@ use super::{
     setup,
     status::Facts,
     trim::trim,
+    watchdog::Watchdog,
     watching::{self, Watching},
 };
 use crate::{
@@ -68,6 +69,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     // Before anything slow: a signal that comes while loading is not lost.
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::environment)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::environment)?;
+    let watchdog = Watchdog::start().map_err(Failure::environment)?;
 
     // Cheap refusals first.
     host::open_files()?;
@@ -243,6 +245,7 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
     heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut more = true;
     let reason = loop {
+        watchdog.turned();
         tokio::select! {
             _ = terminate.recv() => break "SIGTERM",
             _ = interrupt.recv() => break "SIGINT",
@@ -320,6 +323,8 @@ async fn start(config: RunConfig) -> Result<(), Failure> {
             more = drain(&mut rings, &mut pipeline, BATCH);
         }
     };
+    // What is left has limits of its own, but for the kernel's: detaching takes as long as that takes.
+    drop(watchdog);
     tracing::info!(reason, "stopping");
     readiness.set_not_ready("stopping");
     let deadline = Instant::now() + STOP_WITHIN;

@@ -107,7 +107,7 @@ fn api(subject: &Subject, rest: u32) -> Result<Section> {
         title: "What one node asks of an API server",
         how: format!(
             "The lab's API server with {PODS} fat pods, and `sync-associations` with {ASSOCIATIONS} associations beside it; \
-             {rest} s at rest."
+             {rest} s at rest. They begin with the node's first minutes, when each ServiceAccount is read once, one each 20 s."
         ),
         tables: vec![table],
         figures: vec![Figure::at_most(

@@ -282,6 +282,8 @@ fn resource(namespace: Option<&str>) -> Resource {
         plural: "serviceaccounts",
         namespace: namespace.map(ToOwned::to_owned),
         field_selector: None,
+        // From etcd: an event is judged by what holds after it, and by what is absent, as of when the request was sent. A server's
+        // cache may be behind that by any time (resourceVersion=0), and such a reading would have to be made again for the event.
         from_cache: false,
     }
 }

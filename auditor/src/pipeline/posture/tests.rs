@@ -180,3 +180,37 @@ fn only_an_own_open_of_a_bound_token_is_a_use() {
         assert!(used.iter().all(|last| *last == Some(at(0))));
     }
 }
+
+/// A pod for each ServiceAccount, of that name.
+fn of_accounts(names: &[&str]) -> Vec<Arc<Pod>> {
+    let each = names.iter().map(|name| {
+        let mut pod = pod("shop", name);
+        pod.service_account = (*name).into();
+        Arc::new(pod)
+    });
+    each.collect()
+}
+
+#[test]
+fn each_account_is_asked_for_until_it_is_told_of_and_then_no_more() {
+    let pods = of_accounts(&["c", "a", "", "b", "a"]);
+    let mut accounts = ServiceAccounts::default();
+    let asked = |accounts: &ServiceAccounts, turns: std::ops::Range<usize>| -> Vec<String> {
+        let each = turns.filter_map(|turn| next_untold(&pods, accounts, turn));
+        each.map(|pod| pod.service_account.to_string()).collect()
+    };
+    assert_eq!(asked(&accounts, 0..4), ["a", "b", "c", "a"]);
+    // There is none of that name: that is an answer, too.
+    accounts.learn(&"shop".into(), &"a".into(), None, at(0));
+    assert_eq!(asked(&accounts, 4..8), ["b", "c", "b", "c"]);
+    accounts.learn(&"shop".into(), &"b".into(), None, at(1));
+    accounts.learn(&"shop".into(), &"c".into(), None, at(2));
+    assert!(asked(&accounts, 8..1000).is_empty(), "for ever");
+}
+
+#[test]
+fn of_what_has_ended_nothing_is_asked() {
+    let mut ended = pod("shop", "web");
+    ended.active = false;
+    assert!(next_untold(&[Arc::new(ended)], &ServiceAccounts::default(), 0).is_none());
+}
