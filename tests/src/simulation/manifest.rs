@@ -58,11 +58,6 @@ impl Manifests {
             accounts: Vec::new(),
             templates: Vec::new(),
         };
-        let version = text(kustomization, "/images/0/newTag")?;
-        ensure!(
-            version == env!("CARGO_PKG_VERSION"),
-            "the image of version {version}"
-        );
         let files = kustomization["resources"].as_array();
         for file in files.context("no resources")? {
             let path = directory.join(file.as_str().context("a resource that is no file")?);

@@ -21,6 +21,8 @@ use crate::process;
 const IMAGE: &str = "registry.credential-auditor.example/credential-auditor";
 /// The chart refuses the one above: nothing is there.
 const STAND_IN: &str = "stand-in.credential-auditor.example/credential-auditor";
+/// What kustomize says of an `IMAGE` that is empty, or no registry's.
+const NO_SLASH: &str = "options.index 1 is out of bounds for value";
 /// What one file of kustomize's is made of: its path below manifests/kustomize, and the chart's templates.
 const WRITTEN: [(&str, &[&str]); 2] = [
     (
@@ -106,11 +108,11 @@ pub fn check(engines: &Engines, rendered: &All, tally: &mut Tally) -> Result<()>
         "kustomize's workloads are as they would be written",
         check_written(engines),
     );
-    tally.note(
-        "the simulation is valid in each Kubernetes",
-        check_simulation(engines),
-    );
     let place = Place::make()?;
+    tally.note(
+        "the simulation is valid in each Kubernetes, and refused without an image",
+        check_simulation(engines, &place),
+    );
     tally.note(
         "kustomize without a cluster's name or an image is refused",
         check_nameless(engines, &place),
@@ -130,9 +132,29 @@ pub fn check(engines: &Engines, rendered: &All, tally: &mut Tally) -> Result<()>
 }
 
 /// `kubectl apply -k manifests/simulate`; what it plays, the lab holds against what it announces.
-fn check_simulation(engines: &Engines) -> Result<()> {
-    let objects = engines.kustomize(&process::workspace().join("manifests/simulate"))?;
-    ensure!(!objects.is_empty(), "it applies nothing");
+fn check_simulation(engines: &Engines, place: &Place) -> Result<()> {
+    let directory = place.path("simulate");
+    let without = [
+        (None, "cluster.env"),
+        (Some("CLUSTER_NAME=prod\n"), "IMAGE"),
+        (Some("IMAGE=\n"), NO_SLASH),
+    ];
+    for (text, missing) in without {
+        ensure_refused(engines, &directory, text, missing)?;
+    }
+    fs::write(
+        directory.join("cluster.env"),
+        format!("IMAGE={STAND_IN}\n"),
+    )?;
+    let objects = engines.kustomize(&directory)?;
+    let pods = objects
+        .iter()
+        .map(|object| &object["spec"]["template"]["spec"])
+        .filter(|pod| pod.is_object());
+    let mut images: Vec<_> = pods.map(|pod| &pod["containers"][0]["image"]).collect();
+    ensure!(!images.is_empty(), "no pod is applied");
+    images.retain(|image| **image != STAND_IN);
+    ensure!(images.is_empty(), "images of nobody: {images:?}");
     let every: Vec<_> = objects.iter().collect();
     engines.validate(&every).map(drop)
 }
@@ -150,24 +172,39 @@ fn check_written(engines: &Engines) -> Result<()> {
 /// What is missing, by what `cluster.env` holds; none: there is no such file.
 fn check_nameless(engines: &Engines, place: &Place) -> Result<()> {
     let wanted = [
-        (None, "cluster.env"),
-        (Some("CLUSTER_NAME=prod\n"), "IMAGE"),
+        ("cluster", None, "cluster.env"),
+        ("cluster", Some("CLUSTER_NAME=prod\n"), "IMAGE"),
+        ("cluster", Some("CLUSTER_NAME=prod\nIMAGE=\n"), NO_SLASH),
         (
+            "cluster",
             Some("IMAGE=registry.test/credential-auditor\n"),
             "CLUSTER_NAME",
         ),
+        ("cleanup", None, "cluster.env"),
+        ("cleanup", Some("IMAGE=\n"), NO_SLASH),
     ];
-    for (text, missing) in wanted {
-        if let Some(text) = text {
-            fs::write(place.path("kustomize/cluster/cluster.env"), text)?;
-        }
-        match engines.kustomize(&place.path("kustomize/cluster")) {
-            Ok(_) => bail!("it is applied without {missing}"),
-            Err(error) if format!("{error:#}").contains(missing) => {}
-            Err(error) => return Err(error.context(format!("it does not name {missing}"))),
-        }
+    for (applied, text, missing) in wanted {
+        let directory = place.path("kustomize").join(applied);
+        ensure_refused(engines, &directory, text, missing)?;
     }
     Ok(())
+}
+
+/// With this in its `cluster.env`, by an error that says `missing`.
+fn ensure_refused(
+    engines: &Engines,
+    directory: &Path,
+    text: Option<&str>,
+    missing: &str,
+) -> Result<()> {
+    if let Some(text) = text {
+        fs::write(directory.join("cluster.env"), text)?;
+    }
+    match engines.kustomize(directory) {
+        Ok(_) => bail!("it is applied with {text:?}"),
+        Err(error) if format!("{error:#}").contains(missing) => Ok(()),
+        Err(error) => Err(error.context(format!("it does not say {missing}"))),
+    }
 }
 
 fn check_same(
@@ -213,12 +250,19 @@ impl Place {
             fs::remove_dir_all(&place).with_context(|| place.display().to_string())?;
         }
         let manifests = process::workspace().join("manifests");
-        for name in ["kustomize", "rbac", "policy", "alerts", "dashboards"] {
+        for name in [
+            "kustomize",
+            "rbac",
+            "policy",
+            "alerts",
+            "dashboards",
+            "simulate",
+        ] {
             copy(&manifests.join(name), &place.join(name))?;
         }
         // That of somebody who works here.
-        for name in ["cluster", "cleanup"] {
-            let _ = fs::remove_file(place.join("kustomize").join(name).join("cluster.env"));
+        for name in ["kustomize/cluster", "kustomize/cleanup", "simulate"] {
+            let _ = fs::remove_file(place.join(name).join("cluster.env"));
         }
         Ok(Self(place))
     }
