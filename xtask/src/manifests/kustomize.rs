@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     cases,
@@ -24,19 +24,23 @@ const STAND_IN: &str = "stand-in.credential-auditor.example/credential-auditor";
 /// What kustomize says of an `IMAGE` that is empty, or no registry's.
 const NO_SLASH: &str = "options.index 1 is out of bounds for value";
 /// What one file of kustomize's is made of: its path below manifests/kustomize, and the chart's templates.
-const WRITTEN: [(&str, &[&str]); 2] = [
+const WRITTEN: [(&str, &[&str]); 3] = [
     (
         "base/workloads.yaml",
         &["daemonset.yaml", "sync.yaml", "network-policy.yaml"],
     ),
     ("cleanup/daemonset.yaml", &["cleanup.yaml"]),
+    (
+        "components/priority-class/priority-class.yaml",
+        &["priority-class.yaml"],
+    ),
 ];
 /// What only kustomize has: Helm makes the namespace by itself (--create-namespace).
 const NAMESPACE: &str = "Namespace/credential-auditor";
 
 /// Each overlay that must be the same as a rendering of the chart: the chart's case, the directory that is applied, and what
 /// its user adds.
-const OVERLAYS: [(&str, &str, &str); 4] = [
+const OVERLAYS: [(&str, &str, &str); 6] = [
     ("defaults", "cluster", ""),
     (
         "operator",
@@ -44,8 +48,11 @@ const OVERLAYS: [(&str, &str, &str); 4] = [
         "components: [../components/prometheus-operator]\n",
     ),
     ("ack", "cluster", "components: [../components/ack]\n"),
+    ("priority-class", "cluster", PRIORITY_CLASS),
     ("cleanup", "cleanup", ""),
+    ("cleanup, priority-class", "cleanup", PRIORITY_CLASS),
 ];
+const PRIORITY_CLASS: &str = "components: [../components/priority-class]\n";
 
 fn directory() -> PathBuf {
     process::workspace().join("manifests/kustomize")
@@ -63,15 +70,17 @@ pub fn render(engines: &Engines) -> Result<Vec<PathBuf>> {
 }
 
 fn written(engines: &Engines) -> Result<Vec<(&'static str, String)>> {
-    let values = |cleanup: bool| {
-        let mut values =
-            cases::with(&json!({"image": {"repository": STAND_IN}, "cleanup": cleanup}));
+    let values = |more: &Value| {
+        let mut values = cases::with(more);
+        values["image"]["repository"] = json!(STAND_IN);
         // The cluster's own kustomization has it.
         values["clusterName"] = json!("CLUSTER-NAME-IS-NOT-SET");
         values
     };
-    let (running, cleanup) = (values(false), values(true));
-    let answers = engines.render(&chart::directory(), &[&running, &cleanup])?;
+    let running = values(&json!({}));
+    let cleanup = values(&json!({"cleanup": true}));
+    let class = values(&json!({"priorityClass": {"create": true}}));
+    let answers = engines.render(&chart::directory(), &[&running, &cleanup, &class])?;
     let mut texts = Vec::new();
     for ((name, templates), answer) in WRITTEN.into_iter().zip(answers) {
         match answer {
@@ -142,10 +151,7 @@ fn check_simulation(engines: &Engines, place: &Place) -> Result<()> {
     for (text, missing) in without {
         ensure_refused(engines, &directory, text, missing)?;
     }
-    fs::write(
-        directory.join("cluster.env"),
-        format!("IMAGE={STAND_IN}\n"),
-    )?;
+    fs::write(directory.join("cluster.env"), format!("IMAGE={STAND_IN}\n"))?;
     let objects = engines.kustomize(&directory)?;
     let pods = objects
         .iter()
@@ -232,7 +238,7 @@ fn check_same(
 }
 
 /// That of the DaemonSet.
-fn image(objects: &[serde_json::Value]) -> Result<&str> {
+fn image(objects: &[Value]) -> Result<&str> {
     let mut images = objects
         .iter()
         .filter(|object| object["kind"] == "DaemonSet")
