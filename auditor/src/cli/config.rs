@@ -159,6 +159,16 @@ impl RunConfig {
             log_level,
         } = args;
         let cluster = ClusterSource::parse(cluster.as_deref())?;
+        // A value that a manifest left out: lines of every such cluster would look alike.
+        if cluster == ClusterSource::Kube && cluster_name.as_deref() == Some("") {
+            let allowed = "the cluster's name, or neither the flag nor CLUSTER_NAME";
+            return Err(UsageError::value(
+                "--cluster-name",
+                "",
+                allowed,
+                "--cluster-name prod",
+            ));
+        }
         let cluster_name = given(cluster_name);
         let associations = AssociationSource::parse(&associations, cluster_name.as_ref())?;
         let output = OutputFormat::parse(output.as_deref())?;

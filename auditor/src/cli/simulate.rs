@@ -25,7 +25,7 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES:
   All about one of them: what it does, why that is harmless, which rights it needs:
     auditor simulate plan --scene theft
 
-  In a cluster: play all of them, and read what each pod announces:
+  In a cluster: play all of them, and read what each pod announces (the image: IMAGE=… in manifests/simulate/cluster.env):
     kubectl apply -k manifests/simulate
     kubectl -n credential-auditor-simulation wait --for=condition=complete --timeout=5m job --all
     kubectl -n credential-auditor-simulation logs --tail=-1 --prefix \

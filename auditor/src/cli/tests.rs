@@ -231,6 +231,27 @@ fn lines_are_written_in_one_of_three_ways() {
 }
 
 #[test]
+fn a_cluster_name_that_a_manifest_left_empty_is_refused() {
+    let with = |cluster: &str, name: Option<&str>| {
+        let mut args = run_args(&[cluster]);
+        args.cluster_name = name.map(str::to_owned);
+        RunConfig::new(args, NodeFacts::default())
+    };
+    let refused = with("--cluster=kube", Some("")).unwrap_err().to_string();
+    assert!(refused.contains("--cluster-name"), "{refused}");
+    for (cluster, name) in [
+        ("--cluster=kube", Some("prod")),
+        ("--cluster=kube", None),
+        ("--cluster=file:c.json", Some("")),
+    ] {
+        assert_eq!(
+            with(cluster, name).unwrap().cluster_name.as_deref(),
+            name.filter(|name| !name.is_empty())
+        );
+    }
+}
+
+#[test]
 fn names_left_out_come_from_the_machine() {
     let facts = NodeFacts {
         host_name: Some("ip-10-0-1-5".into()),

@@ -31,6 +31,8 @@ const TARGET: [&str; 8] = [
 ];
 const OURS: [&str; 3] = ["credential_auditor_", "credential_auditor:", "process_"];
 const NEW_FINDINGS: &str = "credential_auditor:findings:new5m";
+/// What each selector of the rules asks of the label `job`; the PrometheusRule has one namespace's instead.
+const JOB: &str = "(.+/)?credential-auditor";
 
 fn manifests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests")
@@ -154,6 +156,22 @@ fn every_metric_and_label_that_is_asked_for_is_counted() {
     }
 }
 
+/// Whoever may have a target scraped may name his series like ours.
+#[test]
+fn the_rules_listen_to_the_auditors_job_alone() {
+    let mut listened = 0;
+    for rule in rules() {
+        let expr = rule["expr"].as_str().unwrap();
+        let [ours, up] = [&OURS[..], &["up"]].map(|names| promql::selectors(expr, names));
+        for selector in ours.iter().chain(&up) {
+            let job = ("job".to_owned(), "=~".to_owned(), JOB.to_owned());
+            assert!(selector.matchers.contains(&job), "{selector:?}");
+            listened += 1;
+        }
+    }
+    assert!(listened > 40, "only {listened} selectors");
+}
+
 /// Every metric is of use to somebody: what no query asks for was forgotten, or need not be there.
 #[test]
 fn every_metric_that_is_counted_is_asked_for() {
@@ -213,6 +231,7 @@ fn raised_by<'a>(rules: &'a [Value], finding: &str, severity: Severity) -> Vec<&
                     selector.takes(|label| match label {
                         "finding" => finding.to_owned(),
                         "severity" => word(&severity),
+                        "job" => JOB.to_owned(),
                         other => panic!("alerts ask for {other}"),
                     })
                 })

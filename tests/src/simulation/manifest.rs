@@ -87,11 +87,6 @@ impl Manifests {
             accounts: Vec::new(),
             templates: Vec::new(),
         };
-        let version = text(kustomization, "/images/0/newTag")?;
-        ensure!(
-            version == env!("CARGO_PKG_VERSION"),
-            "the image of version {version}"
-        );
         let names = kustomization["resources"].as_array();
         for name in names.context("no resources")? {
             let (name, file) = FILES

@@ -131,10 +131,12 @@ impl Place {
         for name in ["events.jsonl", "var/log/auditor.jsonl"] {
             fs::copy(samples.join("stream.jsonl"), self.path(name))?;
         }
-        fs::write(
-            self.path("manifests/kustomize/cluster/cluster.env"),
-            CLUSTER_ENV,
-        )?;
+        for name in ["kustomize/cluster", "simulate"] {
+            fs::write(
+                self.path(&format!("manifests/{name}/cluster.env")),
+                CLUSTER_ENV,
+            )?;
+        }
         // An auditor of the chart has its state there, that of `daemon` in the other.
         symlink("auditor", self.path("var/lib/credential-auditor"))?;
         let mut activities = String::new();

@@ -38,6 +38,11 @@ pub fn cases() -> Vec<Case> {
     vec![
         case("defaults", json!({})),
         case("operator", operator),
+        case("priority-class", json!({"priorityClass": {"create": true}})),
+        case(
+            "cleanup, priority-class",
+            json!({"cleanup": true, "priorityClass": {"create": true}}),
+        ),
         case("ack", json!({"associations": {"from": "ack"}})),
         case("none", json!({"associations": {"from": "none"}})),
         case("cleanup", json!({"cleanup": true})),
@@ -141,6 +146,30 @@ pub fn expectations() -> Vec<(&'static str, &'static str, &'static str, Value)> 
             DAEMON,
             "/spec/template/spec/tolerations",
             json!([{"operator": "Exists"}]),
+        ),
+        (
+            "defaults",
+            "PriorityClass/credential-auditor",
+            "/kind",
+            Value::Null,
+        ),
+        (
+            "priority-class",
+            "PriorityClass/credential-auditor",
+            "/value",
+            json!(1_000_000_000),
+        ),
+        (
+            "priority-class",
+            DAEMON,
+            "/spec/template/spec/priorityClassName",
+            json!("credential-auditor"),
+        ),
+        (
+            "priority-class",
+            "Deployment/credential-auditor-sync",
+            "/spec/template/spec/priorityClassName",
+            json!("credential-auditor"),
         ),
         (
             "defaults",
@@ -288,6 +317,27 @@ pub fn refusals() -> Vec<(Value, &'static str)> {
         (
             bad(json!({"sync": {"extraArgs": ["--lease-name=x"]}})),
             "sync.extraArgs: --lease-name is the chart's own",
+        ),
+        // They would win over the environment, and nodes and syncer name two clusters.
+        (
+            bad(json!({"auditor": {"extraArgs": ["--cluster-name=foo"]}})),
+            "auditor.extraArgs: --cluster-name is the chart's own",
+        ),
+        (
+            bad(json!({"auditor": {"extraArgs": ["--node-name", "foo"]}})),
+            "auditor.extraArgs: --node-name is the chart's own",
+        ),
+        (
+            bad(json!({"sync": {"extraArgs": ["--cluster-name=foo"]}})),
+            "sync.extraArgs: --cluster-name is the chart's own",
+        ),
+        (
+            bad(json!({"priorityClass": {"create": true, "name": "system-mine"}})),
+            "/priorityClass/name",
+        ),
+        (
+            bad(json!({"priorityClass": {"create": true, "value": 2_000_000_000}})),
+            "/priorityClass/value",
         ),
         // The last of a name wins: pods that no selector finds, lines of another cluster.
         (

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     cases::{cases, expectations, refusals, with},
     check::Tally,
-    engines::{Engines, KUBERNETES, Rendered},
+    engines::{Engines, KUBERNETES, NAMESPACE, Rendered},
     objects, read,
 };
 use crate::process;
@@ -79,6 +79,10 @@ pub fn check(engines: &Engines, tally: &mut Tally) -> Result<All> {
         "the packaged chart renders the same",
         check_packaged(engines, &all),
     );
+    tally.note(
+        "the chart in another namespace is of that one, its alerts too",
+        check_elsewhere(engines),
+    );
     let refused = refusals
         .iter()
         .zip(answers)
@@ -106,6 +110,39 @@ fn ensure_expected(case: &str, rendered: &Rendered) -> Result<()> {
             "{name}{pointer} is {found}, and not {value}"
         );
     }
+    Ok(())
+}
+
+/// Alerts that ask for another namespace's series never fire.
+fn check_elsewhere(engines: &Engines) -> Result<()> {
+    const ELSEWHERE: &str = "elsewhere";
+    let cases = cases();
+    let operator = cases.iter().find(|case| case.name == "operator");
+    let values = &operator.context("no such case")?.values;
+    let answer = engines.render_in(ELSEWHERE, &directory(), &[values])?.pop();
+    let rendered = answer
+        .context("no answer")?
+        .map_err(|error| anyhow::anyhow!(error))?;
+    for object in &rendered.objects {
+        let (name, namespace) = objects::key(object);
+        let is_there = namespace.is_none_or(|namespace| namespace == ELSEWHERE);
+        ensure!(is_there, "{name} is in another namespace");
+    }
+    let rule = |object: &&Value| object["kind"] == "PrometheusRule";
+    let rule = rendered.objects.iter().find(rule).context("no alerts")?;
+    let groups = objects::list(&rule["spec"]["groups"]);
+    let rules = groups.flat_map(|group| objects::list(&group["rules"]));
+    let asked: String = rules.filter_map(|rule| rule["expr"].as_str()).collect();
+    let ours = |name: &str| {
+        asked.contains(&format!(
+            r#"namespace="{name}", job="{name}/credential-auditor""#
+        ))
+    };
+    ensure!(ours(ELSEWHERE) && !ours(NAMESPACE), "its alerts are not");
+    ensure!(
+        !asked.contains(&format!("\"{NAMESPACE}")),
+        "an alert asks for {NAMESPACE}"
+    );
     Ok(())
 }
 

@@ -63,6 +63,10 @@ pub fn ci() -> Result<Counts> {
                 "promtool test rules",
                 test_rules(&promtool, &files.rule_tests),
             );
+            tally.note(
+                "promtool on the PrometheusRule, which forged series do not reach",
+                check_operator(&promtool, &files),
+            );
             let name = format!("{} queries are PromQL", queries.len());
             tally.note(&name, check_queries(&promtool, &queries));
         }
@@ -136,6 +140,26 @@ fn check_rules(promtool: &Path, rules: &Path) -> Result<()> {
 
 fn test_rules(promtool: &Path, tests: &Path) -> Result<()> {
     process::run(Command::new(promtool).args(["test", "rules"]).arg(tests))
+}
+
+/// The Operator's resource, as the rule file that it makes of it.
+fn check_operator(promtool: &Path, files: &Files) -> Result<()> {
+    const NAME: &str = "rules.json";
+    let directory = process::target_directory().join("manifests-rules");
+    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    let more = process::workspace().join("tests/manifests/forged.test.yaml");
+    let [rules, tests] = rules::of_one_namespace(
+        &read(&files.prometheus_rule)?,
+        &read(&files.rule_tests)?,
+        &read(&more)?,
+        NAME,
+    )?;
+    let path = |name: &str| directory.join(name);
+    // JSON is YAML.
+    fs::write(path(NAME), rules.to_string())?;
+    fs::write(path("tests.json"), tests.to_string())?;
+    check_rules(promtool, &path(NAME))?;
+    test_rules(promtool, &path("tests.json"))
 }
 
 /// As rules of their own, which is how promtool takes expressions.

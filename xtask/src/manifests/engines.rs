@@ -44,9 +44,19 @@ impl Engines {
 
     /// Renders the chart, once for each case. Of each: what came of it, or Helm's error.
     pub fn render(&self, chart: &Path, values: &[&Value]) -> Result<Vec<Result<Rendered, String>>> {
+        self.render_in(NAMESPACE, chart, values)
+    }
+
+    /// As [`Self::render`], for a namespace of another name than the documents have.
+    pub fn render_in(
+        &self,
+        namespace: &str,
+        chart: &Path,
+        values: &[&Value],
+    ) -> Result<Vec<Result<Rendered, String>>> {
         let cases: Vec<Value> = values
             .iter()
-            .map(|values| json!({"namespace": NAMESPACE, "values": values}))
+            .map(|values| json!({"namespace": namespace, "values": values}))
             .collect();
         let answers = self.ask("helm", &json!({"chart": chart, "cases": cases}))?;
         let answers = answers.as_array().context("not a list")?;

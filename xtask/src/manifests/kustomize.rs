@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     cases,
@@ -21,20 +21,26 @@ use crate::process;
 const IMAGE: &str = "registry.credential-auditor.example/credential-auditor";
 /// The chart refuses the one above: nothing is there.
 const STAND_IN: &str = "stand-in.credential-auditor.example/credential-auditor";
+/// What kustomize says of an `IMAGE` that is empty, or no registry's.
+const NO_SLASH: &str = "options.index 1 is out of bounds for value";
 /// What one file of kustomize's is made of: its path below manifests/kustomize, and the chart's templates.
-const WRITTEN: [(&str, &[&str]); 2] = [
+const WRITTEN: [(&str, &[&str]); 3] = [
     (
         "base/workloads.yaml",
         &["daemonset.yaml", "sync.yaml", "network-policy.yaml"],
     ),
     ("cleanup/daemonset.yaml", &["cleanup.yaml"]),
+    (
+        "components/priority-class/priority-class.yaml",
+        &["priority-class.yaml"],
+    ),
 ];
 /// What only kustomize has: Helm makes the namespace by itself (--create-namespace).
 const NAMESPACE: &str = "Namespace/credential-auditor";
 
 /// Each overlay that must be the same as a rendering of the chart: the chart's case, the directory that is applied, and what
 /// its user adds.
-const OVERLAYS: [(&str, &str, &str); 4] = [
+const OVERLAYS: [(&str, &str, &str); 6] = [
     ("defaults", "cluster", ""),
     (
         "operator",
@@ -42,8 +48,11 @@ const OVERLAYS: [(&str, &str, &str); 4] = [
         "components: [../components/prometheus-operator]\n",
     ),
     ("ack", "cluster", "components: [../components/ack]\n"),
+    ("priority-class", "cluster", PRIORITY_CLASS),
     ("cleanup", "cleanup", ""),
+    ("cleanup, priority-class", "cleanup", PRIORITY_CLASS),
 ];
+const PRIORITY_CLASS: &str = "components: [../components/priority-class]\n";
 
 fn directory() -> PathBuf {
     process::workspace().join("manifests/kustomize")
@@ -61,15 +70,17 @@ pub fn render(engines: &Engines) -> Result<Vec<PathBuf>> {
 }
 
 fn written(engines: &Engines) -> Result<Vec<(&'static str, String)>> {
-    let values = |cleanup: bool| {
-        let mut values =
-            cases::with(&json!({"image": {"repository": STAND_IN}, "cleanup": cleanup}));
+    let values = |more: &Value| {
+        let mut values = cases::with(more);
+        values["image"]["repository"] = json!(STAND_IN);
         // The cluster's own kustomization has it.
         values["clusterName"] = json!("CLUSTER-NAME-IS-NOT-SET");
         values
     };
-    let (running, cleanup) = (values(false), values(true));
-    let answers = engines.render(&chart::directory(), &[&running, &cleanup])?;
+    let running = values(&json!({}));
+    let cleanup = values(&json!({"cleanup": true}));
+    let class = values(&json!({"priorityClass": {"create": true}}));
+    let answers = engines.render(&chart::directory(), &[&running, &cleanup, &class])?;
     let mut texts = Vec::new();
     for ((name, templates), answer) in WRITTEN.into_iter().zip(answers) {
         match answer {
@@ -106,11 +117,11 @@ pub fn check(engines: &Engines, rendered: &All, tally: &mut Tally) -> Result<()>
         "kustomize's workloads are as they would be written",
         check_written(engines),
     );
-    tally.note(
-        "the simulation is valid in each Kubernetes",
-        check_simulation(engines),
-    );
     let place = Place::make()?;
+    tally.note(
+        "the simulation is valid in each Kubernetes, and refused without an image",
+        check_simulation(engines, &place),
+    );
     tally.note(
         "kustomize without a cluster's name or an image is refused",
         check_nameless(engines, &place),
@@ -130,9 +141,26 @@ pub fn check(engines: &Engines, rendered: &All, tally: &mut Tally) -> Result<()>
 }
 
 /// `kubectl apply -k manifests/simulate`; what it plays, the lab holds against what it announces.
-fn check_simulation(engines: &Engines) -> Result<()> {
-    let objects = engines.kustomize(&process::workspace().join("manifests/simulate"))?;
-    ensure!(!objects.is_empty(), "it applies nothing");
+fn check_simulation(engines: &Engines, place: &Place) -> Result<()> {
+    let directory = place.path("simulate");
+    let without = [
+        (None, "cluster.env"),
+        (Some("CLUSTER_NAME=prod\n"), "IMAGE"),
+        (Some("IMAGE=\n"), NO_SLASH),
+    ];
+    for (text, missing) in without {
+        ensure_refused(engines, &directory, text, missing)?;
+    }
+    fs::write(directory.join("cluster.env"), format!("IMAGE={STAND_IN}\n"))?;
+    let objects = engines.kustomize(&directory)?;
+    let pods = objects
+        .iter()
+        .map(|object| &object["spec"]["template"]["spec"])
+        .filter(|pod| pod.is_object());
+    let mut images: Vec<_> = pods.map(|pod| &pod["containers"][0]["image"]).collect();
+    ensure!(!images.is_empty(), "no pod is applied");
+    images.retain(|image| **image != STAND_IN);
+    ensure!(images.is_empty(), "images of nobody: {images:?}");
     let every: Vec<_> = objects.iter().collect();
     engines.validate(&every).map(drop)
 }
@@ -150,24 +178,39 @@ fn check_written(engines: &Engines) -> Result<()> {
 /// What is missing, by what `cluster.env` holds; none: there is no such file.
 fn check_nameless(engines: &Engines, place: &Place) -> Result<()> {
     let wanted = [
-        (None, "cluster.env"),
-        (Some("CLUSTER_NAME=prod\n"), "IMAGE"),
+        ("cluster", None, "cluster.env"),
+        ("cluster", Some("CLUSTER_NAME=prod\n"), "IMAGE"),
+        ("cluster", Some("CLUSTER_NAME=prod\nIMAGE=\n"), NO_SLASH),
         (
+            "cluster",
             Some("IMAGE=registry.test/credential-auditor\n"),
             "CLUSTER_NAME",
         ),
+        ("cleanup", None, "cluster.env"),
+        ("cleanup", Some("IMAGE=\n"), NO_SLASH),
     ];
-    for (text, missing) in wanted {
-        if let Some(text) = text {
-            fs::write(place.path("kustomize/cluster/cluster.env"), text)?;
-        }
-        match engines.kustomize(&place.path("kustomize/cluster")) {
-            Ok(_) => bail!("it is applied without {missing}"),
-            Err(error) if format!("{error:#}").contains(missing) => {}
-            Err(error) => return Err(error.context(format!("it does not name {missing}"))),
-        }
+    for (applied, text, missing) in wanted {
+        let directory = place.path("kustomize").join(applied);
+        ensure_refused(engines, &directory, text, missing)?;
     }
     Ok(())
+}
+
+/// With this in its `cluster.env`, by an error that says `missing`.
+fn ensure_refused(
+    engines: &Engines,
+    directory: &Path,
+    text: Option<&str>,
+    missing: &str,
+) -> Result<()> {
+    if let Some(text) = text {
+        fs::write(directory.join("cluster.env"), text)?;
+    }
+    match engines.kustomize(directory) {
+        Ok(_) => bail!("it is applied with {text:?}"),
+        Err(error) if format!("{error:#}").contains(missing) => Ok(()),
+        Err(error) => Err(error.context(format!("it does not say {missing}"))),
+    }
 }
 
 fn check_same(
@@ -195,7 +238,7 @@ fn check_same(
 }
 
 /// That of the DaemonSet.
-fn image(objects: &[serde_json::Value]) -> Result<&str> {
+fn image(objects: &[Value]) -> Result<&str> {
     let mut images = objects
         .iter()
         .filter(|object| object["kind"] == "DaemonSet")
@@ -213,12 +256,19 @@ impl Place {
             fs::remove_dir_all(&place).with_context(|| place.display().to_string())?;
         }
         let manifests = process::workspace().join("manifests");
-        for name in ["kustomize", "rbac", "policy", "alerts", "dashboards"] {
+        for name in [
+            "kustomize",
+            "rbac",
+            "policy",
+            "alerts",
+            "dashboards",
+            "simulate",
+        ] {
             copy(&manifests.join(name), &place.join(name))?;
         }
         // That of somebody who works here.
-        for name in ["cluster", "cleanup"] {
-            let _ = fs::remove_file(place.join("kustomize").join(name).join("cluster.env"));
+        for name in ["kustomize/cluster", "kustomize/cleanup", "simulate"] {
+            let _ = fs::remove_file(place.join(name).join("cluster.env"));
         }
         Ok(Self(place))
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// `kind/name` in a namespace; none: of the whole cluster.
 pub type Key = (String, Option<String>);
@@ -108,6 +108,12 @@ pub fn ensure_resolved(objects: &[Value]) -> Result<()> {
                 "{me} runs as {account}, which is not there"
             );
         }
+        if let Some(class) = pod["priorityClassName"].as_str() {
+            ensure!(
+                class.starts_with("system-") || has("PriorityClass", &json!(class), &Value::Null),
+                "{me} has the priority class {class}, which is not there"
+            );
+        }
         for volume in list(&pod["volumes"]) {
             let map = &volume["configMap"];
             ensure!(
@@ -188,8 +194,6 @@ pub fn list(value: &Value) -> impl Iterator<Item = &Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn daemon_set() -> Value {
@@ -270,6 +274,20 @@ mod tests {
         assert!(change(mounts, json!("other")).contains("no volume"));
         let account = "/spec/template/spec/serviceAccountName";
         assert!(change(account, json!("other")).contains("runs as"));
+    }
+
+    #[test]
+    fn a_priority_class_is_the_systems_or_there() {
+        let resolved = |class: &str, more: &[Value]| {
+            let mut daemon_set = daemon_set();
+            daemon_set["spec"]["template"]["spec"]["priorityClassName"] = json!(class);
+            ensure_resolved(&[&others(), &[daemon_set][..], more].concat())
+        };
+        resolved("system-node-critical", &[]).unwrap();
+        let error = resolved("own", &[]).unwrap_err().to_string();
+        assert!(error.contains("priority class own"), "{error}");
+        let class = json!({"kind": "PriorityClass", "metadata": {"name": "own"}});
+        resolved("own", &[class]).unwrap();
     }
 
     #[test]

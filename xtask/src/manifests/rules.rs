@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Files, read};
 
@@ -21,6 +21,13 @@ metadata:
   labels: {app.kubernetes.io/name: credential-auditor}
 spec:
 ";
+
+/// What every selector of ours says in the rule file, where any job of that name may be meant…
+const ANY_JOB: &str = r#"job=~"(.+/)?credential-auditor""#;
+/// …and in the PrometheusRule, of the PodMonitor beside it: the Operator makes the job of its namespace and name. The chart puts its own
+/// namespace there.
+const ONE_JOB: &str =
+    r#"namespace="credential-auditor", job="credential-auditor/credential-auditor""#;
 
 /// One rule: its name (alert or record) and all of it.
 pub struct Rule {
@@ -51,7 +58,7 @@ pub fn parse(text: &str) -> Result<Vec<Rule>> {
     Ok(rules)
 }
 
-/// The PrometheusRule: the groups as they stand there, comments and all, two columns further in.
+/// The PrometheusRule: the groups as they stand there, comments and all, two columns further in, and of one namespace.
 pub fn render(rules: &str) -> Result<String> {
     let (_, groups) = rules
         .split_once("\ngroups:\n")
@@ -60,7 +67,7 @@ pub fn render(rules: &str) -> Result<String> {
     for line in groups.lines() {
         if !line.is_empty() {
             rendered.push_str("  ");
-            rendered.push_str(line);
+            rendered.push_str(&line.replace(ANY_JOB, ONE_JOB));
         }
         rendered.push('\n');
     }
@@ -69,7 +76,7 @@ pub fn render(rules: &str) -> Result<String> {
 
 /// That both files hold the same groups, and the second one is as it would be written.
 pub fn check_rendered(rules: &str, rendered: &str) -> Result<()> {
-    let plain: Value = serde_saphyr::from_str(rules)?;
+    let plain: Value = serde_saphyr::from_str(&rules.replace(ANY_JOB, ONE_JOB))?;
     let resource: Value =
         serde_saphyr::from_str(rendered).context("the PrometheusRule is no YAML")?;
     ensure!(
@@ -81,6 +88,40 @@ pub fn check_rendered(rules: &str, rendered: &str) -> Result<()> {
         "the PrometheusRule is not as it would be written; run: cargo xtask manifests render"
     );
     Ok(())
+}
+
+/// The PrometheusRule as promtool takes it, and the tests for it: those of the rule file, and `more`, which only hold where one namespace
+/// is meant.
+///
+/// # Errors
+/// When one of them is no YAML.
+pub fn of_one_namespace(
+    prometheus_rule: &str,
+    tests: &str,
+    more: &str,
+    name: &str,
+) -> Result<[Value; 2]> {
+    let resource: Value = serde_saphyr::from_str(prometheus_rule)?;
+    let mut tests: Value = serde_saphyr::from_str(tests).context("the rule tests are no YAML")?;
+    let more: Value = serde_saphyr::from_str(more).context("the tests of forged series")?;
+    tests["rule_files"] = json!([name]);
+    let cases = tests["tests"].as_array_mut().context("no tests")?;
+    // `absent` has the labels that it was asked for.
+    let alerts = cases
+        .iter_mut()
+        .filter_map(|case| case["alert_rule_test"].as_array_mut())
+        .flatten()
+        .filter(|test| test["alertname"] == "CredentialAuditorAbsent");
+    for expected in alerts
+        .filter_map(|test| test["exp_alerts"].as_array_mut())
+        .flatten()
+    {
+        expected["exp_labels"]["namespace"] = json!("credential-auditor");
+        expected["exp_labels"]["job"] = json!("credential-auditor/credential-auditor");
+    }
+    let more = more["tests"].as_array().context("no tests")?;
+    cases.extend(more.iter().cloned());
+    Ok([resource["spec"].clone(), tests])
 }
 
 /// That an alert has what the one who is woken by it needs. Gives the base of its runbook's address.

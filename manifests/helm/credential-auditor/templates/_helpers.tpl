@@ -42,6 +42,12 @@ yes
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 {{- end -}}
 
+{{- /* Of a list of the workload's values and the root context: the class that the chart makes wins. */ -}}
+{{- define "priorityClassName" -}}
+{{- $class := (last .).Values.priorityClass -}}
+{{- $class.create | ternary $class.name (first .).priorityClassName -}}
+{{- end -}}
+
 {{- /* Flags of a user's own: a dict of the value's name, of them, and of those that are not his (`own`). */ -}}
 {{- define "extraArgs" -}}
 {{- $given := . -}}
